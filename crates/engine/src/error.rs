@@ -1,0 +1,129 @@
+//! What the engine answers when it cannot do what was asked. Knows no HTTP: `server/src/errors.rs` maps kinds.
+
+use campanile_store::StoreError;
+
+/// A refusal or failure, by kind. `code` is stable, for programs.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum EngineError {
+    /// The table is not in the dictionary.
+    #[error("Invalid table {0}")]
+    TableUnknown(String),
+    /// No such row, or the caller may not read it: the two are not told apart.
+    #[error("no record {sys_id} in {table}")]
+    RecordUnknown {
+        /// Table as addressed.
+        table: String,
+        /// Key as addressed.
+        sys_id: String,
+    },
+    /// The caller may not use the table at all.
+    #[error("'{user}' may not use {what}: expected role {expected}")]
+    NotAllowed {
+        /// Login.
+        user: String,
+        /// What was refused.
+        what: String,
+        /// Roles that would do.
+        expected: String,
+    },
+    /// The gate refused the operation on this table.
+    #[error("{operation} on {table} failed due to security constraints")]
+    OperationDenied {
+        /// `Insert`, `Update`, `Delete`.
+        operation: &'static str,
+        /// Table.
+        table: String,
+    },
+    /// A business rule aborted the operation.
+    #[error("operation on '{table}' was aborted by business rule '{rule}'")]
+    Aborted {
+        /// Table.
+        table: String,
+        /// Name of the rule that set the flag.
+        rule: String,
+        /// Its sys_id.
+        rule_id: String,
+        /// Rules on the stack, innermost first.
+        stack: Vec<String>,
+        /// Messages that rules added.
+        messages: Vec<String>,
+    },
+    /// A mandatory field is empty.
+    #[error("{}", mandatory_text(.labels))]
+    Mandatory {
+        /// Labels of the fields.
+        labels: Vec<String>,
+    },
+    /// Unique key, length or another integrity rule. `code` tells which.
+    #[error("{detail}")]
+    Integrity {
+        /// `duplicate`, `too_long`, `bad_sys_id`, `definition_invalid`, `read_only`, …
+        code: &'static str,
+        /// Operation: `insert`, `update`, `delete`.
+        operation: &'static str,
+        /// Table.
+        table: String,
+        /// Display value of the row.
+        display: String,
+        /// What is wrong and how to mend it.
+        detail: String,
+    },
+    /// A parameter is malformed.
+    #[error("`{parameter}`: {detail}")]
+    BadParameter {
+        /// Its name.
+        parameter: String,
+        /// `expected a number, got 'ten'`.
+        detail: String,
+    },
+    /// An event could not be fired. `code` is one of rest-api §17.1's 422 codes.
+    #[error("{detail}")]
+    FireRefused {
+        /// `name_invalid`, `name_unregistered`, `table_unknown`, `queue_invalid`, `value_too_long`, `key_reused`,
+        /// `registration_inactive`, `loop_suspected`.
+        code: &'static str,
+        /// What is wrong, where, and how to mend it.
+        detail: String,
+    },
+    /// One or more events of a batch could not be fired; nothing was stored.
+    #[error("{} of the events were refused", .items.len())]
+    BatchRefused {
+        /// Index, code and detail of each.
+        items: Vec<(usize, &'static str, String)>,
+    },
+    /// An optimistic lock failed.
+    #[error("the record has changed: expected version {expected}, it has {present}")]
+    VersionConflict {
+        /// What the caller had.
+        expected: String,
+        /// What it is.
+        present: String,
+    },
+    /// A pack, a map or a file could not be used. Path and fix are in the text.
+    #[error("{path}: {detail}")]
+    BadInput {
+        /// Where: `packs/itsm/pack.yaml: business_rules[3].table`.
+        path: String,
+        /// What is wrong and how to mend it.
+        detail: String,
+    },
+    /// Credentials were refused.
+    #[error("wrong user name or password")]
+    Unauthenticated,
+    /// The work passed its time limit or was cancelled.
+    #[error("{0}")]
+    TimeLimit(String),
+    /// The server is stopping or overloaded.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn mandatory_text(labels: &[String]) -> String {
+    match labels {
+        [one] => format!("{one} is mandatory"),
+        many => format!("The following fields are mandatory: {}", many.join(", ")),
+    }
+}

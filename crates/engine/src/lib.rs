@@ -1,0 +1,18 @@
+//! What the product does: one folder a subject.
+//!
+//! `records` and `events` are the ground; `queues` and `handlers` stand on them; `packs` applies configuration.
+//! HTTP and the command line call the `service` of a subject; nothing else reaches the store.
+
+pub mod engine;
+pub mod error;
+pub mod events;
+pub mod handlers;
+pub mod packs;
+pub mod queues;
+pub mod records;
+pub mod session;
+pub mod worker;
+
+pub use engine::{Engine, EngineConfig};
+pub use error::EngineError;
+pub use session::{Cause, Channel, Session, User};

@@ -1,0 +1,1 @@
+//! Threads that run scripts: one sandbox each, large stacks, names.

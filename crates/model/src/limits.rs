@@ -1,0 +1,48 @@
+//! The named limits of the product, each with its reason. A bound that is not here is not a bound.
+
+/// Longest event name (events-and-jobs §1.1).
+pub const EVENT_NAME_CHARS_MAX: usize = 100;
+/// An event name longer than this is stored whole, with a portability warning: the reference product cuts here.
+pub const EVENT_NAME_CHARS_PORTABLE: usize = 40;
+/// Longest `parm1` or `parm2` in characters (§1.1); longer is refused, never cut.
+pub const EVENT_PARM_CHARS_MAX: usize = 65_536;
+/// Longest queue name (§1.4).
+pub const QUEUE_NAME_CHARS_MAX: usize = 100;
+/// Largest snapshot of a record kept with an event (§1.1).
+pub const EVENT_SNAPSHOT_BYTES_MAX: usize = 256 * 1024;
+/// Longest idempotency key (§1.1, rest-api §23).
+pub const DEDUPE_KEY_CHARS_MAX: usize = 100;
+/// Largest `log` of one handler run (§1.2); a "cut" mark follows.
+pub const RUN_LOG_BYTES_MAX: usize = 64 * 1024;
+/// References kept in a run's `fired_events`, `written_records`, `sent_messages` (§1.2).
+pub const RUN_REFERENCES_MAX: usize = 50;
+/// Highest registration priority (§1.3).
+pub const EVENT_PRIORITY_MAX: i64 = 1_000_000;
+/// Events in one batch over HTTP (rest-api §17.5).
+pub const EVENT_BATCH_MAX: usize = 10_000;
+/// Bytes of a batch body (rest-api §17.5).
+pub const EVENT_BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Third lapse in an epoch makes an event `error/processor_lost` (§2.2, T8).
+pub const EVENT_LAPSES_MAX: i64 = 3;
+/// Steps of a dot-walk (scripting §3.1, rest-api §5.3).
+pub const DOT_WALK_STEPS_MAX: usize = 8;
+/// Text of a stored encoded query (business-rules §11.1).
+pub const QUERY_BYTES_MAX: usize = 64 * 1024;
+/// Terms of a stored encoded query.
+pub const QUERY_TERMS_MAX: usize = 1_000;
+/// `^NQ` alternatives of an encoded query.
+pub const QUERY_ALTERNATIVES_MAX: usize = 32;
+/// Text of an encoded query that arrives over HTTP (rest-api §2.3).
+pub const HTTP_QUERY_BYTES_MAX: usize = 256 * 1024;
+/// Terms of an encoded query that arrives over HTTP; terms that name no field are dropped before counting.
+pub const HTTP_QUERY_TERMS_MAX: usize = 10_000;
+/// Rows of one Table API page (rest-api §6).
+pub const TABLE_PAGE_ROWS_MAX: u64 = 100_000;
+/// Rows of a script query when `glide.db.max_view_records` is not set.
+pub const SCRIPT_QUERY_ROWS_MAX: u64 = 10_000;
+/// Writes inside writes (business-rules §6).
+pub const NESTED_OPERATIONS_MAX: usize = 32;
+/// Times one rule may stand on the stack for one record (business-rules §6).
+pub const RULE_RECURSION_MAX: usize = 3;
+/// Length of a chain of events when `campanile.events.max_depth` is not set (events-and-jobs §3.8).
+pub const EVENT_DEPTH_MAX: i64 = 50;

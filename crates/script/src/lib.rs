@@ -1,0 +1,17 @@
+//! The JavaScript sandbox and the Glide API (`gs`, `GlideRecord`, `GlideElement`, `GlideDateTime` …).
+//!
+//! The sandbox (rewriting, compiling, realms, limits) knows nothing of records; the Glide classes in `glide/`
+//! stand on it and reach everything outside through the [`host::Host`] and [`host::HostRecord`] traits, which
+//! the engine implements.
+
+pub mod host;
+pub mod run;
+
+pub use host::{
+    ConditionId, ElementKind, EventCall, ExternalValue, FieldMeta, Host, HostError, HostRecord,
+    LogLevel, MessageKind, PathId, RecordRef, ScheduledEventCall, UserInfo,
+};
+pub use run::{
+    Bindings, Completion, Limits, LimitKind, RunOutcome, ScriptError, ScriptErrorKind, ScriptKind,
+    ScriptSource, SyntaxError, Usage,
+};

@@ -1,0 +1,89 @@
+//! What can go wrong in a store.
+
+use campanile_model::EventState;
+
+/// A failure of the store. Each tells thing, place and, where there is one, the fix.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum StoreError {
+    /// A unique column already has the value.
+    #[error("'{value}' is already taken in {table}.{field}")]
+    Duplicate {
+        /// Table as addressed.
+        table: String,
+        /// Column; `sys_id` for a taken key.
+        field: String,
+        /// The value.
+        value: String,
+    },
+    /// The row that was to change has moved since it was read: the operation starts once more.
+    #[error("row {sys_id} of {table} has moved since it was read")]
+    RowMoved {
+        /// Table.
+        table: String,
+        /// Key.
+        sys_id: String,
+    },
+    /// There is no such event.
+    #[error("there is no event {0}")]
+    EventUnknown(String),
+    /// The event's state does not allow the action.
+    #[error("event {sys_id} is {state}: {detail}")]
+    StateConflict {
+        /// The event.
+        sys_id: String,
+        /// Its present state.
+        state: EventState,
+        /// In words, e.g. `is being handled by node-a/default/3`.
+        detail: String,
+    },
+    /// The idempotency key was used for other content.
+    #[error("idempotency key '{key}' was used for other content")]
+    KeyReused {
+        /// The key as the caller gave it.
+        key: String,
+    },
+    /// The disk is full, or the database may not grow.
+    #[error("the disk that holds {place} is full")]
+    Full {
+        /// File or folder.
+        place: String,
+    },
+    /// The writer's turn did not come in time.
+    #[error("the database is busy: waited {waited_ms} ms for the writer")]
+    Busy {
+        /// How long it waited.
+        waited_ms: u64,
+    },
+    /// The database cannot be reached, or refused for a reason outside our data.
+    #[error("the database at {place} is unavailable: {reason}")]
+    Unavailable {
+        /// File or address.
+        place: String,
+        /// The engine's words.
+        reason: String,
+    },
+    /// Another process holds the data folder.
+    #[error("{place} is in use by another campanile (process {holder}); stop it, or choose another folder")]
+    Locked {
+        /// The folder.
+        place: String,
+        /// Process id as far as known.
+        holder: String,
+    },
+    /// The database was written by a newer version.
+    #[error("{place} has schema {found}, this campanile knows up to {known}: use the newer version")]
+    NewerSchema {
+        /// File.
+        place: String,
+        /// Its schema version.
+        found: i64,
+        /// The newest that this version knows.
+        known: i64,
+    },
+    /// A statement that we built was refused: a defect of ours.
+    #[error("a statement failed: {reason}")]
+    Statement {
+        /// The engine's words.
+        reason: String,
+    },
+}

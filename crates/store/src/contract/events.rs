@@ -1,0 +1,278 @@
+//! Events: append, claim, complete, act, read.
+
+use std::sync::Arc;
+
+use campanile_model::{Event, HandlerRun, Instant, NewEvent, SysId};
+
+use super::{CommitMark, StoreError};
+
+/// Called once, from a thread of the store; must not block.
+pub type DurableCallback = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// Called with a queue's name and the earliest due time whenever claimable events were added to it (append,
+/// retry, move, reprocess, release). May be called from any thread; must not block.
+pub type WakeListener = Arc<dyn Fn(&str, Instant) + Send + Sync>;
+
+/// Where an appended event stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// Its key; the first event's when `duplicate`.
+    pub sys_id: SysId,
+    /// Its order of arrival; 0 when it was counted on another event.
+    pub sequence: i64,
+    /// The same caller used the same key with the same content before: nothing was stored.
+    pub duplicate: bool,
+    /// It was counted on an equal waiting event (`coalesce_seconds`): nothing was stored.
+    pub coalesced: bool,
+}
+
+/// One event's fate in an append: stored (or known), or refused.
+pub type AppendOutcome = Result<Appended, StoreError>;
+
+/// What to claim.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest<'a> {
+    /// Queue; empty for the default queue.
+    pub queue: &'a str,
+    /// Most events.
+    pub limit: usize,
+    /// Who claims: `<node>/<queue>/<slot>`.
+    pub claimed_by: &'a str,
+    /// Follow priority (`com.glide.sysevent.priority.enabled`).
+    pub by_priority: bool,
+    /// The present.
+    pub now: Instant,
+}
+
+/// What was claimed.
+#[derive(Debug, Clone, Default)]
+pub struct Claim {
+    /// In (priority, process_on, sequence). An event that lapsed before comes alone.
+    pub events: Vec<Event>,
+    /// When the next waiting event of the queue becomes due, if it lies in the future.
+    pub next_due: Option<Instant>,
+    /// More due events were waiting than the limit let through.
+    pub more: bool,
+}
+
+/// The state that an attempt leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NextState {
+    /// T3: every handler succeeded or was skipped.
+    Processed,
+    /// T4: a handler failed, attempts are left.
+    RetryAt(Instant),
+    /// T5, T8: no attempts left.
+    Error {
+        /// Code of §5.5.
+        code: &'static str,
+        /// In words.
+        message: String,
+    },
+}
+
+/// The end of one attempt.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// The claimed event.
+    pub event: SysId,
+    /// Its epoch when it was claimed.
+    pub epoch: i64,
+    /// What it becomes.
+    pub next: NextState,
+    /// When handling began.
+    pub started: Instant,
+    /// How long it took.
+    pub duration_ms: i64,
+    /// Runs of this attempt that were not recorded yet.
+    pub runs: Vec<HandlerRun>,
+}
+
+/// Who did something to events by hand: one row of `sysevent_action_log` (§6.5), written with the action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionRecord {
+    /// `reprocess`, `run_now`, `move`, `move_kind`, `cancel`, `reschedule`, `evaluate` …
+    pub action: String,
+    /// Login.
+    pub user: String,
+    /// When.
+    pub at: Instant,
+    /// Affected events (empty for a kind).
+    pub sys_ids: Vec<SysId>,
+    /// How many.
+    pub count: u64,
+    /// Why, in the person's words; or details of a kind.
+    pub reason: String,
+}
+
+/// How to reprocess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReprocessOptions {
+    /// Only handlers whose last outcome in the previous epoch was `failed`.
+    pub only_failed: bool,
+}
+
+/// An action of §6 on one event. Each is conditional on the state it starts from.
+#[derive(Debug, Clone)]
+pub enum EventAction {
+    /// T13: `processed`, `error`, `cancelled` → `ready`, epoch + 1, due now; `queue` when its own is gone.
+    Reprocess {
+        /// The event.
+        sys_id: SysId,
+        /// How.
+        options: ReprocessOptions,
+        /// The present.
+        now: Instant,
+        /// Replaces a queue that no longer exists.
+        queue: Option<Arc<str>>,
+        /// For the action log.
+        record: ActionRecord,
+    },
+    /// `ready` with a future time → due now.
+    RunNow {
+        /// The event.
+        sys_id: SysId,
+        /// The present.
+        now: Instant,
+        /// For the action log.
+        record: ActionRecord,
+    },
+    /// T11: `ready` → another queue.
+    Move {
+        /// The event.
+        sys_id: SysId,
+        /// Where to.
+        queue: Arc<str>,
+        /// For the action log.
+        record: ActionRecord,
+    },
+    /// T12: `ready` → another time.
+    Reschedule {
+        /// The event.
+        sys_id: SysId,
+        /// When.
+        process_on: Instant,
+        /// For the action log.
+        record: ActionRecord,
+    },
+    /// T10: `ready` → `cancelled`.
+    Cancel {
+        /// The event.
+        sys_id: SysId,
+        /// The present.
+        now: Instant,
+        /// For the action log; its reason is kept on the event.
+        record: ActionRecord,
+    },
+}
+
+/// What waits in one queue.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Queue; empty for the default queue.
+    pub queue: String,
+    /// Due and `ready`.
+    pub ready: u64,
+    /// `ready` for a later time.
+    pub scheduled: u64,
+    /// Claimed.
+    pub queued: u64,
+    /// Arrival of the oldest due event.
+    pub oldest_ready: Option<Instant>,
+}
+
+/// The event log and its queues.
+pub trait EventStore {
+    /// Appends events through the group writer. `done` is called when they are committed and, with `durable`,
+    /// on disk. With `atomic`, one refused event refuses all: the others' outcomes are then not stored either.
+    /// The outcomes are in the order of `events`.
+    fn append(
+        &self,
+        events: Vec<NewEvent>,
+        mode: AppendMode,
+        done: Box<dyn FnOnce(Result<(Vec<AppendOutcome>, CommitMark), StoreError>) + Send>,
+    );
+
+    /// As [`EventStore::append`], but blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Busy`], [`StoreError::Unavailable`].
+    fn append_blocking(
+        &self,
+        events: Vec<NewEvent>,
+        mode: AppendMode,
+    ) -> Result<(Vec<AppendOutcome>, CommitMark), StoreError>;
+
+    /// Claims due events of one queue; nobody else gets them until they are completed, released or lapse.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError>;
+
+    /// Notes that a processor began to handle a claimed event, so that a crash from here on counts as a lapse (T7).
+    fn begin(&self, event: &SysId, slot: usize);
+
+    /// Gives claimed events back unhandled (T6): nothing is counted.
+    fn release(&self, events: &[SysId]);
+
+    /// Records finished runs of an attempt that goes on, so that a crash does not repeat a success. Nobody waits.
+    fn record_runs(&self, runs: Vec<HandlerRun>);
+
+    /// Records the end of an attempt. Nobody waits; order is kept: it is never durable before what was committed
+    /// earlier.
+    fn complete(&self, completion: Completion);
+
+    /// Does one action of §6 on one event; the answer may wait until it is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::EventUnknown`], [`StoreError::StateConflict`], [`StoreError::Unavailable`].
+    fn act(&self, action: EventAction) -> Result<CommitMark, StoreError>;
+
+    /// Appends to the action log alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn log_action(&self, record: ActionRecord) -> Result<CommitMark, StoreError>;
+
+    /// The event with this key, live or finished.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn event(&self, sys_id: &SysId) -> Result<Option<Event>, StoreError>;
+
+    /// The runs of an event, oldest first; of one epoch when given.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn runs(&self, event: &SysId, epoch: Option<i64>) -> Result<Vec<HandlerRun>, StoreError>;
+
+    /// What was done to an event by hand, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn actions(&self, event: &SysId) -> Result<Vec<ActionRecord>, StoreError>;
+
+    /// Counts of every queue that has waiting events.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn backlog(&self, now: Instant) -> Result<Vec<Backlog>, StoreError>;
+
+    /// Sets who is told of new claimable events. Replaces an earlier listener.
+    fn set_wake_listener(&self, listener: WakeListener);
+
+    /// Waits until everything that was handed in (runs, completions) before this call is committed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn flush(&self) -> Result<CommitMark, StoreError>;
+}
+
+/// How to append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppendMode {
+    /// Answer only when it is on disk.
+    pub durable: bool,
+    /// One refused event refuses all.
+    pub atomic: bool,
+}

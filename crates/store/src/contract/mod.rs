@@ -1,0 +1,57 @@
+//! The promises of a store, a file per family. No word here belongs to one engine.
+
+mod error;
+mod events;
+mod records;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+pub use error::StoreError;
+pub use events::{
+    ActionRecord, AppendMode, AppendOutcome, Appended, Backlog, Claim, ClaimRequest, Completion, DurableCallback,
+    EventAction, EventStore, NextState, ReprocessOptions, WakeListener,
+};
+pub use records::{CommitMark, ReadTx, SavepointId, Select, WriteTx};
+
+/// A database: records and events. Cheap to share (`Arc<dyn Store>`), safe to use from many threads.
+pub trait Store: EventStore + Send + Sync + Debug {
+    /// A consistent view for reading. Outside a write transaction nobody sees what is not committed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be reached.
+    fn read(self: Arc<Self>) -> Result<Box<dyn ReadTx>, StoreError>;
+
+    /// The write transaction. Waits its turn behind the group writer and other operations; dropping it without
+    /// [`WriteTx::commit`] rolls back.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when the turn does not come within the store's patience,
+    /// [`StoreError::Unavailable`] when the database cannot be reached.
+    fn write(self: Arc<Self>) -> Result<Box<dyn WriteTx>, StoreError>;
+
+    /// Returns when everything up to `mark` is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the disk refused; then nobody is ever told that it is durable.
+    fn wait_durable(&self, mark: CommitMark) -> Result<(), StoreError>;
+
+    /// As [`Store::wait_durable`], but calls back from another thread instead of blocking.
+    fn on_durable(&self, mark: CommitMark, callback: DurableCallback);
+
+    /// The database's own integrity check: the problems found, none when it is clean. Slow on large databases.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be reached.
+    fn integrity_problems(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Numbers for metrics and `doctor`: name and value, for example `database_bytes`, `wal_bytes`,
+    /// `last_sync_ms`.
+    fn gauges(&self) -> Vec<(&'static str, f64)>;
+
+    /// Stops the store's threads, writes back what it can and closes. Later calls fail.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the last sync failed.
+    fn close(&self) -> Result<(), StoreError>;
+}
