@@ -1,1 +1,1 @@
-//! (filled next)
+//! Events: registry, firing, reading, move, reprocess, explain.

@@ -1,1 +1,1 @@
-//! (filled next)
+//! Handlers: dispatch of an event to everything that reacts to it.

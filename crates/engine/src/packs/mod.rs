@@ -1,1 +1,1 @@
-//! (filled next)
+//! Configuration as code: apply, diff; and replay of change logs.

@@ -1,1 +1,1 @@
-//! (filled next)
+//! Queues: registry, processors, claims, retries.

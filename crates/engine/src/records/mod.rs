@@ -1,1 +1,3 @@
-//! (filled next)
+//! Tables and records: the one way to read and write a row.
+
+pub mod definitions;
