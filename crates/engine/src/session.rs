@@ -75,8 +75,8 @@ pub struct Cause {
     pub epoch: i64,
     /// Its depth; what is fired gets this + 1.
     pub depth: i64,
-    /// Names on the chain that led here, newest last, for `loop_suspected`.
-    pub chain: Arc<[Arc<str>]>,
+    /// Its name; the chain that led to it is read from the log when somebody asks.
+    pub event_name: Arc<str>,
     /// Kind of the handler.
     pub handler_kind: HandlerKind,
     /// The handler's definition.

@@ -1,1 +1,4 @@
 //! Events: registry, firing, reading, move, reprocess, explain.
+
+pub mod fire;
+pub mod global_events;
