@@ -146,6 +146,12 @@ impl BoundQuery {
     /// Every row of `table`.
     #[must_use]
     pub fn all(table: Arc<TableDef>) -> Self {
-        Self { table, alternatives: Vec::new(), order: Vec::new(), dropped: Vec::new(), never: false }
+        Self {
+            table,
+            alternatives: Vec::new(),
+            order: Vec::new(),
+            dropped: Vec::new(),
+            never: false,
+        }
     }
 }

@@ -2,16 +2,34 @@
 //! memory; the store runs the same bound tree as SQL.
 //!
 //! [`parse`] knows the grammar and no dictionary; [`bind`] resolves paths, converts literals to stored text by
-//! field type and decides what an invalid term does; [`memory`] evaluates a bound query on a record.
+//! field type and decides what an invalid term does; [`memory`] evaluates a bound query on a record, and
+//! [`explain`] says in words why one does not hold. [`Term::build`] and [`Query::and`] make queries without text.
+
+pub mod tree;
+
+pub mod build;
+pub mod operator;
+pub mod parse;
+pub mod print;
 
 pub mod bind;
 pub mod bound;
+mod literal;
+pub mod path;
+mod value_tests;
+
+mod compare;
+pub mod explain;
 pub mod memory;
-pub mod parse;
-pub mod print;
-pub mod tree;
 
 pub use bind::{BindMode, BindOptions, bind};
-pub use bound::{BoundOrder, BoundPath, BoundQuery, BoundTerm, Comparison, PathStep, Test, TextMatch};
-pub use parse::{ParseLimits, QueryTooLarge, parse};
+pub use bound::{
+    BoundOrder, BoundPath, BoundQuery, BoundTerm, Comparison, PathStep, Test, TextMatch,
+};
+pub use build::Operand;
+pub use explain::explain_mismatch;
+pub use memory::{EvaluationMode, References, Subject, matches};
+pub use parse::{ParseLimits, QueryTooLarge, parse, parse_counting};
+pub use path::{names_a_field, resolve};
+pub use print::print;
 pub use tree::{Alternative, Group, InvalidTerm, Operator, Order, Query, Term};

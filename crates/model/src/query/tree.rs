@@ -60,7 +60,8 @@ pub enum Operator {
     /// `CHANGESTO`
     ChangesTo,
     /// An operator that is known but not evaluated yet (`RELATIVEGT`, `DYNAMIC`, `DATEPART`, `MORETHAN`, …): it
-    /// is an invalid term wherever it is bound, and is printed back as it was written.
+    /// is an invalid term wherever it is bound, and is printed back as it was written. `RLQUERY` and `JOIN` are
+    /// such terms with an empty path; a `JOIN` owns the rest of the text and is the last term of its query.
     Unsupported(&'static str),
 }
 
@@ -85,7 +86,7 @@ pub struct Group {
 /// Groups joined by `^`; alternatives are joined by `^NQ`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Alternative {
-    /// May be empty: then every row satisfies the alternative.
+    /// An alternative without terms is as if it were not written; when no other has any, every row matches.
     pub groups: Vec<Group>,
 }
 
@@ -110,7 +111,7 @@ pub struct InvalidTerm {
 /// A whole encoded query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Query {
-    /// Joined by `^NQ`; none at all means every row.
+    /// Joined by `^NQ`; none at all means every row. Parsing makes no empty ones.
     pub alternatives: Vec<Alternative>,
     /// In textual order, for the whole query.
     pub order: Vec<Order>,
