@@ -3,5 +3,9 @@
 //! Knows tables, bound queries and events; knows nothing of rules, scripts or rights.
 
 pub mod contract;
+mod migrate;
+mod sql;
+mod sqlite;
 
 pub use contract::*;
+pub use sqlite::{SqliteOptions, SqliteStore};

@@ -63,7 +63,9 @@ pub enum StoreError {
         reason: String,
     },
     /// Another process holds the data folder.
-    #[error("{place} is in use by another campanile (process {holder}); stop it, or choose another folder")]
+    #[error(
+        "{place} is in use by another campanile (process {holder}); stop it, or choose another folder"
+    )]
     Locked {
         /// The folder.
         place: String,
@@ -71,7 +73,9 @@ pub enum StoreError {
         holder: String,
     },
     /// The database was written by a newer version.
-    #[error("{place} has schema {found}, this campanile knows up to {known}: use the newer version")]
+    #[error(
+        "{place} has schema {found}, this campanile knows up to {known}: use the newer version"
+    )]
     NewerSchema {
         /// File.
         place: String,

@@ -115,7 +115,11 @@ pub trait WriteTx: ReadTx {
     ///
     /// # Errors
     /// [`StoreError::Statement`] when a column would have to change its type.
-    fn ensure_tables(&mut self, dictionary: &Dictionary, tables: &[Arc<TableDef>]) -> Result<(), StoreError>;
+    fn ensure_tables(
+        &mut self,
+        dictionary: &Dictionary,
+        tables: &[Arc<TableDef>],
+    ) -> Result<(), StoreError>;
 
     /// Reads `key` of the small key–value table that holds counters and marks (`sys_number` high-water marks,
     /// versions of installed packs).

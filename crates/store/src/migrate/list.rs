@@ -1,0 +1,32 @@
+//! The migrations, in order. One that has landed never changes; a new one goes to the end.
+
+/// One migration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Migration {
+    /// From 1, without gaps.
+    pub(crate) number: i64,
+    /// As in the file's name.
+    pub(crate) name: &'static str,
+    /// Statements; the first comment says why.
+    pub(crate) sql: &'static str,
+}
+
+/// SQLite's.
+pub(crate) const SQLITE: &[Migration] = &[Migration {
+    number: 1,
+    name: "base",
+    sql: include_str!("../../migrations/sqlite/0001_base.sql"),
+}];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_without_gaps_and_say_why() {
+        for (i, migration) in SQLITE.iter().enumerate() {
+            assert_eq!(usize::try_from(migration.number), Ok(i + 1), "{}", migration.name);
+            assert!(migration.sql.starts_with("-- Why: "), "{}", migration.name);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Moving the log into the database file, so that the log grows once to its working size and is overwritten ever
+//! after (a commit into a log that grows costs nearly twice one that overwrites: 0.29 against 0.16 ms).
+//!
+//! A thread of its own does the long part with passive checkpoints, which stop nobody; the writer does the last
+//! short part between two groups. Only when nothing is left does SQLite begin the log anew. Never a TRUNCATE
+//! checkpoint: see `sync`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+
+/// Pages of new log after which a checkpoint is due: 16 MB at 4 KiB a page.
+const DUE_PAGES: u64 = 4_096;
+
+/// What the thread leaves to the writer at most, unless it cannot catch up in [`ROUNDS_MAX`] rounds.
+const LAST_PART_PAGES: u64 = 512;
+
+/// Rounds of one checkpoint; while one runs, the log goes on growing.
+const ROUNDS_MAX: usize = 8;
+
+/// What the writer and the thread know of the log.
+#[derive(Debug, Default)]
+pub(in crate::sqlite) struct Checkpoints {
+    /// Pages in the log after the last commit.
+    log_pages: AtomicU64,
+    /// Pages of the log that are in the database file.
+    moved_pages: AtomicU64,
+    /// The thread left the last part to the writer.
+    last_part_wanted: AtomicBool,
+    state: Mutex<State>,
+    due: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    due: bool,
+    stopping: bool,
+}
+
+impl Checkpoints {
+    /// Counts the pages of each commit of `writer`.
+    pub(in crate::sqlite) fn watch(
+        self: &Arc<Self>,
+        writer: &mut Connection,
+    ) -> Result<(), rusqlite::Error> {
+        let checkpoints = Arc::clone(self);
+        writer.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
+            checkpoints.log_is(u64::try_from(pages).unwrap_or(0));
+            Ok(())
+        }))
+    }
+
+    /// Starts the thread. `nudge_writer` makes the writer look at [`Checkpoints::last_part_wanted`].
+    pub(in crate::sqlite) fn start(
+        self: &Arc<Self>,
+        connection: Connection,
+        nudge_writer: impl Fn() + Send + 'static,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let checkpoints = Arc::clone(self);
+        std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || {
+            while checkpoints.wait_until_due() {
+                checkpoints.move_long_part(&connection);
+                if checkpoints.last_part_wanted() {
+                    nudge_writer();
+                }
+            }
+        })
+    }
+
+    /// Whether the writer should call [`Checkpoints::move_last_part`].
+    pub(in crate::sqlite) fn last_part_wanted(&self) -> bool {
+        self.last_part_wanted.load(Ordering::Acquire)
+    }
+
+    /// Moves what the thread left, on the writer's connection, outside a transaction.
+    pub(in crate::sqlite) fn move_last_part(&self, connection: &Connection) {
+        self.last_part_wanted.store(false, Ordering::Release);
+        self.checkpoint(connection);
+    }
+
+    /// Lets the thread end.
+    pub(in crate::sqlite) fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.due.notify_all();
+    }
+
+    /// Pages of the log that are not yet in the database file.
+    pub(in crate::sqlite) fn pages_to_move(&self) -> u64 {
+        let log = self.log_pages.load(Ordering::Relaxed);
+        log.saturating_sub(self.moved_pages.load(Ordering::Relaxed))
+    }
+
+    fn log_is(&self, pages: u64) {
+        if pages < self.log_pages.swap(pages, Ordering::Relaxed) {
+            self.moved_pages.store(0, Ordering::Relaxed);
+        }
+        if self.pages_to_move() >= DUE_PAGES {
+            let mut state = self.state.lock();
+            if !state.due {
+                state.due = true;
+                self.due.notify_one();
+            }
+        }
+    }
+
+    fn wait_until_due(&self) -> bool {
+        let mut state = self.state.lock();
+        while !state.due && !state.stopping {
+            self.due.wait(&mut state);
+        }
+        !state.stopping
+    }
+
+    fn move_long_part(&self, connection: &Connection) {
+        for _ in 0..ROUNDS_MAX {
+            let moved_before = self.moved_pages.load(Ordering::Relaxed);
+            self.checkpoint(connection);
+            let no_progress = self.moved_pages.load(Ordering::Relaxed) == moved_before;
+            if no_progress || self.pages_to_move() <= LAST_PART_PAGES {
+                break;
+            }
+        }
+        // An old reader can hold the checkpoint up; then the next commits ask again.
+        let left = self.pages_to_move();
+        if left > 0 && left < DUE_PAGES {
+            self.last_part_wanted.store(true, Ordering::Release);
+        }
+        self.state.lock().due = false;
+    }
+
+    fn checkpoint(&self, connection: &Connection) {
+        let answer = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        match answer {
+            Ok((log, moved)) => {
+                let moved = u64::try_from(moved).unwrap_or(0);
+                self.moved_pages.store(moved, Ordering::Relaxed);
+                tracing::debug!(log, moved, "checkpoint");
+            }
+            // Nothing is lost: what is not moved stays in the log.
+            Err(error) => tracing::warn!(%error, "a checkpoint failed, it will be tried again"),
+        }
+    }
+}
