@@ -208,9 +208,21 @@ pub trait HostRecord {
     /// `addQuery(field, operator, value)`.
     fn add_query(&self, field: &str, operator: &str, value: &ExternalValue) -> ConditionId;
     /// `addOrCondition` on a condition of this object; returns the same group.
-    fn add_or_condition(&self, on: ConditionId, field: &str, operator: &str, value: &ExternalValue) -> ConditionId;
+    fn add_or_condition(
+        &self,
+        on: ConditionId,
+        field: &str,
+        operator: &str,
+        value: &ExternalValue,
+    ) -> ConditionId;
     /// `addCondition` on a condition of this object.
-    fn add_and_condition(&self, on: ConditionId, field: &str, operator: &str, value: &ExternalValue) -> ConditionId;
+    fn add_and_condition(
+        &self,
+        on: ConditionId,
+        field: &str,
+        operator: &str,
+        value: &ExternalValue,
+    ) -> ConditionId;
     /// `addEncodedQuery`, `addQuery(text)`.
     fn add_encoded_query(&self, query: &str) -> ConditionId;
     /// `addActiveQuery` / `addInactiveQuery`: no condition when the table has no `active`.

@@ -7,11 +7,26 @@
 pub mod host;
 pub mod run;
 
+mod budget;
+mod cache;
+mod compile;
+mod error;
+mod glide;
+mod level;
+mod memory;
+mod realm;
+mod rejections;
+mod sandbox;
+mod watchdog;
+
+pub use compile::check;
 pub use host::{
     ConditionId, ElementKind, EventCall, ExternalValue, FieldMeta, Host, HostError, HostRecord,
     LogLevel, MessageKind, PathId, RecordRef, ScheduledEventCall, UserInfo,
 };
+pub use level::SandboxError;
 pub use run::{
-    Bindings, Completion, Limits, LimitKind, RunOutcome, ScriptError, ScriptErrorKind, ScriptKind,
+    Bindings, Completion, LimitKind, Limits, RunOutcome, ScriptError, ScriptErrorKind, ScriptKind,
     ScriptSource, SyntaxError, Usage,
 };
+pub use sandbox::Sandbox;

@@ -1,0 +1,131 @@
+//! Runs scripts, one nesting level on top of the other.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::cache::ScriptCache;
+use crate::error;
+use crate::host::Host;
+use crate::level::{Level, SandboxError};
+use crate::realm::Realm;
+use crate::run::{Bindings, Limits, RunOutcome, ScriptError, ScriptErrorKind, ScriptSource, Usage};
+
+/// The script engine of one thread. Not `Send`: make one on each thread that runs scripts, and keep it, because
+/// it keeps compiled scripts and ready realms.
+///
+/// The thread's stack must hold [`Limits::stack_bytes`] for each nesting level, and 256 KiB beside them.
+pub struct Sandbox {
+    scripts: ScriptCache,
+    levels: RefCell<Vec<Rc<Level>>>,
+    depth: Cell<usize>,
+}
+
+impl Sandbox {
+    /// A sandbox with one level ready; further ones are made when runs nest.
+    pub fn new() -> Result<Self, SandboxError> {
+        Ok(Self {
+            scripts: ScriptCache::default(),
+            levels: RefCell::new(vec![Rc::new(Level::new()?)]),
+            depth: Cell::new(0),
+        })
+    }
+
+    /// Runs `source` with `bindings` as its globals and `host` behind the Glide API.
+    ///
+    /// Always returns: a run that a limit ends has that limit as its outcome, whatever the script made of it. A host
+    /// call made during the run may call `run` again; the nested run has limits of its own, but no later deadline.
+    pub fn run(
+        &self,
+        source: &ScriptSource,
+        bindings: &Bindings,
+        limits: Limits,
+        host: &Rc<dyn Host>,
+    ) -> RunOutcome {
+        let started = Instant::now();
+        let prepared = match self.scripts.get(source.kind, &source.text) {
+            Ok(prepared) => prepared,
+            Err(syntax) => {
+                return RunOutcome {
+                    result: Err(error::from_syntax(&syntax)),
+                    scratchpad: bindings.scratchpad.clone(),
+                    usage: Usage::default(),
+                };
+            }
+        };
+        let depth = self.depth.get();
+        self.depth.set(depth + 1);
+        let outcome = self.run_at(depth, started, source, &prepared, bindings, &limits, host);
+        self.depth.set(depth);
+        outcome
+    }
+
+    fn level(&self, depth: usize) -> Result<Rc<Level>, SandboxError> {
+        let mut levels = self.levels.borrow_mut();
+        while levels.len() <= depth {
+            levels.push(Rc::new(Level::new()?));
+        }
+        Ok(Rc::clone(&levels[depth]))
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call of one place; each is a different thing"
+    )]
+    fn run_at(
+        &self,
+        depth: usize,
+        started: Instant,
+        source: &ScriptSource,
+        prepared: &Rc<crate::compile::Prepared>,
+        bindings: &Bindings,
+        limits: &Limits,
+        host: &Rc<dyn Host>,
+    ) -> RunOutcome {
+        let outer = depth.checked_sub(1).and_then(|outer| {
+            self.levels.borrow().get(outer).and_then(|level| level.budget.deadline())
+        });
+        let level = match self.level(depth) {
+            Ok(level) => level,
+            Err(error) => return not_started(&error, bindings),
+        };
+        let realm = match level.realm.borrow_mut().take().map_or_else(|| Realm::new(&level), Ok) {
+            Ok(realm) => realm,
+            Err(error) => return not_started(&error.into(), bindings),
+        };
+        level.runtime.set_max_stack_size(limits.stack_bytes);
+        level.budget.begin(limits, started, outer);
+        let mut run = realm.run(&level, source.kind, prepared, bindings, host);
+        let memory_bytes = level.budget.peak_run_bytes();
+        let ended_by = level.budget.end();
+        drop(level.rejections.take_first());
+        if let Some(limit) = ended_by {
+            let known = run.result.err();
+            run.result =
+                Err(error::from_limit(limit, None, known.map_or_else(String::new, |e| e.stack)));
+            drop(realm);
+            self.levels.borrow_mut().truncate(depth);
+        } else {
+            *level.realm.borrow_mut() = Some(realm);
+        }
+        RunOutcome {
+            result: run.result,
+            scratchpad: run.scratchpad,
+            usage: Usage { wall: started.elapsed(), memory_bytes },
+        }
+    }
+}
+
+fn not_started(error: &SandboxError, bindings: &Bindings) -> RunOutcome {
+    RunOutcome {
+        result: Err(ScriptError {
+            kind: ScriptErrorKind::Runtime,
+            message: format!("Error: {error}"),
+            line: None,
+            column: None,
+            stack: String::new(),
+        }),
+        scratchpad: bindings.scratchpad.clone(),
+        usage: Usage::default(),
+    }
+}
