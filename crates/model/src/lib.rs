@@ -16,6 +16,8 @@ pub mod record;
 pub mod registration;
 pub mod sys_id;
 pub mod table_def;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod time;
 pub mod value;
 

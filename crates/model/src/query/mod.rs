@@ -22,6 +22,11 @@ mod compare;
 pub mod explain;
 pub mod memory;
 
+#[cfg(test)]
+mod acceptance;
+#[cfg(test)]
+mod properties;
+
 pub use bind::{BindMode, BindOptions, bind};
 pub use bound::{
     BoundOrder, BoundPath, BoundQuery, BoundTerm, Comparison, PathStep, Test, TextMatch,
