@@ -148,6 +148,10 @@ fn a_change_from_or_to_nothing_is_told_by_an_empty_value() {
     assert!(holds("categoryCHANGESTO", Subject::updated(&set, &nil)));
     assert!(!holds("categoryVALCHANGES", Subject::inserted(&nil)), "it received no value");
     assert!(!holds("categoryCHANGESTO", Subject::inserted(&nil)));
+    assert!(
+        !holds("categoryCHANGESFROM", Subject::inserted(&set)),
+        "a new record was nothing before"
+    );
 }
 
 #[test]
@@ -381,6 +385,7 @@ fn a_bare_date_is_its_day_in_utc() {
         ("opened_atIN2024-03-12,2024-03-14 00:00:00", "1 4"),
         ("opened_atNOT IN2024-03-12,2024-03-14 00:00:00,x", "2 3 nil"),
         ("opened_atNOT IN2024-03-13,2024-03-12", "4 nil"),
+        ("opened_atNOT IN2024-03-13,2024-03-13 12:00:00", "1 4 nil"),
         ("opened_atONday@2024-03-13@2024-03-13", "2 3"),
         ("opened_atNOTONday@2024-03-13 00:00:00@2024-03-13 23:59:59", "1 4"),
         ("opened_atBETWEEN2024-03-12@2024-03-13 00:00:00", "1 2"),
