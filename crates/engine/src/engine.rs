@@ -1,9 +1,146 @@
-//! The engine: the store, the caches that stand before it, and the threads.
+//! The engine: the store, the definitions that stand before it, and the threads.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use campanile_model::{Clock, Dictionary};
+use campanile_store::Store;
+
+use crate::error::EngineError;
+use crate::records::definitions::{DefinitionRegistry, Load};
+use crate::records::numbers::Numbers;
+use crate::records::properties::Properties;
+use crate::records::syslog::SystemLog;
+use crate::records::users::VerifiedCredentials;
 
 /// How to open an engine.
-#[derive(Debug)]
-pub struct EngineConfig {}
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Folder that holds the database.
+    pub data_dir: PathBuf,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Name of this node, as in `claimed_by`.
+    pub node: String,
+    /// Threads that run scripts for requests.
+    pub script_workers: usize,
+    /// Whether [`Engine::start`] starts processors for the queues.
+    pub start_processors: bool,
+}
 
 /// The whole product below HTTP. Shared as `Arc<Engine>`.
 #[derive(Debug)]
-pub struct Engine {}
+pub struct Engine {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) node: Arc<str>,
+    pub(crate) config: EngineConfig,
+    pub(crate) numbers: Numbers,
+    pub(crate) credentials: VerifiedCredentials,
+    pub(crate) system_log: SystemLog,
+    definitions: DefinitionRegistry,
+}
+
+impl Engine {
+    /// An engine over `store`, which gets the system's own tables and rows if it lacks them.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn with_store(
+        store: Arc<dyn Store>,
+        config: EngineConfig,
+    ) -> Result<Arc<Self>, EngineError> {
+        let engine = Self {
+            clock: Arc::clone(&config.clock),
+            node: Arc::from(config.node.as_str()),
+            numbers: Numbers::default(),
+            credentials: VerifiedCredentials::default(),
+            system_log: SystemLog::start(Arc::clone(&store))?,
+            definitions: DefinitionRegistry::default(),
+            store,
+            config,
+        };
+        Ok(Arc::new(engine))
+    }
+
+    /// Starts the processors of the queues, when the configuration says so.
+    pub fn start(self: &Arc<Self>) {}
+
+    /// Stops what was started, writes what waits, closes the store. Returns when all threads have ended.
+    ///
+    /// # Errors
+    /// The first failure; the rest is stopped all the same.
+    pub fn stop(&self) -> Result<(), EngineError> {
+        let settled = self.numbers.settle(self);
+        self.system_log.stop();
+        let closed = self.store.close().map_err(EngineError::from);
+        settled.and(closed)
+    }
+
+    /// Where time comes from.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Where everything is kept.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Name of this node.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The present snapshot of one kind of definitions.
+    ///
+    /// # Errors
+    /// What [`Load::load`] answers, when it was not loaded yet.
+    pub fn definitions<T: Load>(&self) -> Result<Arc<T>, EngineError> {
+        self.definitions.get(self)
+    }
+
+    /// All tables and choices.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn dictionary(&self) -> Result<Arc<Dictionary>, EngineError> {
+        self.definitions()
+    }
+
+    /// The value of a property: its row, else the shipped default; `None` when there is neither, or when the
+    /// store cannot be read (which is logged).
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<String> {
+        self.properties().and_then(|properties| properties.get(name).map(str::to_owned))
+    }
+
+    /// A property as a boolean (`true`, `1`, `yes`, `on`, and their opposites, ignoring case); `default` for
+    /// anything else.
+    #[must_use]
+    pub fn bool_property(&self, name: &str, default: bool) -> bool {
+        self.properties().and_then(|properties| properties.bool(name)).unwrap_or(default)
+    }
+
+    /// A property as a whole number; `default` for anything else.
+    #[must_use]
+    pub fn int_property(&self, name: &str, default: i64) -> i64 {
+        self.properties().and_then(|properties| properties.int(name)).unwrap_or(default)
+    }
+
+    fn properties(&self) -> Option<Arc<Properties>> {
+        self.definitions::<Properties>()
+            .inspect_err(|error| tracing::error!(%error, "properties could not be read"))
+            .ok()
+    }
+
+    /// Rows of `tables` were committed: what was made of them is read again at its next use.
+    pub(crate) fn tables_changed<'a>(&self, tables: impl IntoIterator<Item = &'a str>) {
+        for table in tables {
+            self.definitions.table_changed(table);
+        }
+    }
+}
