@@ -12,11 +12,18 @@ pub(crate) struct Migration {
 }
 
 /// SQLite's.
-pub(crate) const SQLITE: &[Migration] = &[Migration {
-    number: 1,
-    name: "base",
-    sql: include_str!("../../migrations/sqlite/0001_base.sql"),
-}];
+pub(crate) const SQLITE: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "base",
+        sql: include_str!("../../migrations/sqlite/0001_base.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "events",
+        sql: include_str!("../../migrations/sqlite/0002_events.sql"),
+    },
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,14 @@
 //! The pool of read connections.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
+use super::claims::Claims;
 use super::connection::{Role, open};
+use super::events::show_claims;
 use super::failure::{closed, located};
 use crate::contract::StoreError;
 
@@ -17,6 +20,8 @@ const KEPT_MAX: usize = 8;
 #[derive(Debug)]
 pub(in crate::sqlite) struct Readers {
     file: PathBuf,
+    /// Every connection shows claimed events as queued.
+    claims: Arc<Claims>,
     idle: Mutex<Idle>,
 }
 
@@ -27,8 +32,8 @@ struct Idle {
 }
 
 impl Readers {
-    pub(in crate::sqlite) fn new(file: PathBuf) -> Self {
-        Self { file, idle: Mutex::new(Idle::default()) }
+    pub(in crate::sqlite) fn new(file: PathBuf, claims: Arc<Claims>) -> Self {
+        Self { file, claims, idle: Mutex::new(Idle::default()) }
     }
 
     /// A connection outside a transaction. Give it back with [`Readers::give_back`].
@@ -45,7 +50,10 @@ impl Readers {
                 return Ok(connection);
             }
         }
-        open(&self.file, Role::Reader).map_err(|e| located(e.into(), &self.file))
+        let connection =
+            open(&self.file, Role::Reader).map_err(|e| located(e.into(), &self.file))?;
+        show_claims(&connection, &self.claims).map_err(|e| located(e, &self.file))?;
+        Ok(connection)
     }
 
     /// Ends what the connection was doing and keeps it, or closes it when there are enough.

@@ -11,12 +11,14 @@ use parking_lot::Mutex;
 
 use super::checkpoint::Checkpoints;
 use super::connection::{self, Role};
+use super::event_store::Events;
+use super::events::show_claims;
 use super::failure::{io_failure, located};
 use super::lock::FolderLock;
 use super::readers::Readers;
 use super::sync::Durability;
 use super::writer::{Parts, Writer};
-use crate::contract::StoreError;
+use crate::contract::{EventStore, StoreError};
 use crate::migrate::migrate_sqlite;
 
 /// Name of the database file inside the data folder.
@@ -50,6 +52,7 @@ pub struct SqliteStore {
     pub(in crate::sqlite) writer: Writer,
     pub(in crate::sqlite) readers: Readers,
     pub(in crate::sqlite) durability: Arc<Durability>,
+    pub(in crate::sqlite) events: Arc<Events>,
     checkpoints: Arc<Checkpoints>,
     /// Emptied by [`SqliteStore::close_all`]. The lock goes last.
     running: Mutex<Option<Running>>,
@@ -88,6 +91,9 @@ impl SqliteStore {
         let checkpoints = Arc::new(Checkpoints::default());
         checkpoints.watch(&mut connection).map_err(at_file)?;
 
+        let events = Events::open(&connection, folder).map_err(|e| located(e, &file))?;
+        show_claims(&connection, &events.claims).map_err(|e| located(e, &file))?;
+
         let durability = Durability::new(&log_file);
         let log = open_log(&connection, &log_file)?;
         sync_folder(folder)?;
@@ -109,7 +115,8 @@ impl SqliteStore {
             _lock: lock,
         };
         Ok(Arc::new(Self {
-            readers: Readers::new(file.clone()),
+            readers: Readers::new(file.clone(), Arc::clone(&events.claims)),
+            events,
             file,
             log_file,
             writer,
@@ -122,6 +129,9 @@ impl SqliteStore {
     /// Stops the threads in the order in which they need each other, and lets the folder go.
     pub(in crate::sqlite) fn close_all(&self) -> Result<(), StoreError> {
         let Some(running) = self.running.lock().take() else { return Ok(()) };
+        if let Err(error) = self.flush() {
+            tracing::error!(%error, "completed events could not be written: they will be handled again");
+        }
         self.writer.stop();
         join(running.writer);
         self.checkpoints.stop();
@@ -133,7 +143,10 @@ impl SqliteStore {
         let closed = self.writer.close();
         match self.durability.failure() {
             Some(error) => Err(error),
-            None => closed,
+            None => {
+                closed?;
+                self.events.forget_handling().map_err(|e| io_failure(&e, &self.file))
+            }
         }
     }
 

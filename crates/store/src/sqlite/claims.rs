@@ -1,0 +1,543 @@
+//! Claims: who handles what, and what is next. All of it stands in memory.
+//!
+//! A claim is not written. The lock on the data folder proves that a claim from before a crash is dead, and
+//! readers see claims through `campanile_claimed_by`. What waits is kept as windows ([`super::window`]); commits
+//! change them through [`EventEffects`](super::effects::EventEffects), in their order.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use campanile_model::{EventState, Instant, SysId};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use rusqlite::Connection;
+
+use super::effects::{Effect, Standing};
+use super::handling::{Begun, Handling};
+use super::refill;
+use super::window::{Line, Next, Position, Priority, Waiting};
+use crate::contract::{Claim, ClaimRequest, StoreError, WakeListener};
+
+/// Bytes of whole events that all windows together keep; beyond, an event is read again at its claim.
+const KEPT_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// A larger event is never kept whole.
+const KEPT_EVENT_BYTES_MAX: usize = 8 * 1024;
+
+/// Lends a connection for reading, outside of any transaction.
+pub(in crate::sqlite) trait Readers {
+    /// Calls `read` once with a connection.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], and what `read` returns.
+    fn with_reader(
+        &self,
+        read: &mut dyn FnMut(&Connection) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
+}
+
+/// All claims and windows of one store.
+pub(in crate::sqlite) struct Claims {
+    state: Mutex<State>,
+    /// A refill ended.
+    refilled: Condvar,
+    handling: Handling,
+    listener: Mutex<Option<WakeListener>>,
+}
+
+#[derive(Default)]
+struct State {
+    lines: HashMap<Arc<str>, Line>,
+    claimed: HashMap<SysId, Claimed>,
+    by_sequence: HashMap<i64, SysId>,
+    /// Waiting events that a transaction in progress is about to change, with the number of holds.
+    held: HashMap<i64, u32>,
+    /// Bytes of whole events in all windows.
+    kept_bytes: usize,
+    /// Events up to this one may have left internal keys behind before the store was opened.
+    fired_before: i64,
+}
+
+/// One claimed event.
+#[derive(Debug, Clone)]
+struct Claimed {
+    standing: Standing,
+    by: Arc<str>,
+    epoch: i64,
+    attempts: i64,
+    lapses: i64,
+    /// Slot of the processor that began to handle it.
+    slot: Option<usize>,
+    /// Its completion was handed in.
+    ending: bool,
+    /// Its handlers may have fired under internal keys.
+    fired: bool,
+}
+
+impl std::fmt::Debug for Claims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.state.lock();
+        f.debug_struct("Claims")
+            .field("queues", &state.lines.len())
+            .field("claimed", &state.claimed.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Claims {
+    /// Nothing is known yet: call [`Claims::discover`] before the first claim.
+    pub(super) fn new(handling: Handling) -> Self {
+        Self {
+            state: Mutex::default(),
+            refilled: Condvar::new(),
+            handling,
+            listener: Mutex::new(None),
+        }
+    }
+
+    /// Learns which queues and priorities have waiting events; the events themselves are read when claimed.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub(super) fn discover(&self, connection: &Connection) -> Result<(), StoreError> {
+        let mut statement = connection.prepare(
+            "SELECT queue, derived_priority, count(*), max(process_on) FROM sysevent_live \
+             GROUP BY queue, derived_priority",
+        )?;
+        let mut rows = statement.query([])?;
+        let fired_before: Option<i64> = connection.query_row(
+            "SELECT max(sequence) FROM sysevent_live WHERE EXISTS (SELECT 1 FROM sysevent_fired)",
+            [],
+            |row| row.get(0),
+        )?;
+        let mut state = self.state.lock();
+        state.fired_before = fired_before.unwrap_or(0);
+        while let Some(row) = rows.next()? {
+            let queue: Arc<str> = row.get(0)?;
+            let total: i64 = row.get(2)?;
+            let line = state.lines.entry(queue).or_default();
+            line.discover(Priority(row.get(1)?), u64::try_from(total).unwrap_or(0), row.get(3)?);
+        }
+        Ok(())
+    }
+
+    /// Sets who is told of new claimable events.
+    pub(super) fn set_listener(&self, listener: WakeListener) {
+        *self.listener.lock() = Some(listener);
+    }
+
+    /// Carries out what a committed transaction has changed, and lets go of what it held.
+    pub(super) fn settle(&self, effects: Vec<Effect>, held: Vec<Standing>) {
+        let mut wakes = Vec::new();
+        {
+            let mut state = self.state.lock();
+            for effect in effects {
+                state.carry_out(effect, &mut wakes);
+            }
+            state.let_go(held, &mut wakes);
+        }
+        self.wake(&wakes);
+    }
+
+    /// Keeps a waiting event from being claimed, until [`Claims::settle`] lets it go.
+    ///
+    /// # Errors
+    /// [`StoreError::StateConflict`] when it is claimed.
+    pub(super) fn hold(&self, standing: &Standing, sys_id: &SysId) -> Result<(), StoreError> {
+        let sequence = standing.at.sequence;
+        let mut state = self.state.lock();
+        if let Some(by) = state.claimed_by(sequence) {
+            return Err(StoreError::StateConflict {
+                sys_id: sys_id.to_string(),
+                state: EventState::Queued,
+                detail: format!("is being handled by {by}"),
+            });
+        }
+        *state.held.entry(sequence).or_default() += 1;
+        Ok(())
+    }
+
+    /// Who holds the event with this sequence.
+    pub(super) fn claimed_by(&self, sequence: i64) -> Option<Arc<str>> {
+        self.state.lock().claimed_by(sequence)
+    }
+
+    /// See [`crate::EventStore::claim`].
+    pub(super) fn claim(
+        &self,
+        request: &ClaimRequest<'_>,
+        readers: &dyn Readers,
+    ) -> Result<Claim, StoreError> {
+        let by: Arc<str> = Arc::from(request.claimed_by);
+        loop {
+            let mut state = self.state.lock();
+            let taken = state.take(request, &by);
+            match (taken.is_empty(), state.next(request)) {
+                (true, Next::Unread(priority, from)) => {
+                    self.refill(state, request, (priority, from), readers)?;
+                }
+                (_, next) => {
+                    drop(state);
+                    return self.deliver(taken, next, &by, readers);
+                }
+            }
+        }
+    }
+
+    /// Makes what was taken into a claim; gives it back when an event cannot be read.
+    fn deliver(
+        &self,
+        taken: Vec<(Standing, Waiting)>,
+        next: Next,
+        by: &Arc<str>,
+        readers: &dyn Readers,
+    ) -> Result<Claim, StoreError> {
+        let keys: Vec<SysId> = taken.iter().map(|(_, waiting)| waiting.sys_id).collect();
+        let events = refill::whole_events(taken, readers).inspect_err(|_| self.release(&keys))?;
+        let events = events
+            .into_iter()
+            .map(|mut event| {
+                event.state = EventState::Queued;
+                event.claimed_by = Arc::clone(by);
+                event
+            })
+            .collect();
+        let (next_due, more) = match next {
+            Next::Later(due) => (due.map(Instant::from_millis), false),
+            Next::Due(..) | Next::Unread(..) => (None, true),
+        };
+        Ok(Claim { events, next_due, more })
+    }
+
+    /// Reads the next events of a lane, or waits until whoever does that has ended.
+    fn refill(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        request: &ClaimRequest<'_>,
+        (priority, from): (Priority, Position),
+        readers: &dyn Readers,
+    ) -> Result<(), StoreError> {
+        let is_mine =
+            state.lines.get_mut(request.queue).is_some_and(|line| line.begin_refill(priority));
+        if !is_mine {
+            if state.lines.contains_key(request.queue) {
+                self.refilled.wait(&mut state);
+            }
+            return Ok(());
+        }
+        drop(state);
+        let mut read = None;
+        let outcome = readers.with_reader(&mut |connection| {
+            read = Some(refill::read_lane(
+                connection,
+                &refill::Wanted {
+                    queue: request.queue,
+                    priority,
+                    from,
+                    now: request.now.as_millis(),
+                },
+            )?);
+            Ok(())
+        });
+        let mut state = self.state.lock();
+        let State { lines, by_sequence, kept_bytes, .. } = &mut *state;
+        if let Some(line) = lines.get_mut(request.queue) {
+            let before = line.bytes;
+            match read {
+                Some((mut rows, bound)) => {
+                    let mut budget = KEPT_BYTES_MAX.saturating_sub(*kept_bytes);
+                    for (_, waiting) in &mut rows {
+                        keep_within(waiting, &mut budget);
+                    }
+                    line.end_refill(priority, rows, bound, |sequence| {
+                        by_sequence.contains_key(&sequence)
+                    });
+                }
+                None => line.abandon_refill(priority),
+            }
+            *kept_bytes = (*kept_bytes + line.bytes).saturating_sub(before);
+            if line.is_empty() {
+                lines.remove(request.queue);
+            }
+        }
+        drop(state);
+        self.refilled.notify_all();
+        outcome
+    }
+
+    /// See [`crate::EventStore::begin`].
+    pub(super) fn begin(&self, event: &SysId, slot: usize) {
+        let begun = {
+            let mut state = self.state.lock();
+            let Some(claimed) = state.claimed.get_mut(event) else { return };
+            claimed.slot = Some(slot);
+            Begun { event: *event, epoch: claimed.epoch, attempts: claimed.attempts }
+        };
+        self.handling.begin(slot, &begun);
+    }
+
+    /// See [`crate::EventStore::release`].
+    pub(super) fn release(&self, events: &[SysId]) {
+        let mut wakes = Vec::new();
+        let mut slots = Vec::new();
+        {
+            let mut state = self.state.lock();
+            for event in events {
+                let Entry::Occupied(entry) = state.claimed.entry(*event) else { continue };
+                if entry.get().ending {
+                    continue;
+                }
+                let claimed = entry.remove();
+                slots.extend(claimed.slot);
+                state.by_sequence.remove(&claimed.standing.at.sequence);
+                let waiting = Waiting {
+                    sys_id: *event,
+                    epoch: claimed.epoch,
+                    attempts: claimed.attempts,
+                    lapses: claimed.lapses,
+                    event: None,
+                };
+                let standing = claimed.standing;
+                if let Some(line) = state.lines.get_mut(&standing.queue) {
+                    line.give_back(standing.priority, standing.at, waiting);
+                }
+                note_wake(&mut wakes, &standing.queue, standing.at.process_on);
+            }
+        }
+        for slot in slots {
+            self.handling.end(slot);
+        }
+        self.wake(&wakes);
+    }
+
+    /// Takes a completion in: from now on the event can be neither completed again nor released. Returns its
+    /// sequence; `None` when this claim is not, or no longer, somebody's.
+    pub(super) fn begin_ending(&self, event: &SysId, epoch: i64) -> Option<i64> {
+        let mut state = self.state.lock();
+        let claimed = state.claimed.get_mut(event)?;
+        if claimed.ending || claimed.epoch != epoch {
+            return None;
+        }
+        claimed.ending = true;
+        Some(claimed.standing.at.sequence)
+    }
+
+    /// Notes that a handler of this event fires under an internal key.
+    pub(super) fn mark_fired(&self, event: &SysId) {
+        if let Some(claimed) = self.state.lock().claimed.get_mut(event) {
+            claimed.fired = true;
+        }
+    }
+
+    /// Whether handlers of this claimed event may have fired under internal keys.
+    pub(super) fn has_fired(&self, event: &SysId) -> bool {
+        self.state.lock().claimed.get(event).is_none_or(|claimed| claimed.fired)
+    }
+
+    /// Number of claimed events, of waiting events (claimed ones included) with the latest due time, by queue and
+    /// priority.
+    pub(super) fn counts(&self) -> Vec<QueueCount> {
+        let state = self.state.lock();
+        let mut counts: Vec<QueueCount> = state
+            .lines
+            .iter()
+            .map(|(queue, line)| QueueCount {
+                queue: Arc::clone(queue),
+                lanes: line.counts().collect(),
+                claimed: 0,
+            })
+            .collect();
+        for claimed in state.claimed.values() {
+            if let Some(count) =
+                counts.iter_mut().find(|count| count.queue == claimed.standing.queue)
+            {
+                count.claimed += 1;
+            }
+        }
+        counts
+    }
+
+    /// Events and bytes in memory, and claimed events.
+    pub(in crate::sqlite) fn sizes(&self) -> (usize, usize, usize) {
+        let state = self.state.lock();
+        let events = state.lines.values().map(Line::in_memory).sum();
+        (events, state.kept_bytes, state.claimed.len())
+    }
+
+    /// Forgets who handled what, at a clean close.
+    pub(super) fn forget_handling(&self) -> std::io::Result<()> {
+        self.handling.clear()
+    }
+
+    fn wake(&self, wakes: &[(Arc<str>, i64)]) {
+        if wakes.is_empty() {
+            return;
+        }
+        let listener = self.listener.lock().clone();
+        if let Some(listener) = listener {
+            for (queue, due) in wakes {
+                listener(queue, Instant::from_millis(*due));
+            }
+        }
+    }
+}
+
+/// What one queue has.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct QueueCount {
+    pub(super) queue: Arc<str>,
+    /// Priority, number of events (claimed ones included), latest due time.
+    pub(super) lanes: Vec<(Priority, u64, i64)>,
+    pub(super) claimed: u64,
+}
+
+impl State {
+    fn claimed_by(&self, sequence: i64) -> Option<Arc<str>> {
+        let event = self.by_sequence.get(&sequence)?;
+        self.claimed.get(event).map(|claimed| Arc::clone(&claimed.by))
+    }
+
+    fn next(&self, request: &ClaimRequest<'_>) -> Next {
+        let Some(line) = self.lines.get(request.queue) else { return Next::Later(None) };
+        let now = request.now.as_millis();
+        if request.by_priority {
+            line.next_by_priority(now, &self.held)
+        } else {
+            line.next_by_arrival(now, &self.held)
+        }
+    }
+
+    /// Takes due events out of the windows, as far as these reach.
+    fn take(&mut self, request: &ClaimRequest<'_>, by: &Arc<str>) -> Vec<(Standing, Waiting)> {
+        let mut taken = Vec::new();
+        while taken.len() < request.limit {
+            let Next::Due(priority, at) = self.next(request) else { break };
+            let Some((queue, line)) = self.lines.get_key_value(request.queue) else { break };
+            let has_lapsed = line.has_lapsed(priority, at);
+            if has_lapsed && !taken.is_empty() {
+                break;
+            }
+            let standing = Standing { queue: Arc::clone(queue), priority, at };
+            let Some(waiting) =
+                self.change_line(request.queue, |line| line.take(priority, at)).flatten()
+            else {
+                break;
+            };
+            self.by_sequence.insert(at.sequence, waiting.sys_id);
+            self.claimed.insert(
+                waiting.sys_id,
+                Claimed {
+                    standing: standing.clone(),
+                    by: Arc::clone(by),
+                    epoch: waiting.epoch,
+                    attempts: waiting.attempts,
+                    lapses: waiting.lapses,
+                    slot: None,
+                    ending: false,
+                    // A first attempt starts with no keys; who tried before may have left some.
+                    fired: waiting.attempts > 0
+                        || waiting.lapses > 0
+                        || at.sequence <= self.fired_before,
+                },
+            );
+            taken.push((standing, waiting));
+            if has_lapsed {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// Changes one queue and keeps the sum of bytes.
+    fn change_line<T>(&mut self, queue: &str, change: impl FnOnce(&mut Line) -> T) -> Option<T> {
+        let line = self.lines.get_mut(queue)?;
+        let before = line.bytes;
+        let outcome = change(line);
+        self.kept_bytes = (self.kept_bytes + line.bytes).saturating_sub(before);
+        if line.is_empty() {
+            self.lines.remove(queue);
+        }
+        Some(outcome)
+    }
+
+    fn carry_out(&mut self, effect: Effect, wakes: &mut Vec<(Arc<str>, i64)>) {
+        match effect {
+            Effect::Added(standing, waiting) => self.add(standing, waiting, wakes),
+            Effect::Removed(standing) => {
+                self.change_line(&standing.queue, |line| {
+                    line.remove(standing.priority, standing.at)
+                });
+            }
+            Effect::Touched(standing) => {
+                self.change_line(&standing.queue, |line| {
+                    line.touch(standing.priority, standing.at)
+                });
+            }
+            Effect::Ended(event) => {
+                self.end(&event);
+            }
+            Effect::Retried(event, at) => {
+                let Some(claimed) = self.end(&event) else { return };
+                let Standing { queue, priority, at: was } = claimed.standing;
+                let at = Position { process_on: at.as_millis(), sequence: was.sequence };
+                let waiting = Waiting {
+                    sys_id: event,
+                    epoch: claimed.epoch,
+                    attempts: claimed.attempts + 1,
+                    lapses: claimed.lapses,
+                    event: None,
+                };
+                self.add(Standing { queue, priority, at }, waiting, wakes);
+            }
+        }
+    }
+
+    fn add(&mut self, standing: Standing, mut waiting: Waiting, wakes: &mut Vec<(Arc<str>, i64)>) {
+        let Standing { queue, priority, at } = standing;
+        keep_within(&mut waiting, &mut KEPT_BYTES_MAX.saturating_sub(self.kept_bytes));
+        note_wake(wakes, &queue, at.process_on);
+        if !self.lines.contains_key(&queue) {
+            self.lines.insert(Arc::clone(&queue), Line::default());
+        }
+        self.change_line(&queue, |line| line.add(priority, at, waiting));
+    }
+
+    /// Ends a claim for good.
+    fn end(&mut self, event: &SysId) -> Option<Claimed> {
+        let claimed = self.claimed.remove(event)?;
+        let standing = &claimed.standing;
+        self.by_sequence.remove(&standing.at.sequence);
+        self.change_line(&standing.queue, |line| line.remove(standing.priority, standing.at));
+        Some(claimed)
+    }
+
+    /// Lets others claim what was held. Who looked meanwhile saw nothing there, so it is told again.
+    fn let_go(&mut self, held: Vec<Standing>, wakes: &mut Vec<(Arc<str>, i64)>) {
+        for standing in held {
+            note_wake(wakes, &standing.queue, standing.at.process_on);
+            if let Entry::Occupied(mut entry) = self.held.entry(standing.at.sequence) {
+                *entry.get_mut() -= 1;
+                if *entry.get() == 0 {
+                    entry.remove();
+                }
+            }
+        }
+    }
+}
+
+/// Drops the whole event unless it is small and fits in `budget`.
+fn keep_within(waiting: &mut Waiting, budget: &mut usize) {
+    let bytes = waiting.bytes();
+    if bytes > KEPT_EVENT_BYTES_MAX || bytes > *budget {
+        waiting.event = None;
+    } else {
+        *budget -= bytes;
+    }
+}
+
+fn note_wake(wakes: &mut Vec<(Arc<str>, i64)>, queue: &Arc<str>, due: i64) {
+    match wakes.iter_mut().find(|(known, _)| known == queue) {
+        Some((_, earliest)) => *earliest = (*earliest).min(due),
+        None => wakes.push((Arc::clone(queue), due)),
+    }
+}

@@ -1,0 +1,390 @@
+//! The events half of the store: each promise of [`EventStore`] as a unit of the group writer or a read.
+
+use std::sync::Arc;
+
+use campanile_model::{Event, EventState, HandlerRun, Instant, NewEvent, SysId};
+use parking_lot::Mutex;
+use rusqlite::Connection;
+
+use super::actions::{act, actions, log_action};
+use super::append::{Arrivals, append_events};
+use super::backlog::backlog;
+use super::claims::{Claims, Readers as LendReaders};
+use super::completions::{Pending, PendingLine, write_batch};
+use super::effects::EventEffects;
+use super::events::{Place, find};
+use super::handling::Handling;
+use super::lapses::count_lapses;
+use super::readers::Readers;
+use super::runs::runs;
+use super::store::SqliteStore;
+use super::writer::{Unit, Writer};
+use crate::contract::{
+    ActionRecord, AppendMode, AppendOutcome, Backlog, Claim, ClaimRequest, CommitMark, Completion,
+    EventAction, EventStore, StoreError, WakeListener,
+};
+
+/// What a store keeps for its events.
+#[derive(Debug)]
+pub(in crate::sqlite) struct Events {
+    pub(in crate::sqlite) claims: Arc<Claims>,
+    pub(in crate::sqlite) arrivals: Arrivals,
+    pending: PendingLine,
+}
+
+impl Events {
+    /// Reads where the queues stand, after counting the lapses of a crash. `folder` is the data folder.
+    ///
+    /// # Errors
+    /// What the file system or SQLite said.
+    pub(in crate::sqlite) fn open(
+        connection: &Connection,
+        folder: &std::path::Path,
+    ) -> Result<Arc<Self>, StoreError> {
+        let at_folder = |error: std::io::Error| super::failure::io_failure(&error, folder);
+        let (handling, begun) = Handling::open(folder).map_err(at_folder)?;
+        if !begun.is_empty() {
+            let transaction = connection.unchecked_transaction()?;
+            let counted = count_lapses(&transaction, &begun)?;
+            transaction.commit()?;
+            if counted > 0 {
+                tracing::warn!(
+                    events = counted,
+                    "the last process ended while it was handling events"
+                );
+            }
+            handling.clear().map_err(at_folder)?;
+        }
+        let claims = Arc::new(Claims::new(handling));
+        claims.discover(connection)?;
+        Ok(Arc::new(Self {
+            arrivals: Arrivals::after_all(connection)?,
+            claims,
+            pending: PendingLine::default(),
+        }))
+    }
+
+    /// Appends inside a transaction; carry the effects out after its commit.
+    ///
+    /// # Errors
+    /// See [`append_events`].
+    pub(in crate::sqlite) fn append(
+        &self,
+        connection: &Connection,
+        events: &[NewEvent],
+    ) -> Result<(Vec<AppendOutcome>, EventEffects), StoreError> {
+        let mut effects = EventEffects::new(&self.claims);
+        let outcomes = append_events(connection, &self.arrivals, events, &mut effects)?;
+        Ok((outcomes, effects))
+    }
+
+    /// Numbers for metrics: completions to be written, events and bytes in the windows, claims.
+    pub(in crate::sqlite) fn numbers(&self) -> Vec<(&'static str, f64)> {
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+        let number = |n: usize| n as f64;
+        let (events, bytes, claimed) = self.claims.sizes();
+        vec![
+            ("completions_waiting", number(self.pending.len())),
+            ("window_events", number(events)),
+            ("window_bytes", number(bytes)),
+            ("claimed_events", number(claimed)),
+        ]
+    }
+
+    /// Nothing is being handled any more: a clean close.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub(in crate::sqlite) fn forget_handling(&self) -> std::io::Result<()> {
+        self.claims.forget_handling()
+    }
+}
+
+impl LendReaders for Readers {
+    fn with_reader(
+        &self,
+        read: &mut dyn FnMut(&Connection) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let connection = self.take()?;
+        let outcome = read(&connection);
+        self.give_back(connection);
+        outcome
+    }
+}
+
+type AppendDone = Box<dyn FnOnce(Result<(Vec<AppendOutcome>, CommitMark), StoreError>) + Send>;
+
+/// One append.
+struct AppendUnit {
+    store: Arc<Events>,
+    events: Vec<NewEvent>,
+    mode: AppendMode,
+    outcomes: Vec<AppendOutcome>,
+    /// An atomic append was refused: these outcomes are told, and nothing was stored.
+    is_refused: bool,
+    effects: Option<EventEffects>,
+    done: AppendDone,
+}
+
+impl Unit for AppendUnit {
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let (outcomes, effects) = self.store.append(connection, &self.events)?;
+        self.outcomes = outcomes;
+        self.effects = Some(effects);
+        let refusal = self.outcomes.iter().find_map(|outcome| outcome.as_ref().err());
+        match refusal {
+            Some(error) if self.mode.atomic => {
+                self.is_refused = true;
+                Err(error.clone())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn committed(&mut self, outcome: &Result<CommitMark, StoreError>) {
+        let effects = self.effects.take();
+        if let (Ok(_), Some(effects)) = (outcome, effects) {
+            effects.carry_out();
+        }
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<CommitMark, StoreError>) {
+        let answer = match outcome {
+            Ok(mark) => Ok((self.outcomes, mark)),
+            Err(_) if self.is_refused => Ok((self.outcomes, CommitMark::default())),
+            Err(error) => Err(error),
+        };
+        (self.done)(answer);
+    }
+
+    fn durable(&self) -> bool {
+        self.mode.durable
+    }
+
+    fn rows(&self) -> usize {
+        self.events.len()
+    }
+}
+
+/// A batch of what nobody waits for.
+struct CompletionUnit {
+    store: Arc<Events>,
+    writer: Writer,
+    batch: Vec<Pending>,
+    effects: Option<EventEffects>,
+}
+
+impl CompletionUnit {
+    fn schedule(store: &Arc<Events>, writer: &Writer) {
+        writer.submit(Box::new(Self {
+            store: Arc::clone(store),
+            writer: writer.clone(),
+            batch: Vec::new(),
+            effects: None,
+        }));
+    }
+}
+
+impl Unit for CompletionUnit {
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        // Taken as late as possible, so that a batch is as large as it can be.
+        self.batch = self.store.pending.take();
+        let mut effects = EventEffects::new(&self.store.claims);
+        write_batch(connection, &self.batch, &mut effects)?;
+        self.effects = Some(effects);
+        Ok(())
+    }
+
+    fn committed(&mut self, outcome: &Result<CommitMark, StoreError>) {
+        let effects = self.effects.take();
+        match outcome {
+            Ok(_) => {
+                if let Some(effects) = effects {
+                    effects.carry_out();
+                }
+                self.store.pending.written(std::mem::take(&mut self.batch).len());
+            }
+            Err(error) => {
+                // The events stay claimed, so nothing is done twice while this process lives.
+                tracing::error!(%error, count = self.batch.len(), "completions could not be written");
+                self.store.pending.put_back(std::mem::take(&mut self.batch), error.clone());
+            }
+        }
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<CommitMark, StoreError>) {
+        if outcome.is_ok() && self.store.pending.go_on() {
+            Self::schedule(&self.store, &self.writer);
+        }
+    }
+
+    fn rows(&self) -> usize {
+        // Live, log and about one run each.
+        3 * super::completions::BATCH_MAX
+    }
+
+    fn must_run(&self) -> bool {
+        true
+    }
+}
+
+impl SqliteStore {
+    fn read_with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let connection = self.readers.take()?;
+        let outcome = read(&connection);
+        self.readers.give_back(connection);
+        outcome
+    }
+
+    /// Runs `work` in the group writer, and carries out its effects after the commit.
+    fn write_with_effects(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<Option<EventEffects>, StoreError> + Send + 'static,
+    ) -> Result<CommitMark, StoreError> {
+        let (_, mark) = self.writer.run_and_wait(
+            move |connection| work(connection).map(Mutex::new),
+            |effects, _| {
+                if let Some(effects) = effects.lock().take() {
+                    effects.carry_out();
+                }
+            },
+        )?;
+        Ok(mark)
+    }
+
+    fn hand_in(&self, pending: Pending) {
+        if self.events.pending.push(pending) {
+            CompletionUnit::schedule(&self.events, &self.writer);
+        }
+    }
+
+    /// Tries again what could not be written, for example because the disk was full.
+    fn retry_completions(&self) {
+        if self.events.pending.schedule_again() {
+            CompletionUnit::schedule(&self.events, &self.writer);
+        }
+    }
+}
+
+impl EventStore for SqliteStore {
+    fn append(&self, events: Vec<NewEvent>, mode: AppendMode, done: AppendDone) {
+        self.retry_completions();
+        self.writer.submit(Box::new(AppendUnit {
+            store: Arc::clone(&self.events),
+            events,
+            mode,
+            outcomes: Vec::new(),
+            is_refused: false,
+            effects: None,
+            done,
+        }));
+    }
+
+    fn append_blocking(
+        &self,
+        events: Vec<NewEvent>,
+        mode: AppendMode,
+    ) -> Result<(Vec<AppendOutcome>, CommitMark), StoreError> {
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        self.append(
+            events,
+            mode,
+            Box::new(move |answer| {
+                if tell.send(answer).is_err() {
+                    tracing::debug!("nobody waits for this append any more");
+                }
+            }),
+        );
+        told.recv().unwrap_or_else(|_| Err(super::failure::closed(self.writer.file())))
+    }
+
+    fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError> {
+        self.retry_completions();
+        self.events.claims.claim(request, &self.readers)
+    }
+
+    fn begin(&self, event: &SysId, slot: usize) {
+        self.events.claims.begin(event, slot);
+    }
+
+    fn release(&self, events: &[SysId]) {
+        self.events.claims.release(events);
+    }
+
+    fn record_runs(&self, runs: Vec<HandlerRun>) {
+        if !runs.is_empty() {
+            self.hand_in(Pending::Runs(runs));
+        }
+    }
+
+    fn complete(&self, completion: Completion) {
+        let Some(sequence) = self.events.claims.begin_ending(&completion.event, completion.epoch)
+        else {
+            tracing::warn!(
+                event.id = %completion.event,
+                epoch = completion.epoch,
+                "a completion came for an event that is not claimed; it was dropped"
+            );
+            return;
+        };
+        self.hand_in(Pending::End(sequence, Box::new(completion)));
+    }
+
+    fn act(&self, action: EventAction) -> Result<CommitMark, StoreError> {
+        let claims = Arc::clone(&self.events.claims);
+        self.write_with_effects(move |connection| {
+            let mut effects = EventEffects::new(&claims);
+            act(connection, &action, &mut effects)?;
+            Ok(Some(effects))
+        })
+    }
+
+    fn log_action(&self, record: ActionRecord) -> Result<CommitMark, StoreError> {
+        self.write_with_effects(move |connection| {
+            log_action(connection, &record)?;
+            Ok(None)
+        })
+    }
+
+    fn event(&self, sys_id: &SysId) -> Result<Option<Event>, StoreError> {
+        self.read_with(|connection| {
+            // One snapshot: between two the event could go from one place to the other.
+            let transaction = connection.unchecked_transaction()?;
+            let Some(mut event) = find(&transaction, Place::Live, sys_id)? else {
+                return find(&transaction, Place::Log, sys_id);
+            };
+            if let Some(by) = self.events.claims.claimed_by(event.sequence) {
+                event.state = EventState::Queued;
+                event.claimed_by = by;
+            }
+            Ok(Some(event))
+        })
+    }
+
+    fn runs(&self, event: &SysId, epoch: Option<i64>) -> Result<Vec<HandlerRun>, StoreError> {
+        self.read_with(|connection| runs(connection, event, epoch))
+    }
+
+    fn actions(&self, event: &SysId) -> Result<Vec<ActionRecord>, StoreError> {
+        self.read_with(|connection| actions(connection, event))
+    }
+
+    fn backlog(&self, now: Instant) -> Result<Vec<Backlog>, StoreError> {
+        let counts = self.events.claims.counts();
+        self.read_with(|connection| backlog(connection, counts, now))
+    }
+
+    fn set_wake_listener(&self, listener: WakeListener) {
+        self.events.claims.set_listener(listener);
+    }
+
+    fn flush(&self) -> Result<CommitMark, StoreError> {
+        self.retry_completions();
+        self.events.pending.wait_written()?;
+        let ((), mark) = self.writer.run_and_wait(|_| Ok(()), |(), _| {})?;
+        Ok(mark)
+    }
+}

@@ -1,0 +1,162 @@
+//! What tests of events have at hand: a store in a folder, events, claims, completions.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use campanile_model::{
+    Event, EventSource, HandlerKind, HandlerRun, Instant, NewEvent, Outcome, SysId,
+};
+use campanile_store::{
+    ActionRecord, AppendMode, AppendOutcome, Appended, Claim, ClaimRequest, Completion, EventStore,
+    NextState, SqliteOptions, SqliteStore,
+};
+
+/// The present of most tests.
+pub(crate) const NOW: Instant = Instant::from_millis(1_700_000_000_000);
+
+/// Fast, and each event for itself.
+pub(crate) const MODE: AppendMode = AppendMode { durable: false, atomic: false };
+
+pub(crate) fn open(folder: &Path) -> Arc<SqliteStore> {
+    SqliteStore::open(&SqliteOptions::new(folder)).unwrap()
+}
+
+/// A store in a folder of its own; the folder goes with the second value.
+pub(crate) fn fresh() -> (Arc<SqliteStore>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (open(folder.path()), folder)
+}
+
+/// What a process that is killed now would leave behind, opened anew.
+pub(crate) fn after_kill(folder: &Path) -> (Arc<SqliteStore>, tempfile::TempDir) {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        if !name.to_string_lossy().ends_with("-shm") {
+            std::fs::copy(entry.path(), copy.path().join(name)).unwrap();
+        }
+    }
+    (open(copy.path()), copy)
+}
+
+/// An event of the default queue, priority 100, due now.
+pub(crate) fn event(name: &str) -> NewEvent {
+    NewEvent {
+        sys_id: SysId::generate(NOW),
+        name: Arc::from(name),
+        parm1: Arc::from(""),
+        parm2: Arc::from(""),
+        table: Arc::from("incident"),
+        instance: Arc::from("00000000000000000000000000000001"),
+        descriptive_name: Arc::from("INC0000001"),
+        queue: Arc::from(""),
+        queue_from_call: false,
+        priority: 100.0,
+        process_on: NOW,
+        created: NOW,
+        scheduled: false,
+        registered: true,
+        user_id: Arc::from("6816f79cc0a8016401c5a33be04be441"),
+        user_name: Arc::from("admin"),
+        uri: Arc::from("/api/now/table/incident"),
+        snapshot: Arc::from(""),
+        depth: 0,
+        cause_event: None,
+        cause_handler: Arc::from(""),
+        dedupe_key: Arc::from(""),
+        content_hash: 0,
+        source: EventSource::Api,
+        coalesce_seconds: 0,
+        max_attempts: 0,
+    }
+}
+
+/// As [`event`], of this priority and due so many milliseconds from now.
+pub(crate) fn event_at(name: &str, priority: f64, due_in_ms: i64) -> NewEvent {
+    NewEvent { priority, process_on: NOW.plus_millis(due_in_ms), ..event(name) }
+}
+
+pub(crate) fn append(store: &SqliteStore, events: Vec<NewEvent>) -> Vec<AppendOutcome> {
+    store.append_blocking(events, MODE).unwrap().0
+}
+
+/// Appends one event that must be accepted.
+pub(crate) fn fire(store: &SqliteStore, event: NewEvent) -> Appended {
+    append(store, vec![event]).remove(0).unwrap()
+}
+
+pub(crate) fn request(limit: usize) -> ClaimRequest<'static> {
+    ClaimRequest { queue: "", limit, claimed_by: "node/default/0", by_priority: true, now: NOW }
+}
+
+pub(crate) fn claim(store: &SqliteStore, limit: usize) -> Claim {
+    store.claim(&request(limit)).unwrap()
+}
+
+/// The names of what a claim of up to `limit` brings.
+pub(crate) fn claimed_names(store: &SqliteStore, limit: usize) -> Vec<String> {
+    names(&claim(store, limit).events)
+}
+
+pub(crate) fn names(events: &[Event]) -> Vec<String> {
+    events.iter().map(|event| event.fired.name.to_string()).collect()
+}
+
+pub(crate) fn completion(event: &Event, next: NextState) -> Completion {
+    Completion {
+        event: event.fired.sys_id,
+        epoch: event.epoch,
+        next,
+        started: NOW.plus_millis(5),
+        duration_ms: 7,
+        runs: Vec::new(),
+    }
+}
+
+pub(crate) fn failed() -> NextState {
+    NextState::Error { code: "handler_failed", message: "it broke".to_owned() }
+}
+
+/// Completes and waits for the commit.
+pub(crate) fn finish(store: &SqliteStore, event: &Event, next: NextState) {
+    store.complete(completion(event, next));
+    store.flush().unwrap();
+}
+
+pub(crate) fn run_of(event: &Event, outcome: Outcome) -> HandlerRun {
+    HandlerRun {
+        sys_id: SysId::generate(NOW),
+        event: event.fired.sys_id,
+        origin_id: event.origin_id,
+        epoch: event.epoch,
+        attempt: event.attempts + 1,
+        kind: HandlerKind::ScriptAction,
+        handler: SysId::generate(NOW),
+        handler_name: "the recorder".to_owned(),
+        order: 1,
+        outcome,
+        reason: String::new(),
+        sentence: String::new(),
+        started_at: NOW,
+        duration_ms: 3,
+        error_message: String::new(),
+        error_line: 0,
+        error_stack: String::new(),
+        log: "one line".to_owned(),
+        fired_events: (2, vec!["a.b:1".to_owned(), "c.d:2".to_owned()]),
+        written_records: (0, Vec::new()),
+        definition_version: 4,
+    }
+}
+
+pub(crate) fn record(action: &str, events: &[SysId]) -> ActionRecord {
+    ActionRecord {
+        action: action.to_owned(),
+        user: "fred".to_owned(),
+        at: NOW,
+        sys_ids: events.to_vec(),
+        count: events.len() as u64,
+        reason: "because".to_owned(),
+    }
+}
