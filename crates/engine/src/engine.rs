@@ -7,6 +7,7 @@ use campanile_model::{Clock, Dictionary};
 use campanile_store::Store;
 
 use crate::error::EngineError;
+use crate::events::registry::UnregisteredNames;
 use crate::records::definitions::{DefinitionRegistry, Load};
 use crate::records::numbers::Numbers;
 use crate::records::properties::Properties;
@@ -38,6 +39,7 @@ pub struct Engine {
     pub(crate) numbers: Numbers,
     pub(crate) credentials: VerifiedCredentials,
     pub(crate) system_log: SystemLog,
+    pub(crate) unregistered_names: UnregisteredNames,
     definitions: DefinitionRegistry,
 }
 
@@ -56,6 +58,7 @@ impl Engine {
             numbers: Numbers::default(),
             credentials: VerifiedCredentials::default(),
             system_log: SystemLog::start(Arc::clone(&store))?,
+            unregistered_names: UnregisteredNames::default(),
             definitions: DefinitionRegistry::default(),
             store,
             config,

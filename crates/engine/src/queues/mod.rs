@@ -1,1 +1,6 @@
 //! Queues: registry, processors, claims, retries.
+
+pub mod registry;
+
+pub mod pace;
+pub mod signal;

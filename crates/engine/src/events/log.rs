@@ -1,0 +1,43 @@
+//! What firing tells the system log: nothing that was skipped or replaced is silent.
+
+use super::fire::{FireRequest, UNKNOWN_QUEUES};
+use crate::engine::Engine;
+use crate::records::syslog::{Level, LogEntry, write};
+use crate::session::Session;
+
+const SOURCE: &str = "events";
+
+pub(super) fn registration_inactive(engine: &Engine, session: &Session, request: &FireRequest) {
+    let FireRequest { name, table, instance, .. } = request;
+    let message = format!(
+        "event '{name}' was fired ({table} {instance}) but its registration is inactive: nothing was stored \
+         (registration_inactive)"
+    );
+    line(engine, session, Level::Info, message);
+}
+
+pub(super) fn unregistered(engine: &Engine, session: &Session, name: &str, nearest: Option<&str>) {
+    let hint = nearest.map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+    let message = format!("event '{name}' is not registered: stored all the same{hint}");
+    line(engine, session, Level::Warning, message);
+}
+
+pub(super) fn queue_replaced(engine: &Engine, session: &Session, name: &str, queue: &str) {
+    let message = format!(
+        "event '{name}' named queue '{queue}', which does not exist: the default queue takes it \
+         ({UNKNOWN_QUEUES}=default)"
+    );
+    line(engine, session, Level::Warning, message);
+}
+
+pub(super) fn queue_provisioned(engine: &Engine, session: &Session, name: &str, queue: &str) {
+    let message = format!(
+        "event '{name}' named queue '{queue}', which did not exist: it was made, provisional, with one processor"
+    );
+    line(engine, session, Level::Warning, message);
+}
+
+fn line(engine: &Engine, session: &Session, level: Level, message: String) {
+    let entry = LogEntry::of_product(level, SOURCE, message);
+    write(engine, LogEntry { user_name: session.user.user_name.to_string(), ..entry });
+}

@@ -1,0 +1,216 @@
+//! What is checked when a registration is saved or deleted (§1.3), from every door.
+
+use std::rc::Rc;
+
+use campanile_model::Record;
+use campanile_model::limits::{
+    EVENT_NAME_CHARS_MAX, EVENT_NAME_CHARS_PORTABLE, EVENT_PRIORITY_MAX,
+};
+use campanile_script::{ExternalValue, HostRecord};
+
+use super::fire::UNKNOWN_QUEUES;
+use super::registry::REGISTER_TABLE;
+use crate::error::EngineError;
+use crate::handlers::script_action::{SCRIPT_ACTION_TABLE, listeners_of};
+use crate::queues::registry::QueueRegistry;
+use crate::queues::save_check::valid_name;
+use crate::records::execution::Execution;
+use crate::records::lookup;
+use crate::records::script_record::ScriptRecord;
+
+/// Checks a row of `sysevent_register` before it is written. A renamed registration takes its script actions with
+/// it, in the same operation.
+///
+/// # Errors
+/// [`EngineError::Integrity`] naming the field and the fix; what the store answers.
+pub fn save(
+    execution: &Rc<Execution>,
+    record: &mut Record,
+    before: Option<&Record>,
+) -> Result<Vec<String>, EngineError> {
+    let mut warnings = Vec::new();
+    let name = record.text("event_name").to_owned();
+    let name_before = before.map(|before| before.text("event_name"));
+    if name_before != Some(name.as_str()) {
+        check_name(&name).map_err(|detail| refusal(record, before, detail))?;
+        check_unique(execution, record, before, &name)?;
+        if name.chars().count() > EVENT_NAME_CHARS_PORTABLE {
+            warnings.push(format!(
+                "event name '{name}' has over {EVENT_NAME_CHARS_PORTABLE} characters: kept whole here, but the \
+                 platform that it is compatible with cuts it there"
+            ));
+        }
+    }
+    check_numbers(record, before)?;
+    record.set("derived_priority", record.get("priority").clone().as_str());
+    warnings.extend(check_queue(execution, record, before)?);
+    if let Some(old) = name_before.filter(|old| !old.is_empty() && *old != name) {
+        let renamed = rename_listeners(execution, old, &name)?;
+        if renamed > 0 {
+            warnings.push(format!("{renamed} script actions listen to '{name}' now instead of '{old}'"));
+        }
+    }
+    Ok(warnings)
+}
+
+/// Refuses the deletion of a registration that active handlers name.
+///
+/// # Errors
+/// [`EngineError::Integrity`] with the list of them; what the store answers.
+pub fn delete(execution: &Rc<Execution>, record: &Record) -> Result<(), EngineError> {
+    let name = record.text("event_name");
+    let listeners = listeners_of(execution.engine(), name)?;
+    if listeners.is_empty() {
+        return Ok(());
+    }
+    let detail = format!(
+        "active script actions listen to '{name}': {}; switch them off or delete them first",
+        listeners.join(", ")
+    );
+    Err(integrity(record, "delete", "definition_invalid", detail))
+}
+
+/// The stricter pattern of registrations.
+fn check_name(name: &str) -> Result<(), String> {
+    let chars = name.chars().count();
+    if name.is_empty() {
+        return Err("'event_name' is empty: a registration needs a name".to_owned());
+    }
+    if chars > EVENT_NAME_CHARS_MAX {
+        return Err(format!(
+            "'event_name' has {chars} characters, the limit is {EVENT_NAME_CHARS_MAX}"
+        ));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-:".contains(c);
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(allowed) {
+        return Err(format!(
+            "'{name}' is no event name: expected letters, digits, '_', '.', '-' and ':', beginning with a letter or \
+             digit, without blanks"
+        ));
+    }
+    Ok(())
+}
+
+fn check_unique(
+    execution: &Rc<Execution>,
+    record: &Record,
+    before: Option<&Record>,
+    name: &str,
+) -> Result<(), EngineError> {
+    let dictionary = execution.engine().dictionary()?;
+    let table = lookup::table(&dictionary, REGISTER_TABLE)?;
+    let rows = execution.with_read(|read| read.select(&lookup::equal(table, &[("event_name", name)])))?;
+    let own = record.text("sys_id");
+    match rows.iter().find(|row| !row.text("sys_id").eq_ignore_ascii_case(own)) {
+        None => Ok(()),
+        Some(other) => {
+            let operation = if before.is_some() { "update" } else { "insert" };
+            let detail = format!(
+                "'{}' is registered already (names are unique ignoring case): change that registration instead",
+                other.text("event_name")
+            );
+            Err(integrity(record, operation, "duplicate", detail))
+        }
+    }
+}
+
+fn check_numbers(record: &Record, before: Option<&Record>) -> Result<(), EngineError> {
+    let ranges =
+        [("priority", EVENT_PRIORITY_MAX), ("max_attempts", 20), ("coalesce_seconds", 86_400)];
+    for (field, max) in ranges {
+        let value = record.get(field);
+        let fits = value.is_nil() || value.as_i64().is_some_and(|n| (0..=max).contains(&n));
+        if !fits {
+            let detail = format!("'{field}': expected 0 to {max}, got '{}'", value.as_str());
+            return Err(refusal(record, before, detail));
+        }
+    }
+    Ok(())
+}
+
+fn check_queue(
+    execution: &Rc<Execution>,
+    record: &mut Record,
+    before: Option<&Record>,
+) -> Result<Vec<String>, EngineError> {
+    let written = record.text("queue").to_owned();
+    if written.is_empty() || before.is_some_and(|before| before.text("queue") == written) {
+        return Ok(Vec::new());
+    }
+    let queue = valid_name(&written).map_err(|detail| refusal(record, before, detail))?;
+    // The default queue has the empty name, on events and here.
+    record.set("queue", &*queue);
+    let engine = execution.engine();
+    if engine.definitions::<QueueRegistry>()?.find(&queue).is_some() {
+        return Ok(Vec::new());
+    }
+    match engine.property(UNKNOWN_QUEUES).as_deref() {
+        Some("default" | "hold") => Err(refusal(
+            record,
+            before,
+            format!("there is no queue '{queue}': register it in sysevent_queue first"),
+        )),
+        _ => Ok(vec![format!(
+            "there is no queue '{queue}' yet: it is made, provisional, when the first event goes to it"
+        )]),
+    }
+}
+
+/// Listeners are changed as any record is, so that their rules and audit see it. Returns how many.
+fn rename_listeners(execution: &Rc<Execution>, old: &str, new: &str) -> Result<usize, EngineError> {
+    let listeners = ScriptRecord::fresh(execution, SCRIPT_ACTION_TABLE);
+    let text = |text: &str| ExternalValue::Text(Rc::from(text));
+    listeners.add_query("event_name", "=", &text(old));
+    let mut renamed = 0;
+    let ended = |error: campanile_script::HostError| EngineError::Unavailable(error.to_string());
+    listeners.query().map_err(ended)?;
+    while listeners.next().map_err(ended)? {
+        let Some(field) = listeners.field("event_name") else { break };
+        // The query ignores case, as the database does; names do not.
+        if listeners.script_text(field).as_ref() == old {
+            set(&*listeners, field, &text(new));
+            listeners.update("").map_err(ended)?;
+            renamed += 1;
+        }
+    }
+    Ok(renamed)
+}
+
+fn set(record: &dyn HostRecord, field: campanile_script::PathId, value: &ExternalValue) {
+    record.set_value(field, value);
+}
+
+fn refusal(record: &Record, before: Option<&Record>, detail: String) -> EngineError {
+    let operation = if before.is_some() { "update" } else { "insert" };
+    integrity(record, operation, "definition_invalid", detail)
+}
+
+fn integrity(
+    record: &Record,
+    operation: &'static str,
+    code: &'static str,
+    detail: String,
+) -> EngineError {
+    EngineError::Integrity {
+        code,
+        operation,
+        table: REGISTER_TABLE.to_owned(),
+        display: record.text("event_name").to_owned(),
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_registrations_follow_the_pattern() {
+        for name in ["incident.commented", "a", "9:x-y_z", &"x".repeat(100)] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in ["", ".a", "a b", "ä", "a/b", "_a", &"x".repeat(101)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+}

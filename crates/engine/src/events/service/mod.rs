@@ -1,0 +1,21 @@
+//! The event service: what HTTP, the command line and the Table API ask of events. Each call takes the session
+//! first and authorises.
+
+mod actions;
+mod fire;
+mod read;
+mod rows;
+
+pub use actions::{
+    Act, MovedKind, QueueTarget, cancel, move_event, move_kind, reprocess, reschedule, run_now,
+};
+pub use fire::{FireAnswer, FireCall, FireTime, fire, fire_batch, fire_batch_blocking, fire_blocking};
+pub use read::{
+    EventFilter, EventPage, EventView, HandlerCounts, await_end, get, list, runs_of, sees_values,
+};
+pub use rows::{RowChange, change_row, fire_row};
+
+/// Role that may fire events.
+pub const PUBLISHER: &str = "event_publisher";
+/// Role that may do everything with events.
+pub const EVENTS_ADMIN: &str = "events_admin";

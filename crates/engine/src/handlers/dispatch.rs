@@ -1,0 +1,233 @@
+//! One attempt: which handlers an event concerns, in which order they run, and what becomes of the event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use campanile_model::{Event, HandlerRun, Instant, Outcome, QueueDef, SysId};
+use campanile_store::{Completion, NextState};
+
+use super::handler::{Attempt, Candidate, Handler};
+use super::run_log::{self, RunPlace};
+use crate::error::EngineError;
+use crate::events::row::EventLayout;
+use crate::queues::metrics;
+use crate::worker::Worker;
+
+/// Longest delay before an attempt (§5.5).
+const BACKOFF_MAX: Duration = Duration::from_secs(3_600);
+
+/// Handles a claimed event once: every handler that it concerns and that has not succeeded in this epoch.
+///
+/// Runs are recorded one by one while further handlers wait, so that a crash repeats no success; the last ones go
+/// with the completion.
+///
+/// # Errors
+/// What the store answers while definitions are read: nothing ran, and the event is to be given back.
+pub fn handle(worker: &Worker, event: &Event, queue: &QueueDef) -> Result<Completion, EngineError> {
+    let engine = worker.engine();
+    let started = engine.clock().now();
+    if let Some(refused) = unknown_table(worker, event)? {
+        return Ok(completion(event, started, started, refused, Vec::new()));
+    }
+    let list = list(worker, event)?;
+    if list.is_empty() {
+        return Ok(completion(event, started, engine.clock().now(), NextState::Processed, Vec::new()));
+    }
+    let earlier = Earlier::read(worker, event)?;
+    let attempt = Attempt::new(event, queue, engine.definitions::<EventLayout>()?);
+    let total: usize = list.iter().map(|(_, candidates)| candidates.len()).sum();
+    let mut unrecorded: Vec<HandlerRun> = Vec::with_capacity(1);
+    let mut failures = Failures::new(event, queue);
+    let mut order = 0;
+    for (kind, candidates) in &list {
+        for candidate in candidates.iter() {
+            order += 1;
+            match earlier.decide(event, candidate) {
+                Decision::Run => {}
+                Decision::Done => continue,
+                Decision::BeyondCure(run) => {
+                    failures.keep(run);
+                    continue;
+                }
+            }
+            if total > 1 && !unrecorded.is_empty() {
+                engine.store().record_runs(std::mem::take(&mut unrecorded));
+            }
+            let began = engine.clock().now();
+            let result = kind.run(worker, &attempt, candidate);
+            let ended = engine.clock().now();
+            failures.note(candidate, attempt.number, &result);
+            metrics::run_ended(kind.kind().as_str(), result.outcome);
+            let place = RunPlace { kind: kind.kind(), attempt: attempt.number, order, began, ended };
+            unrecorded.push(run_log::run(event, candidate, &place, result));
+        }
+    }
+    let ended = engine.clock().now();
+    Ok(completion(event, started, ended, failures.next_state(ended), unrecorded))
+}
+
+/// Every kind with candidates, in the order of dispatch.
+fn list<'w>(
+    worker: &'w Worker,
+    event: &Event,
+) -> Result<Vec<(&'w dyn Handler, Arc<[Candidate]>)>, EngineError> {
+    let engine = worker.engine();
+    let mut list = Vec::with_capacity(1);
+    for kind in engine.handlers.kinds() {
+        let candidates = kind.candidates(engine, event)?;
+        if !candidates.is_empty() {
+            list.push((kind, candidates));
+        }
+    }
+    Ok(list)
+}
+
+fn unknown_table(worker: &Worker, event: &Event) -> Result<Option<NextState>, EngineError> {
+    let table = &event.fired.table;
+    if table.is_empty() || worker.engine().dictionary()?.table(table).is_some() {
+        return Ok(None);
+    }
+    let message = format!(
+        "the event names table '{table}', which does not exist: no handler ran; create the table, or fix what \
+         fires '{}', then reprocess",
+        event.fired.name
+    );
+    Ok(Some(NextState::Error { code: "table_unknown", message }))
+}
+
+fn completion(
+    event: &Event,
+    started: Instant,
+    ended: Instant,
+    next: NextState,
+    runs: Vec<HandlerRun>,
+) -> Completion {
+    let duration_ms = ended.as_millis().saturating_sub(started.as_millis()).max(0);
+    Completion { event: event.fired.sys_id, epoch: event.epoch, next, started, duration_ms, runs }
+}
+
+/// What earlier attempts say about which handlers run now.
+#[derive(Default)]
+struct Earlier {
+    /// Runs of this epoch; read only when there can be any.
+    this_epoch: Vec<HandlerRun>,
+    /// With `only_failed`: handlers whose last outcome in the previous epoch was `failed` (§6.1 rule 3).
+    failed_before: Option<Vec<SysId>>,
+}
+
+impl Earlier {
+    fn read(worker: &Worker, event: &Event) -> Result<Self, EngineError> {
+        let store = worker.engine().store();
+        let id = &event.fired.sys_id;
+        let mut earlier = Self::default();
+        if event.attempts > 0 || event.lapses > 0 {
+            earlier.this_epoch = store.runs(id, Some(event.epoch))?;
+        }
+        if event.only_failed && event.epoch > 0 {
+            let before = store.runs(id, Some(event.epoch - 1))?;
+            let failed = before.iter().filter(|run| {
+                let last = before.iter().rev().find(|other| other.handler == run.handler);
+                last.is_some_and(|last| last.outcome == Outcome::Failed)
+            });
+            earlier.failed_before = Some(failed.map(|run| run.handler).collect());
+        }
+        Ok(earlier)
+    }
+
+    /// Only handlers that failed or never ran are run (§5.3). A failed one whose attempt did not end, because its
+    /// processor died, is part of this attempt and runs again in any case.
+    fn decide(&self, event: &Event, candidate: &Candidate) -> Decision<'_> {
+        if self.failed_before.as_ref().is_some_and(|failed| !failed.contains(&candidate.handler)) {
+            return Decision::Done;
+        }
+        let last = self.this_epoch.iter().rev().find(|run| run.handler == candidate.handler);
+        match last {
+            None => Decision::Run,
+            Some(run) if run.outcome != Outcome::Failed => Decision::Done,
+            Some(run) if run.attempt <= event.attempts && !is_retried(&run.reason) => {
+                Decision::BeyondCure(run)
+            }
+            Some(_) => Decision::Run,
+        }
+    }
+}
+
+/// Whether a handler runs in this attempt.
+enum Decision<'a> {
+    /// It does.
+    Run,
+    /// It did already, or is not wanted.
+    Done,
+    /// It failed earlier in a way that no attempt can cure; the event stays failed.
+    BeyondCure(&'a HandlerRun),
+}
+
+/// Whether another attempt may cure a failure with this reason (§5.5).
+fn is_retried(reason: &str) -> bool {
+    !matches!(reason, "definition_invalid" | "loop_suspected")
+}
+
+/// The failures of one attempt, and what they make of the event.
+struct Failures<'a> {
+    event: &'a Event,
+    queue: &'a QueueDef,
+    first: Option<(&'static str, String)>,
+    retry: bool,
+}
+
+impl<'a> Failures<'a> {
+    fn new(event: &'a Event, queue: &'a QueueDef) -> Self {
+        Self { event, queue, first: None, retry: false }
+    }
+
+    fn note(&mut self, candidate: &Candidate, attempt: i64, result: &super::HandlerResult) {
+        if result.outcome != Outcome::Failed {
+            return;
+        }
+        let attempts = [candidate.max_attempts, self.event.fired.max_attempts, self.queue.max_attempts]
+            .into_iter()
+            .find(|attempts| *attempts > 0)
+            .unwrap_or(1);
+        self.retry |= attempt < attempts && is_retried(result.reason);
+        let error = result.error.as_ref();
+        let line = error.and_then(|e| e.line).map_or(0, i64::from);
+        let message = error.map_or("no message", |e| e.message.as_str());
+        self.remember(&candidate.name, result.reason, line, message);
+    }
+
+    fn keep(&mut self, run: &HandlerRun) {
+        self.remember(&run.handler_name, &run.reason, run.error_line, &run.error_message);
+    }
+
+    /// The first failure is the event's.
+    fn remember(&mut self, name: &str, reason: &str, line: i64, message: &str) {
+        if self.first.is_some() {
+            return;
+        }
+        let place = if line > 0 { format!(", line {line}") } else { String::new() };
+        self.first =
+            Some((error_code(reason), format!("'{name}' failed ({reason}{place}): {message}")));
+    }
+
+    /// Delay before attempt n: backoff × 2^(n−2), at most an hour.
+    fn next_state(self, now: Instant) -> NextState {
+        let Some((code, message)) = self.first else { return NextState::Processed };
+        if !self.retry {
+            return NextState::Error { code, message };
+        }
+        let doublings = u32::try_from(self.event.attempts.clamp(0, 20)).unwrap_or(0);
+        let delay = self.queue.retry_backoff.saturating_mul(1 << doublings).min(BACKOFF_MAX);
+        NextState::RetryAt(now.plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// The event's `error_code` for the reason of a failed run (§5.5).
+fn error_code(reason: &str) -> &'static str {
+    match reason {
+        "timeout" => "handler_timeout",
+        "limit" => "handler_limit",
+        "definition_invalid" => "definition_invalid",
+        "loop_suspected" => "loop_suspected",
+        _ => "handler_failed",
+    }
+}

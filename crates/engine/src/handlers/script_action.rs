@@ -1,0 +1,306 @@
+//! Script actions: rows of `sysevent_script_action`, run for events of exactly their name (§5.2).
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use campanile_model::{Event, EventSource, HandlerKind, Record, SysId};
+use campanile_script::{
+    Bindings, LimitKind, Limits, RunOutcome, ScriptError, ScriptErrorKind, ScriptKind, ScriptSource,
+};
+
+use super::handler::{Attempt, Candidate, Handler, HandlerResult, NearMiss, RunError};
+use super::{script_condition, target};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::events::fire::{self, empty};
+use crate::events::registry::likeness;
+use crate::queues::registry::duration;
+use crate::records::definitions::Load;
+use crate::records::execution::Execution;
+use crate::records::lookup;
+use crate::session::{Cause, Channel, Session, User};
+use crate::worker::Worker;
+
+/// Table of script actions.
+pub const SCRIPT_ACTION_TABLE: &str = "sysevent_script_action";
+
+const ORDER_DEFAULT: i64 = 100;
+
+/// What a run needs of one script action.
+#[derive(Debug)]
+struct ScriptAction {
+    condition: Option<ScriptSource>,
+    script: Option<ScriptSource>,
+    /// Key of the user to run as; empty for the system.
+    run_as: Arc<str>,
+    timeout: Option<Duration>,
+}
+
+/// A script action as *explain* needs it, active or not.
+#[derive(Debug)]
+struct Listener {
+    handler: SysId,
+    name: Arc<str>,
+    event_name: Arc<str>,
+    active: bool,
+}
+
+/// All script actions, active ones by the name of their event.
+#[derive(Debug, Default)]
+pub struct ScriptActions {
+    active: HashMap<Arc<str>, Arc<[Candidate]>>,
+    by_likeness: HashMap<String, Vec<Listener>>,
+    none: Arc<[Candidate]>,
+    system: Arc<User>,
+}
+
+impl Load for ScriptActions {
+    const TABLES: &'static [&'static str] = &[SCRIPT_ACTION_TABLE];
+
+    fn load(engine: &Engine) -> Result<Self, EngineError> {
+        let dictionary = engine.dictionary()?;
+        let table = lookup::table(&dictionary, SCRIPT_ACTION_TABLE)?;
+        let rows = Arc::clone(engine.store()).read()?.select(&lookup::equal(table, &[]))?;
+        Ok(Self::new(&rows))
+    }
+}
+
+impl ScriptActions {
+    fn new(rows: &[Record]) -> Self {
+        let mut rows: Vec<&Record> = rows.iter().collect();
+        rows.sort_by_key(|row| {
+            let order = row.get("order").as_i64().unwrap_or(ORDER_DEFAULT);
+            (order, row.text("name").to_owned(), row.text("sys_id").to_owned())
+        });
+        let mut active: HashMap<Arc<str>, Vec<Candidate>> = HashMap::new();
+        let mut by_likeness: HashMap<String, Vec<Listener>> = HashMap::new();
+        for row in rows {
+            let (Some(handler), Some(event_name)) = (row.sys_id(), row.get("event_name").as_option())
+            else {
+                continue;
+            };
+            let event_name: Arc<str> = Arc::from(event_name);
+            let is_active = row.get("active").is_true();
+            by_likeness.entry(likeness(&event_name)).or_default().push(Listener {
+                handler,
+                name: Arc::from(row.text("name")),
+                event_name: Arc::clone(&event_name),
+                active: is_active,
+            });
+            if is_active {
+                active.entry(event_name).or_default().push(candidate(handler, row));
+            }
+        }
+        Self {
+            active: active.into_iter().map(|(name, list)| (name, Arc::from(list))).collect(),
+            by_likeness,
+            none: Arc::from(Vec::new()),
+            system: Arc::new(User::system()),
+        }
+    }
+}
+
+fn candidate(handler: SysId, row: &Record) -> Candidate {
+    let name: Arc<str> = Arc::from(row.text("name"));
+    let source = |kind: ScriptKind, field: &str| {
+        let text = row.text(field);
+        (!text.trim().is_empty()).then(|| ScriptSource {
+            kind,
+            table: Arc::from(SCRIPT_ACTION_TABLE),
+            sys_id: Arc::from(handler.as_str()),
+            name: Arc::clone(&name),
+            text: Arc::from(text),
+        })
+    };
+    let definition = ScriptAction {
+        condition: source(ScriptKind::ScriptActionCondition, "condition_script"),
+        script: source(ScriptKind::ScriptAction, "script"),
+        run_as: Arc::from(row.text("run_as")),
+        timeout: duration(row.text("timeout")),
+    };
+    Candidate {
+        handler,
+        version: row.get("sys_mod_count").as_i64().unwrap_or(0),
+        max_attempts: row.get("max_attempts").as_i64().unwrap_or(0),
+        definition: Arc::new(definition),
+        name,
+    }
+}
+
+/// The kind `script_action`.
+#[derive(Debug, Clone, Copy)]
+pub struct ScriptActionHandler;
+
+impl Handler for ScriptActionHandler {
+    fn kind(&self) -> HandlerKind {
+        HandlerKind::ScriptAction
+    }
+
+    fn candidates(&self, engine: &Engine, event: &Event) -> Result<Arc<[Candidate]>, EngineError> {
+        let actions = engine.definitions::<ScriptActions>()?;
+        Ok(Arc::clone(actions.active.get(&event.fired.name).unwrap_or(&actions.none)))
+    }
+
+    fn run(&self, worker: &Worker, attempt: &Attempt<'_>, candidate: &Candidate) -> HandlerResult {
+        let Some(action) = candidate.definition.downcast_ref::<ScriptAction>() else {
+            unreachable!("the dispatcher gives a kind its own candidates only");
+        };
+        match session(worker, attempt, candidate, action) {
+            Ok(session) => {
+                let execution = worker.execution(session);
+                run(&execution, attempt, action)
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    fn near_misses(&self, engine: &Engine, event: &Event) -> Result<Vec<NearMiss>, EngineError> {
+        let actions = engine.definitions::<ScriptActions>()?;
+        let name = &event.fired.name;
+        let alike = actions.by_likeness.get(&likeness(name));
+        Ok(alike.into_iter().flatten().filter_map(|listener| near_miss(listener, name)).collect())
+    }
+}
+
+fn near_miss(listener: &Listener, event_name: &str) -> Option<NearMiss> {
+    let differs = &*listener.event_name != event_name;
+    let mut sentence = match (differs, listener.active) {
+        (true, _) => {
+            format!("listens to `{}`, this event is `{event_name}`", listener.event_name)
+        }
+        (false, false) => "is inactive".to_owned(),
+        (false, true) => return None,
+    };
+    if differs && !listener.active {
+        sentence.push_str("; it is inactive too");
+    }
+    Some(NearMiss {
+        kind: HandlerKind::ScriptAction,
+        handler: listener.handler,
+        name: Arc::clone(&listener.name),
+        reason: if differs { "name_differs" } else { "inactive" },
+        sentence,
+    })
+}
+
+/// Who runs the script: the system, or the user that the definition names, while that user is active.
+fn session(
+    worker: &Worker,
+    attempt: &Attempt<'_>,
+    candidate: &Candidate,
+    action: &ScriptAction,
+) -> Result<Session, HandlerResult> {
+    let engine = worker.engine();
+    let user = if action.run_as.is_empty() {
+        engine.definitions::<ScriptActions>().map(|actions| Some(Arc::clone(&actions.system)))
+    } else {
+        run_as(engine, &action.run_as)
+    };
+    let user = match user {
+        Ok(Some(user)) => user,
+        Ok(None) => {
+            let message = format!(
+                "the user {} to run as is inactive or gone; choose another user in 'Run as'",
+                action.run_as
+            );
+            return Err(failed("run_as_inactive", message));
+        }
+        Err(error) => return Err(failed("script_error", error.to_string())),
+    };
+    let event = attempt.event;
+    let cause = Cause {
+        event: event.fired.sys_id,
+        epoch: event.epoch,
+        depth: event.fired.depth,
+        event_name: Arc::clone(&event.fired.name),
+        handler_kind: HandlerKind::ScriptAction,
+        handler: candidate.handler,
+    };
+    Ok(Session {
+        user,
+        channel: Channel::Script,
+        source: EventSource::Script,
+        uri: empty(),
+        cause: Some(Arc::new(cause)),
+    })
+}
+
+fn failed(reason: &'static str, message: String) -> HandlerResult {
+    let error = RunError { message, ..RunError::default() };
+    HandlerResult::failed(reason, error, crate::records::execution::ExecutionReport::default())
+}
+
+fn run(execution: &Rc<Execution>, attempt: &Attempt<'_>, action: &ScriptAction) -> HandlerResult {
+    let target = match target::of_event(execution, attempt.event) {
+        Ok(target) => target,
+        Err(error) => return failed("script_error", error.to_string()),
+    };
+    let bindings = Bindings {
+        current: Some(target.current),
+        previous: None,
+        event: Some(target::event_object(execution, attempt)),
+        scratchpad: None,
+    };
+    let timeout = action.timeout.unwrap_or(attempt.timeout);
+    if let Some(condition) = &action.condition {
+        let outcome = execution.run_script(condition, &bindings, limits(execution, condition, timeout));
+        match outcome.result {
+            Ok(answer) if !answer.truthy => {
+                let sentence = script_condition::sentence(&condition.text, &answer, &bindings);
+                return HandlerResult::skipped("condition_false", sentence, execution.report());
+            }
+            Ok(_) => {}
+            Err(error) => {
+                return failure(execution, attempt.event, "condition_error", error, timeout);
+            }
+        }
+    }
+    let Some(script) = &action.script else {
+        return HandlerResult::succeeded(target.note, execution.report());
+    };
+    let RunOutcome { result, .. } =
+        execution.run_script(script, &bindings, limits(execution, script, timeout));
+    match result {
+        Ok(_) => HandlerResult::succeeded(target.note, execution.report()),
+        Err(error) => failure(execution, attempt.event, "script_error", error, timeout),
+    }
+}
+
+fn limits(execution: &Execution, source: &ScriptSource, timeout: Duration) -> Limits {
+    Limits { max_wall: timeout, ..execution.limits(source.kind) }
+}
+
+/// The result of a run that ended in an error; `reason` is that of an ordinary exception.
+fn failure(
+    execution: &Rc<Execution>,
+    event: &Event,
+    reason: &'static str,
+    error: ScriptError,
+    timeout: Duration,
+) -> HandlerResult {
+    let (reason, message) = match error.kind {
+        ScriptErrorKind::Runtime => (reason, error.message),
+        ScriptErrorKind::Syntax => ("definition_invalid", error.message),
+        ScriptErrorKind::Limit(LimitKind::Time) => {
+            let limit = timeout.as_millis();
+            ("timeout", format!("{} (handler timeout {limit} ms)", error.message))
+        }
+        ScriptErrorKind::Limit(LimitKind::EventDepth) => {
+            let chain = fire::chain(execution.engine(), event.fired.sys_id);
+            ("loop_suspected", format!("{}: {chain}", error.message))
+        }
+        ScriptErrorKind::Limit(_) => ("limit", error.message),
+    };
+    let error = RunError { message, line: error.line, stack: error.stack };
+    HandlerResult::failed(reason, error, execution.report())
+}
+
+/// The active user with this key.
+fn run_as(engine: &Engine, sys_id: &str) -> Result<Option<Arc<User>>, EngineError> {
+    let dictionary = engine.dictionary()?;
+    let table = lookup::table(&dictionary, "sys_user")?;
+    let Some(row) = Arc::clone(engine.store()).read()?.get(table, sys_id)? else { return Ok(None) };
+    crate::records::users::session_user(engine, row.text("user_name"))
+}

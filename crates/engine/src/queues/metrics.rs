@@ -1,0 +1,87 @@
+//! Numbers of queues and processors, by the names of rest-api §22. Event names are never labels.
+
+use campanile_model::{Event, Instant, Outcome};
+use campanile_store::Completion;
+
+use super::processor::Counts;
+use super::registry::shown;
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+#[expect(clippy::cast_precision_loss, reason = "times and counts of metrics")]
+fn number(n: u64) -> f64 {
+    n as f64
+}
+
+fn seconds_between(from: Instant, to: Instant) -> f64 {
+    let millis = to.as_millis().saturating_sub(from.as_millis());
+    number(u64::try_from(millis).unwrap_or(0)) / 1_000.0
+}
+
+/// One batch is done.
+pub(super) fn handled(queue: &str, counts: &Counts) {
+    let outcomes = [
+        ("processed", counts.processed),
+        ("error", counts.failed),
+        ("retried", counts.retried),
+    ];
+    for (outcome, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let queue = shown(queue).to_owned();
+        metrics::counter!("campanile_events_processed_total", "queue" => queue, "outcome" => outcome)
+            .increment(count);
+        if outcome == "retried" {
+            metrics::counter!("campanile_retries_total").increment(count);
+        }
+    }
+}
+
+/// One attempt is done.
+pub(super) fn completed(queue: &str, event: &Event, completion: &Completion) {
+    let queue = shown(queue).to_owned();
+    if event.attempts == 0 {
+        let due = event.fired.process_on.max(event.fired.created);
+        metrics::histogram!("campanile_event_wait_seconds", "queue" => queue.clone())
+            .record(seconds_between(due, completion.started));
+    }
+    let millis = u64::try_from(completion.duration_ms).unwrap_or(0);
+    metrics::histogram!("campanile_event_duration_seconds", "queue" => queue)
+        .record(number(millis) / 1_000.0);
+}
+
+/// One handler run is done.
+pub(crate) fn run_ended(kind: &'static str, outcome: Outcome) {
+    metrics::counter!("campanile_handler_runs_total", "kind" => kind, "outcome" => outcome.as_str())
+        .increment(1);
+}
+
+/// Sets the gauges that are counted when somebody asks: backlog and age of the oldest due event of each queue.
+///
+/// # Errors
+/// What the store answers.
+pub fn refresh(engine: &Engine) -> Result<(), EngineError> {
+    let now = engine.clock().now();
+    let backlog = engine.store().backlog(now)?;
+    let queues = engine.definitions::<super::registry::QueueRegistry>()?;
+    for queue in queues.queues().filter(|q| backlog.iter().all(|b| *b.queue != *q.name)) {
+        gauges(&queue.name, 0, 0.0);
+    }
+    for waiting in backlog {
+        let oldest = waiting.oldest_ready.map_or(0.0, |at| seconds_between(at, now));
+        gauges(&waiting.queue, waiting.ready, oldest);
+    }
+    for (queue, busy, idle) in engine.queues.processors() {
+        for (state, count) in [("busy", busy), ("idle", idle)] {
+            let queue = shown(&queue).to_owned();
+            metrics::gauge!("campanile_processors", "queue" => queue, "state" => state)
+                .set(number(u64::try_from(count).unwrap_or(0)));
+        }
+    }
+    Ok(())
+}
+
+fn gauges(queue: &str, ready: u64, oldest_seconds: f64) {
+    let queue = shown(queue).to_owned();
+    metrics::gauge!("campanile_events_backlog", "queue" => queue.clone()).set(number(ready));
+    metrics::gauge!("campanile_events_oldest_ready_seconds", "queue" => queue).set(oldest_seconds);
+}

@@ -1,0 +1,229 @@
+//! One processor: claims events of one queue in batches and handles them one after another.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use campanile_model::{Event, Instant, QueueDef, SysId};
+use campanile_store::{ClaimRequest, Completion, NextState};
+
+use super::metrics;
+use super::pace::Pace;
+use super::registry::{QueueRegistry, shown};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::handlers::dispatch;
+use crate::worker::Worker;
+
+/// Property: claims follow priority (§4.1).
+pub const PRIORITY_ENABLED: &str = "com.glide.sysevent.priority.enabled";
+
+/// What one look at the queue came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Events that were claimed.
+    pub claimed: usize,
+    /// Of these, processed.
+    pub processed: usize,
+    /// Of these, to be tried again later.
+    pub retried: usize,
+    /// Of these, in error.
+    pub failed: usize,
+    /// Of these, given back unhandled.
+    pub released: usize,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.claimed += other.claimed;
+        self.processed += other.processed;
+        self.retried += other.retried;
+        self.failed += other.failed;
+        self.released += other.released;
+    }
+}
+
+/// One look: the counts, and what is known of what waits.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Look {
+    /// What was done.
+    pub counts: Counts,
+    /// When the next waiting event becomes due.
+    pub next_due: Option<Instant>,
+    /// More due events wait than were claimed.
+    pub more: bool,
+    /// The queue no longer wants this processor: it is gone, or has fewer.
+    pub unwanted: bool,
+}
+
+/// A processor; lives on one thread. The sandbox is made at the first event.
+pub struct Processor {
+    engine: Arc<Engine>,
+    queue: Arc<str>,
+    /// From 1, within its queue and node.
+    number: usize,
+    /// Unique among the processors of this node.
+    slot: usize,
+    claimed_by: String,
+    stopping: Arc<AtomicBool>,
+    pace: Pace,
+    worker: Option<Worker>,
+}
+
+impl Processor {
+    /// Processor `number` (from 1) of `queue`; `slot` is unique among the processors of this node. Once
+    /// `stopping` is set it finishes its event and gives the rest back.
+    #[must_use]
+    pub fn new(
+        engine: Arc<Engine>,
+        queue: Arc<str>,
+        (number, slot): (usize, usize),
+        stopping: Arc<AtomicBool>,
+    ) -> Self {
+        let claimed_by = format!("{}/{}/{number}", engine.node(), shown(&queue));
+        let pace = Pace::default();
+        Self { engine, queue, number, slot, claimed_by, stopping, pace, worker: None }
+    }
+
+    /// Claims one batch and handles it.
+    ///
+    /// # Errors
+    /// What the store answers; events that were claimed and not handled are given back.
+    pub fn run_once(&mut self) -> Result<Look, EngineError> {
+        let Some(queue) = self.wanted_queue()? else {
+            return Ok(Look { unwanted: true, ..Look::default() });
+        };
+        if !queue.active || self.stopping.load(Ordering::Acquire) {
+            return Ok(Look::default());
+        }
+        let engine = Arc::clone(&self.engine);
+        let now = engine.clock().now();
+        let claim = engine.store().claim(&ClaimRequest {
+            queue: &queue.name,
+            limit: self.pace.batch(queue.claim_limit),
+            claimed_by: &self.claimed_by,
+            by_priority: engine.bool_property(PRIORITY_ENABLED, true),
+            now,
+        })?;
+        let mut look = Look { next_due: claim.next_due, more: claim.more, ..Look::default() };
+        look.counts = self.handle_batch(&claim.events, &queue)?;
+        metrics::handled(&self.queue, &look.counts);
+        Ok(look)
+    }
+
+    /// Name of its queue, for people.
+    #[must_use]
+    pub fn queue(&self) -> &str {
+        shown(&self.queue)
+    }
+
+    /// How long it may rest between two looks; `None` when the queue is gone or cannot be read.
+    #[must_use]
+    pub fn poll_interval(&self) -> Option<Duration> {
+        let queues = self.engine.definitions::<QueueRegistry>().ok()?;
+        queues.find(&self.queue).map(|queue| queue.poll_interval)
+    }
+
+    /// The definition of the queue, unless it is gone or has fewer processors than this one's number.
+    fn wanted_queue(&self) -> Result<Option<Arc<QueueDef>>, EngineError> {
+        let queues = self.engine.definitions::<QueueRegistry>()?;
+        Ok(queues.find(&self.queue).filter(|queue| self.number <= queue.processors).cloned())
+    }
+
+    fn handle_batch(&mut self, events: &[Event], queue: &QueueDef) -> Result<Counts, EngineError> {
+        let mut counts = Counts { claimed: events.len(), ..Counts::default() };
+        for (at, event) in events.iter().enumerate() {
+            let outcome = match self.should_go_on() {
+                Ok(true) => self.handle(event, queue),
+                Ok(false) => {
+                    counts.released += self.release(&events[at..]);
+                    return Ok(counts);
+                }
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(completion) => self.complete(event, completion, &mut counts),
+                Err(error) => {
+                    self.release(&events[at..]);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The queue may have been paused or scaled down while the batch was handled (T6).
+    fn should_go_on(&self) -> Result<bool, EngineError> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        Ok(self.wanted_queue()?.is_some_and(|queue| queue.active))
+    }
+
+    fn handle(&mut self, event: &Event, queue: &QueueDef) -> Result<Completion, EngineError> {
+        let worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => Worker::new(Arc::clone(&self.engine))?,
+        };
+        self.engine.store().begin(&event.fired.sys_id, self.slot);
+        let started = self.engine.clock().now();
+        match catch_unwind(AssertUnwindSafe(|| dispatch::handle(&worker, event, queue))) {
+            Ok(outcome) => {
+                self.worker = Some(worker);
+                outcome
+            }
+            // The worker may be broken: the next event gets a new one.
+            Err(panic) => Ok(self.panicked(event, started, &*panic)),
+        }
+    }
+
+    fn complete(&mut self, event: &Event, completion: Completion, counts: &mut Counts) {
+        self.pace.note(completion.duration_ms);
+        metrics::completed(&self.queue, event, &completion);
+        match completion.next {
+            NextState::Processed => counts.processed += 1,
+            NextState::RetryAt(_) => counts.retried += 1,
+            NextState::Error { .. } => counts.failed += 1,
+        }
+        let is_final = !matches!(completion.next, NextState::RetryAt(_));
+        self.engine.store().complete(completion);
+        if is_final {
+            self.engine.waiters.ended(&self.engine, &event.fired.sys_id);
+        }
+    }
+
+    fn release(&self, events: &[Event]) -> usize {
+        let ids: Vec<SysId> = events.iter().map(|event| event.fired.sys_id).collect();
+        self.engine.store().release(&ids);
+        ids.len()
+    }
+
+    /// A defect of ours must not take the processor with it, nor be tried for ever.
+    fn panicked(&self, event: &Event, started: Instant, panic: &(dyn Any + Send)) -> Completion {
+        let text = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no message");
+        tracing::error!(
+            event.id = %event.fired.sys_id,
+            event.name = &*event.fired.name,
+            queue.name = shown(&self.queue),
+            panic = text,
+            "handling an event panicked; please report it"
+        );
+        Completion {
+            event: event.fired.sys_id,
+            epoch: event.epoch,
+            next: NextState::Error {
+                code: "handler_failed",
+                message: format!("campanile itself failed while it handled the event: {text}"),
+            },
+            started,
+            duration_ms: 0,
+            runs: Vec::new(),
+        }
+    }
+}

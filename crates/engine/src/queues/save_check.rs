@@ -1,0 +1,193 @@
+//! What is checked when a queue is saved or deleted (§1.4), from every door.
+
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use campanile_model::Record;
+use campanile_model::queue_def::{DEFAULT_QUEUE_ROW, normalise_queue_name};
+
+use super::registry::{
+    ATTEMPTS_RANGE, CLAIM_LIMIT_RANGE, POLL_SECONDS_RANGE, QUEUE_TABLE, TIMEOUT_SECONDS_RANGE, duration,
+};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::events::registry::EventRegistry;
+use crate::records::execution::Execution;
+
+/// Property: percentage of a node's worker threads that one queue may have (§4.4).
+pub const UTILIZATION: &str = "com.glide.processing.framework.max_thread_utilization_percentage";
+const UTILIZATION_DEFAULT: i64 = 30;
+const UTILIZATION_MAX: i64 = 75;
+/// Worker threads of a node, as the formula of §4.4 counts them.
+const WORKER_THREADS: i64 = 8;
+
+/// Checks a row of `sysevent_queue` before it is written.
+///
+/// # Errors
+/// [`EngineError::Integrity`] naming the field and the fix.
+pub fn save(
+    execution: &Rc<Execution>,
+    record: &mut Record,
+    before: Option<&Record>,
+) -> Result<Vec<String>, EngineError> {
+    let refuse = |detail: String| refusal(record, before, detail);
+    match before {
+        None => {
+            let name = record.text("queue");
+            if name.is_empty() {
+                return Err(refuse("'queue' is empty: every queue needs a name".to_owned()));
+            }
+            if name != DEFAULT_QUEUE_ROW {
+                match normalise_queue_name(name) {
+                    Ok("") => {
+                        return Err(refuse(format!("'{name}' means the default queue, which exists")));
+                    }
+                    Ok(_) => {}
+                    Err(invalid) => return Err(refuse(invalid.to_string())),
+                }
+            }
+        }
+        Some(before) => {
+            for field in ["queue", "processing_order"] {
+                if before.get(field) != record.get(field) {
+                    return Err(refuse(format!(
+                        "'{field}' of a queue cannot be changed once it is saved: delete the queue and create it \
+                         anew"
+                    )));
+                }
+            }
+        }
+    }
+    waiting_features(record, before)?;
+    let seconds = |field: &str| {
+        duration(record.text(field)).map(|span| i64::try_from(span.as_secs()).unwrap_or(i64::MAX))
+    };
+    within(record, before, "poll_interval (seconds)", seconds("poll_interval"), &POLL_SECONDS_RANGE)?;
+    within(record, before, "handler_timeout (seconds)", seconds("handler_timeout"), &TIMEOUT_SECONDS_RANGE)?;
+    within(record, before, "claim_limit", number(record, "claim_limit"), &CLAIM_LIMIT_RANGE)?;
+    within(record, before, "max_attempts", number(record, "max_attempts"), &ATTEMPTS_RANGE)?;
+    let ceiling = ceiling(execution.engine());
+    let factor = number(record, "job_config_value");
+    let is_new = before.is_none_or(|b| b.get("job_config_value") != record.get("job_config_value"));
+    if is_new && factor.is_some_and(|n| n > ceiling) {
+        return Err(refuse(format!(
+            "'job_config_value' is {}, the ceiling on this node is {ceiling}: lower it, or raise {UTILIZATION}",
+            factor.unwrap_or_default()
+        )));
+    }
+    within(record, before, "job_config_value", factor, &(1..=i64::MAX))?;
+    Ok(Vec::new())
+}
+
+/// Refuses the deletion of the default queue, and of a queue that events or registrations need.
+///
+/// # Errors
+/// [`EngineError::Integrity`]; what the store answers.
+pub fn delete(execution: &Rc<Execution>, record: &Record) -> Result<(), EngineError> {
+    let engine = execution.engine();
+    let name = record.text("queue");
+    if name == DEFAULT_QUEUE_ROW {
+        return Err(refused_deletion(record, "the default queue cannot be deleted".to_owned()));
+    }
+    let backlog = engine.store().backlog(engine.clock().now())?;
+    let waiting: u64 = backlog
+        .iter()
+        .filter(|waiting| waiting.queue == name)
+        .map(|waiting| waiting.ready + waiting.scheduled + waiting.queued)
+        .sum();
+    if waiting > 0 {
+        return Err(refused_deletion(
+            record,
+            format!("{waiting} events wait in queue '{name}': move them to another queue first"),
+        ));
+    }
+    let names = engine.definitions::<EventRegistry>()?.names_in_queue(name);
+    if !names.is_empty() {
+        return Err(refused_deletion(
+            record,
+            format!("registrations name queue '{name}': {}; give them another queue first", names.join(", ")),
+        ));
+    }
+    Ok(())
+}
+
+/// The highest scale factor on one node: `max(1, ceil(worker threads × percentage / 100))`.
+#[must_use]
+pub fn ceiling(engine: &Engine) -> i64 {
+    let percentage =
+        engine.int_property(UTILIZATION, UTILIZATION_DEFAULT).clamp(1, UTILIZATION_MAX);
+    ((WORKER_THREADS * percentage + 99) / 100).max(1)
+}
+
+/// Options of the reference that have no meaning in this version are refused, not ignored: a queue that promises
+/// an order and does not keep it would be worse than none.
+fn waiting_features(record: &Record, before: Option<&Record>) -> Result<(), EngineError> {
+    if record.text("processing_order") == "sequential" {
+        return Err(refusal(
+            record,
+            before,
+            "sequential queues are not available in this version: use 'parallel' with 1 processor, which \
+             handles one event at a time on a single node"
+                .to_owned(),
+        ));
+    }
+    if record.get("ordering").is_true() {
+        return Err(refusal(
+            record,
+            before,
+            "'ordering' (order by record) is not available in this version: leave it off".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn number(record: &Record, field: &str) -> Option<i64> {
+    record.get(field).as_i64()
+}
+
+/// A missing value takes its default; one that is there must be in its range.
+fn within(
+    record: &Record,
+    before: Option<&Record>,
+    what: &str,
+    value: Option<i64>,
+    range: &RangeInclusive<i64>,
+) -> Result<(), EngineError> {
+    match value {
+        Some(value) if !range.contains(&value) => {
+            let (from, to) = (range.start(), range.end());
+            let expected = if *to == i64::MAX {
+                format!("at least {from}")
+            } else {
+                format!("{from} to {to}")
+            };
+            Err(refusal(record, before, format!("{what}: expected {expected}, got {value}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refusal(record: &Record, before: Option<&Record>, detail: String) -> EngineError {
+    let operation = if before.is_some() { "update" } else { "insert" };
+    integrity(record, operation, detail)
+}
+
+fn refused_deletion(record: &Record, detail: String) -> EngineError {
+    integrity(record, "delete", detail)
+}
+
+fn integrity(record: &Record, operation: &'static str, detail: String) -> EngineError {
+    EngineError::Integrity {
+        code: "definition_invalid",
+        operation,
+        table: QUEUE_TABLE.to_owned(),
+        display: record.text("queue").to_owned(),
+        detail,
+    }
+}
+
+/// The name of a queue that a definition gives, when it is valid; for checks of other tables.
+pub(crate) fn valid_name(name: &str) -> Result<Arc<str>, String> {
+    normalise_queue_name(name).map(Arc::from).map_err(|invalid| invalid.to_string())
+}
