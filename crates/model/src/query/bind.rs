@@ -113,7 +113,9 @@ impl Binder<'_> {
         if TEXT_SEARCH_FIELDS.contains(&term.path.as_str()) {
             return Err("text search is not evaluated yet".to_owned());
         }
-        if value.starts_with("javascript:") || value.contains("@javascript:") {
+        let is_compound =
+            matches!(term.operator, Operator::Between | Operator::On | Operator::NotOn);
+        if value.starts_with("javascript:") || is_compound && value.contains("@javascript:") {
             return Err("javascript: values are not evaluated yet".to_owned());
         }
         if term.operator.is_change() && self.mode == BindMode::Database {

@@ -25,6 +25,8 @@ pub mod memory;
 #[cfg(test)]
 mod acceptance;
 #[cfg(test)]
+mod meaning;
+#[cfg(test)]
 mod properties;
 
 pub use bind::{BindMode, BindOptions, bind};
