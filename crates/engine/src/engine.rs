@@ -10,7 +10,9 @@ use crate::error::EngineError;
 use crate::events::registry::UnregisteredNames;
 use crate::records::definitions::{DefinitionRegistry, Load};
 use crate::records::numbers::Numbers;
+use crate::records::operation::save_checks::SaveChecks;
 use crate::records::properties::Properties;
+use crate::records::special_tables::SpecialTables;
 use crate::records::syslog::SystemLog;
 use crate::records::users::VerifiedCredentials;
 
@@ -39,6 +41,8 @@ pub struct Engine {
     pub(crate) numbers: Numbers,
     pub(crate) credentials: VerifiedCredentials,
     pub(crate) system_log: SystemLog,
+    pub(crate) save_checks: SaveChecks,
+    pub(crate) special_tables: SpecialTables,
     pub(crate) unregistered_names: UnregisteredNames,
     definitions: DefinitionRegistry,
 }
@@ -58,6 +62,8 @@ impl Engine {
             numbers: Numbers::default(),
             credentials: VerifiedCredentials::default(),
             system_log: SystemLog::start(Arc::clone(&store))?,
+            save_checks: SaveChecks::of_records(),
+            special_tables: SpecialTables::default(),
             unregistered_names: UnregisteredNames::default(),
             definitions: DefinitionRegistry::default(),
             store,

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use campanile_script::Sandbox;
 use parking_lot::{Condvar, Mutex};
 
 use crate::engine::Engine;
@@ -44,6 +45,7 @@ pub fn spawn_named<T: Send + 'static>(
 /// What one thread needs to run scripts. Lives and dies on its thread.
 pub struct Worker {
     engine: Arc<Engine>,
+    sandbox: Rc<Sandbox>,
 }
 
 impl Worker {
@@ -52,7 +54,10 @@ impl Worker {
     /// # Errors
     /// [`EngineError::Unavailable`] when no sandbox could be made.
     pub fn new(engine: Arc<Engine>) -> Result<Self, EngineError> {
-        Ok(Self { engine })
+        let sandbox = Sandbox::new().map_err(|error| {
+            EngineError::Unavailable(format!("a script sandbox could not be made: {error}"))
+        })?;
+        Ok(Self { engine, sandbox: Rc::new(sandbox) })
     }
 
     /// The engine it works for.
@@ -64,7 +69,7 @@ impl Worker {
     /// A new run of work for `session`: its budget, its messages and its report begin empty.
     #[must_use]
     pub fn execution(&self, session: Session) -> Rc<Execution> {
-        Execution::new(Arc::clone(&self.engine), session)
+        Execution::new(Arc::clone(&self.engine), Rc::clone(&self.sandbox), session)
     }
 }
 

@@ -2,12 +2,24 @@
 
 pub mod definitions;
 pub mod dictionary;
-pub mod execution;
 pub mod gate;
 pub mod lookup;
 pub mod numbers;
 pub mod properties;
 pub mod seed;
-pub mod service;
 pub mod syslog;
 pub mod users;
+
+mod budget;
+mod conversion;
+mod display_input;
+pub mod execution;
+mod execution_log;
+mod name_values;
+pub mod operation;
+mod rules;
+mod script_host;
+pub mod script_record;
+pub mod service;
+mod session_display;
+pub mod special_tables;

@@ -1,14 +1,24 @@
 //! Records for callers from outside: the gate, then the same operation that scripts use.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use campanile_model::Record;
-use campanile_model::query::InvalidTerm;
+use campanile_model::query::{
+    BindMode, BindOptions, BoundQuery, InvalidTerm, Operator, ParseLimits, Query, bind, parse,
+};
+use campanile_model::{FieldType, Record, SysId, TableDef, Value};
 use campanile_script::MessageKind;
-use campanile_store::CommitMark;
+use campanile_store::{CommitMark, Select};
 
 use super::execution::Execution;
+use super::gate::{self, Operation};
+use super::operation::{self, Change, Door, JournalEntry, Kind, Options, Outcome};
+use super::{conversion, lookup, name_values};
 use crate::error::EngineError;
+use crate::session::Channel;
+
+/// Rows of a page when the caller names no limit (rest-api §6).
+const PAGE_ROWS: u64 = 10_000;
 
 /// Which rows of a table.
 #[derive(Debug, Clone, Default)]
@@ -91,27 +101,57 @@ pub struct Written {
     pub messages: Vec<(MessageKind, String)>,
 }
 
-fn not_built<T>() -> Result<T, EngineError> {
-    Err(EngineError::Unavailable("the record service is being laid out".to_owned()))
-}
-
 /// The rows of `request` that the session may read.
 ///
 /// # Errors
-/// [`EngineError::TableUnknown`], [`EngineError::OperationDenied`], [`EngineError::BadParameter`] for a query
-/// beyond its limits.
+/// [`EngineError::TableUnknown`]; [`EngineError::NotAllowed`]; [`EngineError::BadParameter`] for a query beyond
+/// its limits.
 pub fn list(execution: &Rc<Execution>, request: &ListRequest) -> Result<ListPage, EngineError> {
-    let _ = (execution, request);
-    not_built()
+    let table = table_of(execution, &request.table)?;
+    gate::check(execution.session(), &table, Operation::Read)?;
+    let query = query_of(execution, &table, request)?;
+    let dropped = query.dropped.clone();
+    let limit =
+        request.limit.unwrap_or(PAGE_ROWS).min(campanile_model::limits::TABLE_PAGE_ROWS_MAX);
+    let total = match request.count {
+        true => Some(execution.with_read(|tx| tx.count(&query))?),
+        false => None,
+    };
+    let mut records = Vec::new();
+    if limit > 0 {
+        let fields = request.fields.as_ref().map(|names| {
+            // The key is always read; so is what the row's class and display value are made of.
+            let needed = ["sys_id", "sys_class_name", "sys_mod_count"].into_iter();
+            let mut indexes: Vec<usize> = names
+                .iter()
+                .map(String::as_str)
+                .chain(needed)
+                .filter_map(|name| table.index(name.split('.').next().unwrap_or(name)))
+                .chain([table.display_field])
+                .collect();
+            indexes.sort_unstable();
+            indexes.dedup();
+            indexes
+        });
+        let select = Select { query, limit: Some(limit), offset: request.offset, fields };
+        records = execution.with_read(|tx| tx.select(&select))?;
+        if gate::sees_own_row_only(execution.session(), &table) {
+            records.retain(|record| gate::may_see_row(execution.session(), record));
+        }
+    }
+    Ok(ListPage { records, total, dropped })
 }
 
 /// One row, as a row of `table`.
 ///
 /// # Errors
-/// [`EngineError::TableUnknown`], [`EngineError::RecordUnknown`].
+/// [`EngineError::TableUnknown`]; [`EngineError::RecordUnknown`], also for a row that may not be read.
 pub fn get(execution: &Rc<Execution>, table: &str, sys_id: &str) -> Result<Record, EngineError> {
-    let _ = (execution, table, sys_id);
-    not_built()
+    let table = table_of(execution, table)?;
+    let found = execution.read_row(&table, sys_id)?;
+    let record = found.ok_or_else(|| gate::unknown(&table, sys_id))?;
+    gate::check_row(execution.session(), &record, Operation::Read)?;
+    Ok(record)
 }
 
 /// Inserts a row.
@@ -120,8 +160,34 @@ pub fn get(execution: &Rc<Execution>, table: &str, sys_id: &str) -> Result<Recor
 /// [`EngineError::TableUnknown`], [`EngineError::OperationDenied`], [`EngineError::Aborted`],
 /// [`EngineError::Mandatory`], [`EngineError::Integrity`].
 pub fn insert(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, EngineError> {
-    let _ = (execution, request);
-    not_built()
+    let addressed = table_of(execution, &request.table)?;
+    if let Some(special) = execution.engine().special_tables.of(&addressed.name) {
+        gate::check(execution.session(), &addressed, Operation::Create)?;
+        return (special.insert)(execution, request);
+    }
+    let table = class_of(execution, &addressed, &request.values)?;
+    gate::check(execution.session(), &table, Operation::Create)?;
+    let given = request.values.iter().find(|(name, _)| name == "sys_id");
+    let sys_id = given
+        .and_then(|(_, input)| text_of(input, request.input_display))
+        .filter(|id| !id.is_empty());
+    if let Some(sys_id) = sys_id.filter(|id| !SysId::is_valid(id)) {
+        return Err(EngineError::BadParameter {
+            parameter: "sys_id".to_owned(),
+            detail: format!("expected 32 letters or digits, got '{sys_id}'"),
+        });
+    }
+    let (values, journals) = values_of(execution, &table, request, None)?;
+    let change = Change {
+        kind: Kind::Insert,
+        table: Arc::clone(&table),
+        sys_id: sys_id.map(Arc::from),
+        values,
+        journals,
+        reason: Arc::from(""),
+        options: Options::plain(door(execution)),
+    };
+    perform(execution, &change)
 }
 
 /// Changes a row. What changes nothing runs no rule and answers with the row.
@@ -129,11 +195,29 @@ pub fn insert(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Writt
 /// # Errors
 /// As [`insert`]; [`EngineError::RecordUnknown`], [`EngineError::VersionConflict`].
 pub fn update(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, EngineError> {
-    let _ = (execution, request);
-    not_built()
+    let addressed = table_of(execution, &request.table)?;
+    let sys_id = request.sys_id.as_deref().unwrap_or_default();
+    let found = execution.read_real_row(&addressed, sys_id)?;
+    let stored = found.ok_or_else(|| gate::unknown(&addressed, sys_id))?;
+    gate::check_row(execution.session(), &stored, Operation::Write)?;
+    if let Some(special) = execution.engine().special_tables.of(&addressed.name) {
+        return (special.update)(execution, request);
+    }
+    let table = Arc::clone(stored.table());
+    let (values, journals) = values_of(execution, &table, request, Some(&stored))?;
+    let change = Change {
+        kind: Kind::Update,
+        table,
+        sys_id: Some(Arc::from(stored.text("sys_id"))),
+        values,
+        journals,
+        reason: Arc::from(""),
+        options: Options { if_match: request.if_match, ..Options::plain(door(execution)) },
+    };
+    perform(execution, &change)
 }
 
-/// Deletes a row with its cascades.
+/// Deletes a row with its cascades. Whoever tells somebody waits for the mark first.
 ///
 /// # Errors
 /// [`EngineError::TableUnknown`], [`EngineError::RecordUnknown`], [`EngineError::OperationDenied`],
@@ -143,6 +227,199 @@ pub fn delete(
     table: &str,
     sys_id: &str,
 ) -> Result<CommitMark, EngineError> {
-    let _ = (execution, table, sys_id);
-    not_built()
+    let addressed = table_of(execution, table)?;
+    let found = execution.read_real_row(&addressed, sys_id)?;
+    let stored = found.ok_or_else(|| gate::unknown(&addressed, sys_id))?;
+    gate::check_row(execution.session(), &stored, Operation::Delete)?;
+    if execution.engine().special_tables.of(&addressed.name).is_some() {
+        return Err(EngineError::OperationDenied {
+            operation: "Delete",
+            table: addressed.name.to_string(),
+        });
+    }
+    let change = Change {
+        kind: Kind::Delete,
+        table: Arc::clone(stored.table()),
+        sys_id: Some(Arc::from(stored.text("sys_id"))),
+        values: Vec::new(),
+        journals: Vec::new(),
+        reason: Arc::from(""),
+        options: Options::plain(door(execution)),
+    };
+    match operation::run(execution, &change).map_err(operation::Failure::into_error)? {
+        Outcome::Done { .. } => Ok(execution.commit_mark()),
+        Outcome::Refused(error) => Err(error),
+    }
+}
+
+fn table_of(execution: &Execution, name: &str) -> Result<Arc<TableDef>, EngineError> {
+    let dictionary = execution.dictionary()?;
+    Ok(Arc::clone(lookup::table(&dictionary, name)?))
+}
+
+fn door(execution: &Execution) -> Door {
+    match execution.session().channel {
+        Channel::Http => Door::Http,
+        Channel::Script => Door::Script,
+        Channel::System => Door::System,
+    }
+}
+
+fn perform(execution: &Rc<Execution>, change: &Change) -> Result<Written, EngineError> {
+    let messages = execution.message_count();
+    let outcome = operation::run(execution, change).map_err(operation::Failure::into_error)?;
+    let (record, changed) = match outcome {
+        Outcome::Done { record, changed } => (record, changed),
+        Outcome::Refused(error) => return Err(error),
+    };
+    // After rules may have written the row once more, or deleted it.
+    let record = match changed {
+        true => execution.read_row(record.table(), record.text("sys_id"))?.unwrap_or(record),
+        false => record,
+    };
+    Ok(Written {
+        record,
+        changed,
+        mark: execution.commit_mark(),
+        warnings: execution.take_warnings(),
+        messages: execution.messages().split_off(messages),
+    })
+}
+
+/// A `sys_class_name` of a child table makes the row there.
+fn class_of(
+    execution: &Execution,
+    table: &Arc<TableDef>,
+    values: &[(String, InputValue)],
+) -> Result<Arc<TableDef>, EngineError> {
+    let given = values.iter().find(|(name, _)| name == "sys_class_name");
+    let wanted = given.and_then(|(_, input)| input.value.as_deref()).unwrap_or_default();
+    let dictionary = execution.dictionary()?;
+    Ok(match dictionary.table(wanted) {
+        Some(class) if class.extends(&table.name) => Arc::clone(class),
+        _ => Arc::clone(table),
+    })
+}
+
+fn text_of(input: &InputValue, display: bool) -> Option<&str> {
+    let (first, second) = match display {
+        true => (&input.display_value, &input.value),
+        false => (&input.value, &input.display_value),
+    };
+    first.as_deref().or(second.as_deref())
+}
+
+type Values = (Vec<(Arc<str>, Value)>, Vec<JournalEntry>);
+
+/// What was sent, as stored values (rest-api §7.4, §7.5). Unknown fields and system fields are left out.
+fn values_of(
+    execution: &Rc<Execution>,
+    table: &Arc<TableDef>,
+    request: &WriteRequest,
+    stored: Option<&Record>,
+) -> Result<Values, EngineError> {
+    let http = door(execution) == Door::Http;
+    let new_choices =
+        execution.engine().bool_property("glide.rest.choice.allow_non_existing_value", true);
+    let dictionary = execution.dictionary()?;
+    let mut values = Vec::new();
+    let mut journals = Vec::new();
+    for (name, input) in &request.values {
+        let Some(field) = table.field(name) else {
+            tracing::debug!(table = &*table.name, field = name, "an unknown field was left out");
+            continue;
+        };
+        let Some(text) = text_of(input, request.input_display) else { continue };
+        if http && name.starts_with("sys_") || name == "sys_id" || name == "sys_class_name" {
+            continue;
+        }
+        if field.field_type == FieldType::Journal {
+            if !text.is_empty() {
+                journals.push(JournalEntry {
+                    field: Arc::clone(&field.name),
+                    text: Arc::from(text),
+                    user: None,
+                    stored: false,
+                });
+            }
+            continue;
+        }
+        if http && field.has_choices && text.is_empty() && stored.is_some() {
+            continue;
+        }
+        let value = match request.input_display {
+            true => match execution.value_of_display(table, field, text) {
+                Ok(found) if found.is_missing => continue,
+                Ok(found) => found.value,
+                Err(_unreadable) => Value::Nil,
+            },
+            false => conversion::from_text(field, text).unwrap_or_else(|reason| {
+                tracing::debug!(
+                    table = &*table.name,
+                    field = name,
+                    reason,
+                    "a value was left empty"
+                );
+                Value::Nil
+            }),
+        };
+        if http && field.has_choices && !new_choices && !value.is_nil() {
+            let choices = dictionary.choices(&table.name, name);
+            if !choices.iter().any(|choice| &*choice.value == value.as_str()) {
+                continue;
+            }
+        }
+        values.push((Arc::clone(&field.name), value));
+    }
+    Ok((values, journals))
+}
+
+fn query_of(
+    execution: &Rc<Execution>,
+    table: &Arc<TableDef>,
+    request: &ListRequest,
+) -> Result<BoundQuery, EngineError> {
+    let dictionary = execution.dictionary()?;
+    let mut query = match request.query.as_deref().filter(|query| !query.is_empty()) {
+        Some(text) => {
+            parse(text, ParseLimits::HTTP).map_err(|error| EngineError::BadParameter {
+                parameter: "sysparm_query".to_owned(),
+                detail: error.to_string(),
+            })?
+        }
+        None => name_values::query(execution, table, &request.name_values)?,
+    };
+    if execution.session().channel == Channel::Http {
+        drop_expressions(&mut query);
+    } else {
+        execution.evaluate_values(&mut query);
+    }
+    let strict = execution.engine().bool_property("glide.invalid_query.returns_no_rows", false);
+    let options = BindOptions { mode: BindMode::Database, invalid_returns_no_rows: strict };
+    Ok(bind(&query, table, &dictionary, options))
+}
+
+/// `javascript:` values from outside never run (scripting §1.5): such a term is invalid.
+fn drop_expressions(query: &mut Query) {
+    let invalid = &mut query.invalid;
+    for alternative in &mut query.alternatives {
+        for group in &mut alternative.groups {
+            group.terms.retain(|term| {
+                let scripted = term.value.split('@').any(|part| part.starts_with("javascript:"));
+                if scripted {
+                    invalid.push(InvalidTerm {
+                        text: format!(
+                            "{}{}{}",
+                            term.path,
+                            Operator::word(term.operator),
+                            term.value
+                        ),
+                        reason: "expressions are not evaluated in queries from outside".to_owned(),
+                    });
+                }
+                !scripted
+            });
+        }
+        alternative.groups.retain(|group| !group.terms.is_empty());
+    }
 }

@@ -1,0 +1,203 @@
+//! What is checked when a definition is saved, from every door: scripts that do not parse are refused, things that
+//! will surprise give a warning.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use campanile_model::Record;
+use campanile_script::ScriptKind;
+
+use super::change::{Failure, Kind};
+use super::integrity;
+use crate::error::EngineError;
+use crate::records::execution::Execution;
+use crate::records::script_record::ScriptRecord;
+
+/// Looks at a row of one table before it is written: may mend it, refuse it, or add warnings. The third argument
+/// is the row as stored, `None` on insert.
+pub type SaveCheck =
+    fn(&Rc<Execution>, &mut Record, Option<&Record>) -> Result<Vec<String>, EngineError>;
+
+/// The checks of all tables, put together where the engine is.
+#[derive(Debug, Default)]
+pub struct SaveChecks {
+    by_table: HashMap<&'static str, Vec<SaveCheck>>,
+}
+
+impl SaveChecks {
+    /// The checks of the record room itself.
+    #[must_use]
+    pub fn of_records() -> Self {
+        Self::default()
+            .with("sys_script", business_rule)
+            .with("sysevent_script_action", script_action)
+            .with("sys_dictionary", column)
+            .with("sys_dictionary_override", column)
+    }
+
+    /// Adds a check for rows of `table`.
+    #[must_use]
+    pub fn with(mut self, table: &'static str, check: SaveCheck) -> Self {
+        self.by_table.entry(table).or_default().push(check);
+        self
+    }
+
+    fn of(&self, table: &str) -> &[SaveCheck] {
+        self.by_table.get(table).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Runs the checks of the row's class. Warnings go to the log and to the caller.
+pub(super) fn run(
+    execution: &Rc<Execution>,
+    current: &Rc<ScriptRecord>,
+    before: Option<&Record>,
+    kind: Kind,
+) -> Result<Option<EngineError>, Failure> {
+    let checks = execution.engine().save_checks.of(&current.table().name);
+    if checks.is_empty() {
+        return Ok(None);
+    }
+    let mut record = current.snapshot();
+    for check in checks {
+        match check(execution, &mut record, before) {
+            Ok(warnings) => {
+                for warning in &warnings {
+                    execution.warn(warning);
+                }
+                execution.transaction(|tx| tx.warnings.extend(warnings));
+            }
+            // Failures of the store end the operation; everything else refuses the row.
+            Err(EngineError::Store(error)) => return Err(error.into()),
+            Err(EngineError::BadParameter { parameter, detail }) => {
+                let detail = format!("'{parameter}': {detail}");
+                return Ok(Some(integrity::refusal_of(
+                    "definition_invalid",
+                    kind,
+                    &record,
+                    detail,
+                )));
+            }
+            Err(refusal) => return Ok(Some(refusal)),
+        }
+    }
+    current.replace_values(&record);
+    Ok(None)
+}
+
+fn business_rule(
+    _execution: &Rc<Execution>,
+    record: &mut Record,
+    before: Option<&Record>,
+) -> Result<Vec<String>, EngineError> {
+    script_field(record, before, "script", ScriptKind::BusinessRule)?;
+    script_field(record, before, "condition", ScriptKind::BusinessRuleCondition)?;
+    condition_field(record, before, "filter_condition")?;
+    let mut warnings = Vec::new();
+    let moment = match record.text("when") {
+        when @ ("async" | "async_always" | "display") => Some(when),
+        _ if record.get("action_query").is_true() => Some("query"),
+        _ => None,
+    };
+    if let Some(moment) = moment {
+        warnings.push(format!(
+            "business rule '{}' is kept, but {moment} rules do not run in this version",
+            record.text("name")
+        ));
+    }
+    if !record.get("template").is_nil() && record.text("when") == "after" {
+        warnings.push(format!(
+            "business rule '{}': 'set values' has an effect in before rules only",
+            record.text("name")
+        ));
+    }
+    Ok(warnings)
+}
+
+fn script_action(
+    _execution: &Rc<Execution>,
+    record: &mut Record,
+    before: Option<&Record>,
+) -> Result<Vec<String>, EngineError> {
+    script_field(record, before, "script", ScriptKind::ScriptAction)?;
+    script_field(record, before, "condition_script", ScriptKind::ScriptActionCondition)?;
+    condition_field(record, before, "filter_condition")?;
+    Ok(Vec::new())
+}
+
+fn column(
+    _execution: &Rc<Execution>,
+    record: &mut Record,
+    before: Option<&Record>,
+) -> Result<Vec<String>, EngineError> {
+    let Some(index) = record.table().index("default_value") else { return Ok(Vec::new()) };
+    let value = record.at(index);
+    if let Some(script) = value.as_str().strip_prefix("javascript:")
+        && before.is_none_or(|before| before.at(index) != value)
+    {
+        check_script(record, "default_value", ScriptKind::DefaultValue, script)?;
+    }
+    Ok(Vec::new())
+}
+
+/// Refuses the row when its script does not parse; only a changed text is looked at.
+///
+/// # Errors
+/// [`EngineError::Integrity`] with code `definition_invalid`, naming line and column.
+pub fn script_field(
+    record: &Record,
+    before: Option<&Record>,
+    field: &str,
+    kind: ScriptKind,
+) -> Result<(), EngineError> {
+    let text = record.text(field);
+    if text.is_empty() || before.is_some_and(|before| before.text(field) == text) {
+        return Ok(());
+    }
+    check_script(record, field, kind, text)
+}
+
+fn check_script(
+    record: &Record,
+    field: &str,
+    kind: ScriptKind,
+    text: &str,
+) -> Result<(), EngineError> {
+    campanile_script::check(kind, text).map_err(|error| {
+        let detail = format!(
+            "'{field}' of {} does not parse: {} (line {}, column {})",
+            record.table().name,
+            error.message,
+            error.line,
+            error.column
+        );
+        integrity::refusal_of("definition_invalid", kind_of(record), record, detail)
+    })
+}
+
+/// Refuses the row when an encoded query is larger than a stored one may be.
+///
+/// # Errors
+/// [`EngineError::Integrity`] with code `definition_invalid`.
+pub fn condition_field(
+    record: &Record,
+    before: Option<&Record>,
+    field: &str,
+) -> Result<(), EngineError> {
+    use campanile_model::query::{ParseLimits, parse};
+    let text = record.text(field);
+    if text.is_empty() || before.is_some_and(|before| before.text(field) == text) {
+        return Ok(());
+    }
+    match parse(text, ParseLimits::STORED) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let detail = format!("'{field}': {error}");
+            Err(integrity::refusal_of("definition_invalid", kind_of(record), record, detail))
+        }
+    }
+}
+
+fn kind_of(record: &Record) -> Kind {
+    if record.get("sys_created_on").is_nil() { Kind::Insert } else { Kind::Update }
+}

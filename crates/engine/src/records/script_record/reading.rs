@@ -1,0 +1,154 @@
+//! Texts of elements: script text, stored text, display value (scripting §3.2, §4).
+
+use std::rc::Rc;
+
+use campanile_model::{FieldDef, FieldType, Instant, Record, Value};
+use campanile_script::{ElementKind, FieldMeta, PathId, RecordRef};
+
+use super::object::{Nature, ScriptRecord};
+
+/// Script text of a stored value.
+pub(super) fn script_text_of(field: &FieldDef, value: &Value) -> Rc<str> {
+    match (field.field_type, value.as_option()) {
+        (_, None) => Rc::from(""),
+        (FieldType::Boolean, Some(_)) => Rc::from(if value.is_true() { "true" } else { "false" }),
+        (_, Some(text)) => Rc::from(text),
+    }
+}
+
+impl ScriptRecord {
+    /// Script text of an element; a journal gives what was entered in this operation.
+    pub(super) fn text_at(&self, path: PathId) -> Rc<str> {
+        match self.locate(path) {
+            None => Rc::from(""),
+            Some(at) if is_journal(at.field()) => {
+                self.entered_text(path).unwrap_or_else(|| Rc::from(""))
+            }
+            Some(at) => script_text_of(at.field(), &at.value),
+        }
+    }
+
+    /// Stored text of an element; `None` when nil.
+    pub(super) fn stored_at(&self, path: PathId) -> Option<Rc<str>> {
+        let at = self.locate(path)?;
+        if is_journal(at.field()) {
+            return self.entered_text(path);
+        }
+        at.value.as_option().map(Rc::from)
+    }
+
+    /// The text of a journal that was entered in the running operation.
+    fn entered_text(&self, path: PathId) -> Option<Rc<str>> {
+        if !matches!(self.nature, Nature::Operation(_)) {
+            return None;
+        }
+        let name = &self.table.fields[self.own_field(path)?].name;
+        let row = self.row();
+        let entry = row.journals.iter().rev().find(|entry| entry.field == *name);
+        entry.map(|entry| Rc::from(&*entry.text))
+    }
+
+    /// Display value of an element; empty when nil.
+    pub(super) fn display_at(&self, path: PathId) -> String {
+        let Some(at) = self.locate(path) else { return String::new() };
+        if is_journal(at.field()) {
+            return self.journal_text(path, -1);
+        }
+        if at.value.is_nil() {
+            return String::new();
+        }
+        match self.own_field(path) {
+            Some(index) => {
+                let record = self.row().record.clone();
+                self.execution.display_field(&record, index)
+            }
+            None => {
+                let mut record = Record::empty(at.table.clone());
+                record.set_at(at.index, at.value.clone());
+                self.execution.display_field(&record, at.index)
+            }
+        }
+    }
+
+    /// Display value of the field called `name`; `None` when there is no such field.
+    pub(crate) fn display_of(&self, name: &str) -> Option<String> {
+        self.path_by_name(name).map(|path| self.display_at(path))
+    }
+
+    pub(super) fn kind_at(&self, path: PathId) -> ElementKind {
+        self.locate(path).map_or(ElementKind::Text, |at| match at.field().field_type {
+            FieldType::Integer | FieldType::Decimal | FieldType::Float => ElementKind::Number,
+            FieldType::Boolean => ElementKind::Boolean,
+            FieldType::Reference => ElementKind::Reference,
+            FieldType::GlideList => ElementKind::List,
+            FieldType::DateTime | FieldType::Date | FieldType::Time => ElementKind::Temporal,
+            FieldType::Duration => ElementKind::Duration,
+            FieldType::Journal | FieldType::JournalList => ElementKind::Journal,
+            _ => ElementKind::Text,
+        })
+    }
+
+    pub(super) fn meta_at(&self, path: PathId) -> FieldMeta {
+        let Some(at) = self.locate(path) else {
+            return FieldMeta {
+                name: String::new(),
+                label: String::new(),
+                table: String::new(),
+                base_table: String::new(),
+                reference: String::new(),
+                internal_type: String::new(),
+                max_length: 0,
+                mandatory: false,
+                attributes: String::new(),
+                choices: Vec::new(),
+            };
+        };
+        let field = at.field();
+        let choices = self.execution.dictionary().map_or_else(
+            |_unread| Vec::new(),
+            |dictionary| {
+                let choices = dictionary.choices(&at.table.name, &field.name);
+                choices.iter().filter(|c| !c.inactive).map(|c| c.value.to_string()).collect()
+            },
+        );
+        FieldMeta {
+            name: field.name.to_string(),
+            label: field.label.to_string(),
+            table: field.defined_on.to_string(),
+            base_table: at.table.root.to_string(),
+            reference: field.reference.to_string(),
+            internal_type: field.internal_type.to_string(),
+            max_length: field.max_length,
+            mandatory: field.mandatory,
+            attributes: field.attributes.to_string(),
+            choices,
+        }
+    }
+
+    /// Milliseconds of a temporal field.
+    pub(super) fn millis_at(&self, path: PathId) -> Option<i64> {
+        let at = self.locate(path)?;
+        if !at.field().field_type.is_temporal() {
+            return None;
+        }
+        Instant::parse_glide_text(at.value.as_option()?).map(Instant::as_millis)
+    }
+
+    /// The referenced row as an object of its own.
+    pub(super) fn referenced_at(&self, path: PathId) -> Option<RecordRef> {
+        let at = self.locate(path)?;
+        if at.field().field_type != FieldType::Reference {
+            return None;
+        }
+        let table = at.field().reference.clone();
+        let found = at.value.as_option().and_then(|sys_id| self.read_referenced(&table, sys_id));
+        Some(match found {
+            Some(record) => Self::on_row(&self.execution, record),
+            None => Self::fresh(&self.execution, &table),
+        })
+    }
+}
+
+pub(super) fn is_journal(field: &FieldDef) -> bool {
+    matches!(field.field_type, FieldType::Journal | FieldType::JournalList)
+}
