@@ -3,4 +3,15 @@
 //! Identifiers come from the dictionary alone and are quoted; every value is a parameter. What differs between
 //! engines is behind functions that every engine has under the same name (`campanile_fold` …).
 
+mod comparison;
+mod joins;
+mod query;
+mod statement;
+mod terms;
+mod text_terms;
 pub(crate) mod values;
+mod write;
+
+pub(crate) use query::{by_key, count, select};
+pub(crate) use statement::{Statement, quoted};
+pub(crate) use write::{delete, insert, update};

@@ -1,12 +1,10 @@
 //! A statement that grows: text and parameters.
 
-use std::fmt::Write;
-
 use campanile_model::TableDef;
 
 use super::values::Param;
 
-/// Text with numbered parameters, and their values.
+/// Text with `?` for each parameter, and their values in that order.
 #[derive(Debug, Default)]
 pub(crate) struct Statement {
     pub(crate) text: String,
@@ -26,22 +24,13 @@ impl Statement {
     /// Adds a parameter and its place.
     pub(crate) fn bind(&mut self, param: Param) -> &mut Self {
         self.params.push(param);
-        self.place(self.params.len())
+        self.push("?")
     }
 
-    /// Adds another place for the parameter that was bound as the `number`th.
-    pub(crate) fn place(&mut self, number: usize) -> &mut Self {
-        self.text.push('?');
-        self.push_number(number);
-        self
-    }
-
-    pub(crate) fn push_number(&mut self, number: usize) -> &mut Self {
-        // Writing to a String cannot fail.
-        if write!(self.text, "{number}").is_err() {
-            unreachable!("a String takes every text");
-        }
-        self
+    /// Adds a statement with its parameters.
+    pub(crate) fn append(&mut self, other: Self) -> &mut Self {
+        self.params.extend(other.params);
+        self.push(&other.text)
     }
 
     /// Adds a quoted name.
@@ -60,7 +49,10 @@ impl Statement {
             return self;
         }
         if params.len() > LIST_INLINE_MAX {
-            return self.push(" IN (SELECT value FROM json_each(").bind(json_array(&params)).push("))");
+            return self
+                .push(" IN (SELECT value FROM json_each(")
+                .bind(json_array(&params))
+                .push("))");
         }
         self.push(" IN (");
         for (i, param) in params.drain(..).enumerate() {
@@ -123,6 +115,6 @@ mod tests {
         let mut statement = Statement::default();
         statement.push("c").is_one_of((0..5_000).map(Param::Integer).collect());
         assert_eq!(statement.params.len(), 1);
-        assert_eq!(statement.text, "c IN (SELECT value FROM json_each(?1))");
+        assert_eq!(statement.text, "c IN (SELECT value FROM json_each(?))");
     }
 }

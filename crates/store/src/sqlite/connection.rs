@@ -58,7 +58,8 @@ pub(in crate::sqlite) fn open(file: &Path, role: Role) -> Result<Connection, rus
     Ok(connection)
 }
 
-/// `campanile_fold(text)`: ignoring case as everywhere else. `campanile_decimal(number, scale)` and
+/// `campanile_fold(text)`: ignoring case as everywhere else. `campanile_starts_with(text, folded)` and its brothers: the
+/// same test on the folded text; NULL gives NULL. `campanile_decimal(number, scale)` and
 /// `campanile_time(millis)`: the stored text of a number or instant, for tests that look at its characters.
 fn add_functions(connection: &Connection) -> Result<(), rusqlite::Error> {
     let flags = FunctionFlags::SQLITE_UTF8
@@ -71,6 +72,9 @@ fn add_functions(connection: &Connection) -> Result<(), rusqlite::Error> {
             _ => None,
         })
     })?;
+    text_test(connection, "campanile_starts_with", flags, |text, part| text.starts_with(part))?;
+    text_test(connection, "campanile_ends_with", flags, |text, part| text.ends_with(part))?;
+    text_test(connection, "campanile_contains", flags, |text, part| text.contains(part))?;
     connection.create_scalar_function("campanile_decimal", 2, flags, |context| {
         let scale: u8 = context.get(1)?;
         let number: Option<f64> = context.get(0)?;
@@ -79,5 +83,19 @@ fn add_functions(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.create_scalar_function("campanile_time", 1, flags, |context| {
         let millis: Option<i64> = context.get(0)?;
         Ok(millis.map(glide_text))
+    })
+}
+
+/// A test of the folded first argument against the second, which is folded already.
+fn text_test(
+    connection: &Connection,
+    name: &str,
+    flags: FunctionFlags,
+    test: fn(&str, &str) -> bool,
+) -> Result<(), rusqlite::Error> {
+    connection.create_scalar_function(name, 2, flags, move |context| {
+        let ValueRef::Text(bytes) = context.get_raw(0) else { return Ok(None) };
+        let part = context.get_raw(1).as_str()?;
+        Ok(Some(test(&fold(&String::from_utf8_lossy(bytes)), part)))
     })
 }

@@ -1,7 +1,8 @@
 //! The embedded engine: one SQLite file in write-ahead mode.
 //!
 //! One write connection, handed over between the group writer and record operations (`writer`, `group`, `turn`); one
-//! sync for all who wait (`sync`); checkpoints by a plan (`checkpoint`); a pool of readers (`readers`).
+//! sync for all who wait (`sync`); checkpoints by a plan (`checkpoint`); a pool of readers (`readers`). Records:
+//! transactions (`read_tx`, `write_tx`), rows (`rows`), tables and views after the dictionary (`ddl`).
 //!
 //! Events: rows in two places (`events`). Appends (`append`), completions (`completions`) and actions (`actions`) note
 //! what they change in the queues (`effects`); these stand in memory (`claims`, `window`, `refill`). A small file tells
@@ -14,6 +15,8 @@ mod checkpoint;
 mod claims;
 mod completions;
 mod connection;
+mod contract;
+mod ddl;
 mod effects;
 mod event_store;
 mod events;
@@ -22,13 +25,16 @@ mod group;
 mod handling;
 mod lapses;
 mod lock;
+mod read_tx;
 mod readers;
 mod refill;
+mod rows;
 mod runs;
 mod store;
 mod sync;
 mod turn;
 mod window;
+mod write_tx;
 mod writer;
 
 pub use store::{SqliteOptions, SqliteStore};

@@ -150,6 +150,16 @@ impl SqliteStore {
         }
     }
 
+    /// The database file.
+    pub(in crate::sqlite) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The same error with the file's name.
+    pub(in crate::sqlite) fn located(&self, error: StoreError) -> StoreError {
+        located(error, &self.file)
+    }
+
     /// Numbers for metrics.
     pub(in crate::sqlite) fn numbers(&self) -> Vec<(&'static str, f64)> {
         #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]

@@ -1,5 +1,6 @@
 //! Tests of the store through its public promises, on real files.
 
+mod conformance;
 mod event_actions;
 mod event_claims;
 mod event_crashes;

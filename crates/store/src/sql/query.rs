@@ -1,0 +1,196 @@
+//! A bound query as SELECT.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use campanile_model::query::{BoundOrder, BoundQuery, BoundTerm, Test};
+use campanile_model::{ColumnStorage, FieldIndex, TableDef};
+
+use super::comparison::{Kind, text_sql};
+use super::joins::{Column, Joins};
+use super::statement::Statement;
+use super::terms;
+use super::values::Param;
+use crate::contract::Select;
+
+/// The rows of `select`, and the fields that the columns of the answer are.
+pub(crate) fn select(select: &Select) -> (Statement, Vec<FieldIndex>) {
+    let query = &select.query;
+    let fields = stored_fields(&query.table, select.fields.as_deref());
+    let mut joins = Joins::default();
+    let condition = condition(query, &mut joins);
+    let order: Vec<String> = query.order.iter().map(|key| order_key(key, &mut joins)).collect();
+
+    let mut statement = Statement { text: "SELECT ".to_owned(), params: Vec::new() };
+    push_columns(&mut statement, &query.table, &fields);
+    push_source(&mut statement, query, &joins, condition);
+    statement.push(" ORDER BY ");
+    for key in order {
+        statement.push(&key).push(", ");
+    }
+    statement.push("t0.\"sys_id\"");
+    if select.limit.is_some() || select.offset > 0 {
+        let limit = select.limit.map_or(-1, |rows| i64::try_from(rows).unwrap_or(i64::MAX));
+        statement.push(" LIMIT ").bind(Param::Integer(limit));
+    }
+    if select.offset > 0 {
+        let offset = i64::try_from(select.offset).unwrap_or(i64::MAX);
+        statement.push(" OFFSET ").bind(Param::Integer(offset));
+    }
+    (statement, fields)
+}
+
+/// The number of rows of `query`.
+pub(crate) fn count(query: &BoundQuery) -> Statement {
+    let mut joins = Joins::default();
+    let condition = condition(query, &mut joins);
+    let mut statement = Statement { text: "SELECT count(*)".to_owned(), params: Vec::new() };
+    push_source(&mut statement, query, &joins, condition);
+    statement
+}
+
+/// The row of `table` or of a class below it with this key.
+pub(crate) fn by_key(table: &TableDef, sys_id: &str) -> (Statement, Vec<FieldIndex>) {
+    let fields = stored_fields(table, None);
+    let mut statement = Statement { text: "SELECT ".to_owned(), params: Vec::new() };
+    push_columns(&mut statement, table, &fields);
+    statement.push(" FROM ").name(&table.root).push(" AS t0 WHERE t0.\"sys_id\" = ");
+    statement.bind(Param::Text(Arc::from(sys_id))).push(" COLLATE NOCASE");
+    statement.class_condition(" AND ", "t0", table);
+    (statement, fields)
+}
+
+/// Adds `parts` joined by `word` as a balanced tree: SQLite refuses expressions deeper than 1,000, and a query may
+/// have thousands of terms. `parts` must not be empty.
+pub(super) fn joined<T>(
+    statement: &mut Statement,
+    word: &str,
+    parts: impl IntoIterator<Item = T>,
+    write: &mut dyn FnMut(&mut Statement, T),
+) {
+    let mut parts: VecDeque<T> = parts.into_iter().collect();
+    let count = parts.len();
+    joined_first(statement, word, &mut parts, count, write);
+}
+
+fn joined_first<T>(
+    statement: &mut Statement,
+    word: &str,
+    parts: &mut VecDeque<T>,
+    count: usize,
+    write: &mut dyn FnMut(&mut Statement, T),
+) {
+    if count <= 1 {
+        if let Some(part) = parts.pop_front() {
+            write(statement, part);
+        }
+        return;
+    }
+    statement.push("(");
+    joined_first(statement, word, parts, count / 2, write);
+    statement.push(word);
+    joined_first(statement, word, parts, count - count / 2, write);
+    statement.push(")");
+}
+
+/// The fields that have a column, of `wanted` or of all.
+fn stored_fields(table: &TableDef, wanted: Option<&[FieldIndex]>) -> Vec<FieldIndex> {
+    let has_column = |i: &FieldIndex| {
+        table.fields.get(*i).is_some_and(|field| field.storage != ColumnStorage::None)
+    };
+    match wanted {
+        Some(wanted) => wanted.iter().copied().filter(has_column).collect(),
+        None => (0..table.fields.len()).filter(has_column).collect(),
+    }
+}
+
+fn push_columns(statement: &mut Statement, table: &TableDef, fields: &[FieldIndex]) {
+    for (i, field) in fields.iter().enumerate() {
+        statement.push(if i == 0 { "t0." } else { ", t0." }).name(&table.fields[*field].column);
+    }
+    if fields.is_empty() {
+        statement.push("1");
+    }
+}
+
+/// Adds `FROM … JOIN … WHERE …`.
+fn push_source(
+    statement: &mut Statement,
+    query: &BoundQuery,
+    joins: &Joins,
+    condition: Option<Statement>,
+) {
+    statement.push(" FROM ").name(&query.table.root).push(" AS t0");
+    joins.write(statement);
+    let has_class = statement.class_condition(" WHERE ", "t0", &query.table);
+    if let Some(condition) = condition {
+        statement.push(if has_class { " AND " } else { " WHERE " }).append(condition);
+    }
+}
+
+fn condition(query: &BoundQuery, joins: &mut Joins) -> Option<Statement> {
+    let mut statement = Statement::default();
+    if query.never {
+        statement.push("0");
+        return Some(statement);
+    }
+    if query.alternatives.is_empty() {
+        return None;
+    }
+    joined(&mut statement, " OR ", &query.alternatives, &mut |statement, groups| {
+        if groups.is_empty() {
+            statement.push("1");
+        }
+        joined(statement, " AND ", groups, &mut |statement, arms| {
+            let arms = merged(arms);
+            if arms.is_empty() {
+                statement.push("0");
+            }
+            joined(statement, " OR ", arms, &mut |statement, arm| {
+                terms::write(statement, joins, &arm);
+            });
+        });
+    });
+    Some(statement)
+}
+
+/// The arms of a group with the equalities on one field made one list, which an index can serve.
+fn merged(arms: &[BoundTerm]) -> Vec<BoundTerm> {
+    let mut merged: Vec<BoundTerm> = Vec::with_capacity(arms.len());
+    for arm in arms {
+        let Test::In(values) = &arm.test else {
+            merged.push(arm.clone());
+            continue;
+        };
+        let same = merged.iter_mut().find_map(|other| match &mut other.test {
+            Test::In(list) if terms::same_column(&other.path, &arm.path) => Some(list),
+            _ => None,
+        });
+        match same {
+            Some(list) => list.extend(values.iter().cloned()),
+            None => merged.push(arm.clone()),
+        }
+    }
+    merged
+}
+
+/// One key of ORDER BY. Nil is first ascending, last descending, as SQLite orders NULL.
+fn order_key(key: &BoundOrder, joins: &mut Joins) -> String {
+    let column: Column<'_> = joins.column(&key.path);
+    let sql = match Kind::of(column.field) {
+        Kind::Text => text_order(&column),
+        _ => column.sql,
+    };
+    if key.descending { format!("{sql} DESC") } else { sql }
+}
+
+/// Display and unique columns have an index that ignores the case of ASCII letters, and are ordered by it: a page of
+/// a long list must not sort the whole list. Others are ordered by their folded texts.
+fn text_order(column: &Column<'_>) -> String {
+    let field = column.field;
+    if field.storage == ColumnStorage::Text && (field.display || field.unique) {
+        format!("{} COLLATE NOCASE", column.sql)
+    } else {
+        format!("campanile_fold({})", text_sql(column))
+    }
+}

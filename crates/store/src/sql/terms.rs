@@ -1,0 +1,191 @@
+//! One bound term as a condition.
+//!
+//! A condition on a nil field is NULL or false: never true unless business-rules §11.4 says so. Conditions are only
+//! joined by AND and OR, so the two are one.
+
+use std::sync::Arc;
+
+use campanile_model::query::{BoundPath, BoundTerm, Comparison, Test, TextMatch};
+
+use super::comparison::{Kind, comparable_sql, flag_param, number_param, second_of, text_sql};
+use super::joins::{Column, Joins};
+use super::statement::Statement;
+use super::text_terms;
+use super::values::Param;
+
+/// Adds the condition of `term`.
+pub(super) fn write(statement: &mut Statement, joins: &mut Joins, term: &BoundTerm) {
+    let column = joins.column(&term.path);
+    let sql = &column.sql;
+    match &term.test {
+        Test::Nil => {
+            statement.push(sql).push(" IS NULL");
+        }
+        Test::NotNil => {
+            statement.push(sql).push(" IS NOT NULL");
+        }
+        Test::Anything => {
+            statement.push("1");
+        }
+        // Change operators have no meaning in a database query; binding refuses them.
+        Test::Never | Test::Changes | Test::ChangesFrom(_) | Test::ChangesTo(_) => {
+            statement.push("0");
+        }
+        Test::In(values) => is_one_of(statement, &column, values),
+        Test::NotIn(values) => {
+            statement.push("(").push(sql).push(" IS NULL OR NOT ");
+            is_one_of(statement, &column, values);
+            statement.push(")");
+        }
+        Test::Compare(comparison, value) => compare(statement, &column, *comparison, value),
+        Test::Between(low, high) => {
+            statement.push("(");
+            compare(statement, &column, Comparison::GreaterOrEqual, low);
+            statement.push(" AND ");
+            compare(statement, &column, Comparison::LessOrEqual, high);
+            statement.push(")");
+        }
+        Test::NotBetween(low, high) => {
+            statement.push("(");
+            compare(statement, &column, Comparison::Less, low);
+            statement.push(" OR ");
+            compare(statement, &column, Comparison::Greater, high);
+            statement.push(")");
+        }
+        Test::Text(place, part) => {
+            text_terms::stands_in(statement, &text_sql(&column), *place, part);
+        }
+        Test::NotContains(part) => {
+            statement.push("NOT ");
+            text_terms::stands_in(statement, &text_sql(&column), TextMatch::Contains, part);
+        }
+        Test::ListHas(member) => list_has(statement, &column, member, " > 0"),
+        Test::ListHasNot(member) => list_has(statement, &column, member, " = 0"),
+        Test::ClassIn(classes) if classes.is_empty() => {
+            statement.push("0");
+        }
+        Test::ClassIn(classes) => {
+            statement.push(sql).push(" COLLATE BINARY");
+            statement.is_one_of(classes.iter().cloned().map(Param::Text).collect());
+        }
+        Test::SameAs(other) => compare_field(statement, joins, &column, "=", other),
+        Test::NotSameAs(other) => {
+            let other_sql = joins.column(other).sql;
+            statement.push("(").push(sql).push(" IS NOT NULL AND (");
+            statement.push(&other_sql).push(" IS NULL OR ");
+            compare_field(statement, joins, &column, "<>", other);
+            statement.push("))");
+        }
+        Test::CompareField(comparison, other) => {
+            compare_field(statement, joins, &column, operator(*comparison), other);
+        }
+    }
+}
+
+/// Whether two terms are arms of one list: `a=1^ORa=2` is `aIN1,2`.
+pub(super) fn same_column(left: &BoundPath, right: &BoundPath) -> bool {
+    left.field == right.field
+        && left.table.name == right.table.name
+        && left.steps.len() == right.steps.len()
+        && left.steps.iter().zip(&right.steps).all(|(l, r)| {
+            l.field == r.field && l.table.name == r.table.name && l.target.name == r.target.name
+        })
+}
+
+const fn operator(comparison: Comparison) -> &'static str {
+    match comparison {
+        Comparison::Less => "<",
+        Comparison::LessOrEqual => "<=",
+        Comparison::Greater => ">",
+        Comparison::GreaterOrEqual => ">=",
+    }
+}
+
+fn is_one_of(statement: &mut Statement, column: &Column<'_>, values: &[Arc<str>]) {
+    let sql = &column.sql;
+    let params: Vec<Param> = match Kind::of(column.field) {
+        Kind::Number => values.iter().filter_map(|value| number_param(value)).collect(),
+        Kind::Boolean => values.iter().map(|value| flag_param(value)).collect(),
+        Kind::Temporal | Kind::Key => values.iter().cloned().map(Param::Text).collect(),
+        Kind::Millis => return is_one_second_of(statement, sql, values),
+        Kind::Text => return text_terms::is_one_of(statement, &text_sql(column), values),
+    };
+    if params.is_empty() {
+        statement.push("0");
+        return;
+    }
+    match Kind::of(column.field) {
+        Kind::Number | Kind::Boolean => statement.push(&comparable_sql(column)),
+        Kind::Key => statement.push(sql).push(" COLLATE NOCASE"),
+        _ => statement.push(sql).push(" COLLATE BINARY"),
+    };
+    statement.is_one_of(params);
+}
+
+fn is_one_second_of(statement: &mut Statement, sql: &str, values: &[Arc<str>]) {
+    let seconds: Vec<_> = values.iter().filter_map(|value| second_of(value)).collect();
+    if seconds.is_empty() {
+        statement.push("0");
+        return;
+    }
+    // Joined as the arms of a group: see `query::joined`.
+    super::query::joined(statement, " OR ", seconds, &mut |statement, (first, last)| {
+        statement.push(sql).push(" BETWEEN ").bind(Param::Integer(first));
+        statement.push(" AND ").bind(Param::Integer(last));
+    });
+}
+
+fn compare(statement: &mut Statement, column: &Column<'_>, comparison: Comparison, value: &str) {
+    let sql = &column.sql;
+    let (sql, param) = match Kind::of(column.field) {
+        Kind::Number => match number_param(value) {
+            Some(param) => (comparable_sql(column), param),
+            None => {
+                statement.push("0");
+                return;
+            }
+        },
+        Kind::Boolean => (sql.clone(), flag_param(value)),
+        Kind::Millis => match second_of(value) {
+            // A literal is a second; a stored instant lies somewhere in its own.
+            Some((first, last)) => {
+                let edge = match comparison {
+                    Comparison::Less | Comparison::GreaterOrEqual => first,
+                    Comparison::LessOrEqual | Comparison::Greater => last,
+                };
+                (sql.clone(), Param::Integer(edge))
+            }
+            None => (text_sql(column), Param::Text(value.into())),
+        },
+        Kind::Temporal => (format!("{sql} COLLATE BINARY"), Param::Text(value.into())),
+        Kind::Key | Kind::Text => {
+            (comparable_sql(column), Param::Text(campanile_model::fold::fold(value).into()))
+        }
+    };
+    statement.push(&sql).push(" ").push(operator(comparison)).push(" ").bind(param);
+}
+
+fn compare_field(
+    statement: &mut Statement,
+    joins: &mut Joins,
+    column: &Column<'_>,
+    operator: &str,
+    other: &BoundPath,
+) {
+    let other = joins.column(other);
+    // Both sides are written for the left field's kind, as in memory; binding lets only like kinds meet.
+    let (left, right) = match Kind::of(column.field) {
+        Kind::Number | Kind::Boolean => (comparable_sql(column), comparable_sql(&other)),
+        Kind::Temporal | Kind::Millis => (text_sql(column), text_sql(&other)),
+        Kind::Key | Kind::Text => {
+            (comparable_sql(column), format!("campanile_fold({})", text_sql(&other)))
+        }
+    };
+    statement.push(&left).push(" ").push(operator).push(" ").push(&right);
+}
+
+fn list_has(statement: &mut Statement, column: &Column<'_>, member: &str, found: &str) {
+    let member = format!(",{},", campanile_model::fold::fold(member));
+    statement.push("instr(',' || campanile_fold(").push(&text_sql(column)).push(") || ',', ");
+    statement.bind(Param::Text(member.into())).push(")").push(found);
+}

@@ -1,0 +1,38 @@
+//! The promises of [`Store`] that are neither records nor events.
+
+use std::sync::Arc;
+
+use super::read_tx::SqliteReadTx;
+use super::store::SqliteStore;
+use super::write_tx::SqliteWriteTx;
+use crate::contract::{CommitMark, DurableCallback, ReadTx, Store, StoreError, WriteTx};
+
+impl Store for SqliteStore {
+    fn read(self: Arc<Self>) -> Result<Box<dyn ReadTx>, StoreError> {
+        Ok(Box::new(SqliteReadTx::begin(self)?))
+    }
+
+    fn write(self: Arc<Self>) -> Result<Box<dyn WriteTx>, StoreError> {
+        Ok(Box::new(SqliteWriteTx::begin(self)?))
+    }
+
+    fn wait_durable(&self, mark: CommitMark) -> Result<(), StoreError> {
+        self.durability.wait(mark)
+    }
+
+    fn on_durable(&self, mark: CommitMark, callback: DurableCallback) {
+        self.durability.on_durable(mark, callback);
+    }
+
+    fn integrity_problems(&self) -> Result<Vec<String>, StoreError> {
+        self.check_integrity()
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
+        self.numbers()
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.close_all()
+    }
+}

@@ -1,0 +1,226 @@
+//! A write transaction: an operation's turn with the write connection.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use campanile_model::query::BoundQuery;
+use campanile_model::{Dictionary, FieldIndex, NewEvent, Record, TableDef};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
+
+use super::actions;
+use super::ddl;
+use super::effects::EventEffects;
+use super::event_store::Events;
+use super::rows;
+use super::store::SqliteStore;
+use super::turn::Turn;
+use crate::contract::{
+    AppendOutcome, CommitMark, EventAction, ReadTx, SavepointId, Select, StoreError, WriteTx,
+};
+use crate::sql::{self, Statement};
+
+/// Reads and writes in one transaction; sees its own writes.
+#[derive(Debug)]
+pub(in crate::sqlite) struct SqliteWriteTx {
+    store: Arc<SqliteStore>,
+    turn: Turn,
+    /// For each open savepoint, its number and the hooks that came before it.
+    savepoints: Vec<(u32, usize)>,
+    savepoints_made: u32,
+}
+
+impl SqliteWriteTx {
+    pub(in crate::sqlite) fn begin(store: Arc<SqliteStore>) -> Result<Self, StoreError> {
+        let turn = store.writer.turn()?;
+        Ok(Self { store, turn, savepoints: Vec::new(), savepoints_made: 0 })
+    }
+
+    /// Does `work` on events as a whole or not at all, and lets its effects on the queues follow the commit.
+    fn on_events<T>(
+        &mut self,
+        work: impl FnOnce(&Connection, &Events) -> Result<(T, EventEffects), StoreError>,
+    ) -> Result<T, StoreError> {
+        self.turn.run("SAVEPOINT events")?;
+        let connection = self.turn.connection()?;
+        match work(connection, &self.store.events) {
+            Ok((value, effects)) => {
+                self.turn.run("RELEASE events")?;
+                self.turn.after_commit(Box::new(move |_| effects.carry_out()));
+                Ok(value)
+            }
+            Err(error) => {
+                // A full disk may have ended the whole transaction already.
+                if !connection.is_autocommit() {
+                    self.turn.run("ROLLBACK TO events")?;
+                    self.turn.run("RELEASE events")?;
+                }
+                Err(self.turn.located(error))
+            }
+        }
+    }
+
+    /// Runs a statement that writes `record`'s values.
+    fn write(&self, record: &Record, statement: &Statement) -> Result<usize, StoreError> {
+        rows::execute(self.turn.connection()?, statement).map_err(|error| {
+            duplicate(record, &error).unwrap_or_else(|| self.turn.located(error.into()))
+        })
+    }
+
+    /// Takes `savepoint` and all that were made after it off the list.
+    fn end_savepoint(&mut self, savepoint: SavepointId) -> Result<(u32, usize), StoreError> {
+        let found = self.savepoints.iter().position(|(number, _)| *number == savepoint.0);
+        let Some(at) = found else {
+            return Err(StoreError::Statement {
+                reason: format!("savepoint {} has already ended", savepoint.0),
+            });
+        };
+        let ended = self.savepoints[at];
+        self.savepoints.truncate(at);
+        Ok(ended)
+    }
+}
+
+/// The error as [`StoreError::Duplicate`], if that is what it is. SQLite says
+/// `UNIQUE constraint failed: table.column`.
+fn duplicate(record: &Record, error: &rusqlite::Error) -> Option<StoreError> {
+    if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+        return None;
+    }
+    let text = error.to_string();
+    let column = text.split_once("UNIQUE constraint failed: ")?.1.rsplit('.').next()?.trim();
+    let table = record.table();
+    let field = table.fields.iter().find(|field| &*field.column == column)?;
+    Some(StoreError::Duplicate {
+        table: table.name.to_string(),
+        field: field.name.to_string(),
+        value: record.text(&field.name).to_owned(),
+    })
+}
+
+impl ReadTx for SqliteWriteTx {
+    fn get(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError> {
+        rows::get(self.turn.connection()?, table, sys_id).map_err(|e| self.turn.located(e))
+    }
+
+    fn select(&self, select: &Select) -> Result<Vec<Record>, StoreError> {
+        rows::select(self.turn.connection()?, select).map_err(|e| self.turn.located(e))
+    }
+
+    fn count(&self, query: &BoundQuery) -> Result<u64, StoreError> {
+        rows::count(self.turn.connection()?, query).map_err(|e| self.turn.located(e))
+    }
+}
+
+impl WriteTx for SqliteWriteTx {
+    fn as_read(&self) -> &dyn ReadTx {
+        self
+    }
+
+    fn insert(&mut self, record: &Record) -> Result<(), StoreError> {
+        self.write(record, &sql::insert(record)?)?;
+        Ok(())
+    }
+
+    fn update(&mut self, record: &Record, changed: &[FieldIndex]) -> Result<bool, StoreError> {
+        match sql::update(record, changed)? {
+            Some(statement) => Ok(self.write(record, &statement)? > 0),
+            None => Ok(self.get(record.table(), record.text("sys_id"))?.is_some()),
+        }
+    }
+
+    fn delete(&mut self, table: &Arc<TableDef>, sys_id: &str) -> Result<bool, StoreError> {
+        let deleted = rows::execute(self.turn.connection()?, &sql::delete(table, sys_id))
+            .map_err(|e| self.turn.located(e.into()))?;
+        Ok(deleted > 0)
+    }
+
+    fn append_events(&mut self, events: &[NewEvent]) -> Result<Vec<AppendOutcome>, StoreError> {
+        self.on_events(|connection, store| store.append(connection, events))
+    }
+
+    fn act_on_event(&mut self, action: &EventAction) -> Result<(), StoreError> {
+        self.on_events(|connection, store| {
+            let mut effects = EventEffects::new(&store.claims);
+            actions::act(connection, action, &mut effects)?;
+            Ok(((), effects))
+        })
+    }
+
+    fn move_kind(&mut self, name: &str, to_queue: &str) -> Result<u64, StoreError> {
+        self.on_events(|connection, store| {
+            let mut effects = EventEffects::new(&store.claims);
+            let moved = actions::move_kind(connection, name, to_queue, &mut effects)?;
+            Ok((moved, effects))
+        })
+    }
+
+    fn ensure_tables(
+        &mut self,
+        dictionary: &Dictionary,
+        tables: &[Arc<TableDef>],
+    ) -> Result<(), StoreError> {
+        ddl::ensure_tables(self.turn.connection()?, dictionary, tables)
+            .map_err(|e| self.turn.located(e))
+    }
+
+    fn meta_get(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let connection = self.turn.connection()?;
+        let read = || {
+            connection
+                .prepare_cached("SELECT value FROM campanile_meta WHERE key = ?1")?
+                .query_row([key], |row| row.get(0))
+                .optional()
+        };
+        read().map_err(|e: rusqlite::Error| self.turn.located(e.into()))
+    }
+
+    fn meta_set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
+        let statement = Statement {
+            text: "INSERT INTO campanile_meta (key, value) VALUES (?, ?) \
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+                .to_owned(),
+            params: vec![
+                sql::values::Param::Text(key.into()),
+                sql::values::Param::Text(value.into()),
+            ],
+        };
+        rows::execute(self.turn.connection()?, &statement)
+            .map_err(|e| self.turn.located(e.into()))?;
+        Ok(())
+    }
+
+    fn savepoint(&mut self) -> Result<SavepointId, StoreError> {
+        self.savepoints_made += 1;
+        let number = self.savepoints_made;
+        self.turn.run(&format!("SAVEPOINT {}", name(self.savepoints.len())))?;
+        self.savepoints.push((number, self.turn.hooks()));
+        Ok(SavepointId(number))
+    }
+
+    fn rollback_to(&mut self, savepoint: SavepointId) -> Result<(), StoreError> {
+        let (_, hooks) = self.end_savepoint(savepoint)?;
+        let name = name(self.savepoints.len());
+        self.turn.run(&format!("ROLLBACK TO {name}"))?;
+        self.turn.run(&format!("RELEASE {name}"))?;
+        self.turn.forget_hooks_after(hooks);
+        Ok(())
+    }
+
+    fn release(&mut self, savepoint: SavepointId) -> Result<(), StoreError> {
+        self.end_savepoint(savepoint)?;
+        self.turn.run(&format!("RELEASE {}", name(self.savepoints.len())))
+    }
+
+    fn commit(self: Box<Self>) -> Result<CommitMark, StoreError> {
+        self.turn.commit()
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// The name of a savepoint by its depth, so that few statements are prepared.
+fn name(depth: usize) -> String {
+    format!("s{depth}")
+}
