@@ -7,7 +7,13 @@ use campanile_model::{Clock, Dictionary};
 use campanile_store::Store;
 
 use crate::error::EngineError;
-use crate::events::registry::UnregisteredNames;
+use crate::events::registry::{REGISTER_TABLE, UnregisteredNames};
+use crate::events::row::EVENT_TABLE;
+use crate::events::waiters::Waiters;
+use crate::handlers::HandlerRegistry;
+use crate::handlers::script_action::SCRIPT_ACTION_TABLE;
+use crate::queues::registry::QUEUE_TABLE;
+use crate::queues::supervisor::Queues;
 use crate::records::definitions::{DefinitionRegistry, Load};
 use crate::records::numbers::Numbers;
 use crate::records::operation::save_checks::SaveChecks;
@@ -15,6 +21,7 @@ use crate::records::properties::Properties;
 use crate::records::special_tables::SpecialTables;
 use crate::records::syslog::SystemLog;
 use crate::records::users::VerifiedCredentials;
+use crate::{events, handlers, queues};
 
 /// How to open an engine.
 #[derive(Debug, Clone)]
@@ -44,6 +51,9 @@ pub struct Engine {
     pub(crate) save_checks: SaveChecks,
     pub(crate) special_tables: SpecialTables,
     pub(crate) unregistered_names: UnregisteredNames,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) queues: Queues,
+    pub(crate) handlers: HandlerRegistry,
     definitions: DefinitionRegistry,
 }
 
@@ -62,9 +72,15 @@ impl Engine {
             numbers: Numbers::default(),
             credentials: VerifiedCredentials::default(),
             system_log: SystemLog::start(Arc::clone(&store))?,
-            save_checks: SaveChecks::of_records(),
-            special_tables: SpecialTables::default(),
+            save_checks: SaveChecks::of_records()
+                .with(REGISTER_TABLE, events::save_check::save)
+                .with(QUEUE_TABLE, queues::save_check::save)
+                .with(SCRIPT_ACTION_TABLE, handlers::save_check::save),
+            special_tables: SpecialTables::default().with(EVENT_TABLE, events::service::ROWS),
             unregistered_names: UnregisteredNames::default(),
+            waiters: Arc::default(),
+            queues: Queues::default(),
+            handlers: HandlerRegistry::standard(),
             definitions: DefinitionRegistry::default(),
             store,
             config,
@@ -73,13 +89,25 @@ impl Engine {
     }
 
     /// Starts the processors of the queues, when the configuration says so.
-    pub fn start(self: &Arc<Self>) {}
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`] when the machine gives no thread.
+    pub fn start(self: &Arc<Self>) -> Result<(), EngineError> {
+        if self.config.start_processors { self.queues.start(self) } else { Ok(()) }
+    }
+
+    /// The processors of this node.
+    #[must_use]
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
 
     /// Stops what was started, writes what waits, closes the store. Returns when all threads have ended.
     ///
     /// # Errors
     /// The first failure; the rest is stopped all the same.
     pub fn stop(&self) -> Result<(), EngineError> {
+        self.queues.stop();
         let settled = self.numbers.settle(self);
         self.system_log.stop();
         let closed = self.store.close().map_err(EngineError::from);
@@ -150,6 +178,7 @@ impl Engine {
     pub(crate) fn tables_changed<'a>(&self, tables: impl IntoIterator<Item = &'a str>) {
         for table in tables {
             self.definitions.table_changed(table);
+            self.queues.table_changed(table);
         }
     }
 }

@@ -166,9 +166,9 @@ pub fn resolve(
 }
 
 /// Counts an event that was stored, for `campanile_events_fired_total`.
-pub fn count_fired(event: &NewEvent) {
-    let registered = if event.registered { "true" } else { "false" };
-    let source = event.source.as_str();
+pub fn count_fired(source: EventSource, registered: bool) {
+    let registered = if registered { "true" } else { "false" };
+    let source = source.as_str();
     metrics::counter!("campanile_events_fired_total", "source" => source, "registered" => registered)
         .increment(1);
 }

@@ -1,6 +1,7 @@
 //! Events: registry, firing, reading, move, reprocess, explain.
 
 pub mod registry;
+pub mod save_check;
 
 pub mod content;
 pub mod fire;
@@ -9,7 +10,9 @@ mod log;
 pub mod ordinals;
 pub mod provision;
 
+pub mod explain;
 pub mod row;
+pub mod service;
 pub mod waiters;
 
 pub use fire::{FireRequest, Resolved, resolve};

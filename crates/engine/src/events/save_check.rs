@@ -6,7 +6,7 @@ use campanile_model::Record;
 use campanile_model::limits::{
     EVENT_NAME_CHARS_MAX, EVENT_NAME_CHARS_PORTABLE, EVENT_PRIORITY_MAX,
 };
-use campanile_script::{ExternalValue, HostRecord};
+use campanile_script::ExternalValue;
 
 use super::fire::UNKNOWN_QUEUES;
 use super::registry::REGISTER_TABLE;
@@ -47,7 +47,9 @@ pub fn save(
     if let Some(old) = name_before.filter(|old| !old.is_empty() && *old != name) {
         let renamed = rename_listeners(execution, old, &name)?;
         if renamed > 0 {
-            warnings.push(format!("{renamed} script actions listen to '{name}' now instead of '{old}'"));
+            warnings.push(format!(
+                "{renamed} script actions listen to '{name}' now instead of '{old}'"
+            ));
         }
     }
     Ok(warnings)
@@ -99,7 +101,8 @@ fn check_unique(
 ) -> Result<(), EngineError> {
     let dictionary = execution.engine().dictionary()?;
     let table = lookup::table(&dictionary, REGISTER_TABLE)?;
-    let rows = execution.with_read(|read| read.select(&lookup::equal(table, &[("event_name", name)])))?;
+    let rows =
+        execution.with_read(|read| read.select(&lookup::equal(table, &[("event_name", name)])))?;
     let own = record.text("sys_id");
     match rows.iter().find(|row| !row.text("sys_id").eq_ignore_ascii_case(own)) {
         None => Ok(()),
@@ -168,16 +171,12 @@ fn rename_listeners(execution: &Rc<Execution>, old: &str, new: &str) -> Result<u
         let Some(field) = listeners.field("event_name") else { break };
         // The query ignores case, as the database does; names do not.
         if listeners.script_text(field).as_ref() == old {
-            set(&*listeners, field, &text(new));
+            listeners.set_value(field, &text(new)).map_err(ended)?;
             listeners.update("").map_err(ended)?;
             renamed += 1;
         }
     }
     Ok(renamed)
-}
-
-fn set(record: &dyn HostRecord, field: campanile_script::PathId, value: &ExternalValue) {
-    record.set_value(field, value);
 }
 
 fn refusal(record: &Record, before: Option<&Record>, detail: String) -> EngineError {

@@ -31,7 +31,13 @@ pub fn handle(worker: &Worker, event: &Event, queue: &QueueDef) -> Result<Comple
     }
     let list = list(worker, event)?;
     if list.is_empty() {
-        return Ok(completion(event, started, engine.clock().now(), NextState::Processed, Vec::new()));
+        return Ok(completion(
+            event,
+            started,
+            engine.clock().now(),
+            NextState::Processed,
+            Vec::new(),
+        ));
     }
     let earlier = Earlier::read(worker, event)?;
     let attempt = Attempt::new(event, queue, engine.definitions::<EventLayout>()?);
@@ -58,7 +64,8 @@ pub fn handle(worker: &Worker, event: &Event, queue: &QueueDef) -> Result<Comple
             let ended = engine.clock().now();
             failures.note(candidate, attempt.number, &result);
             metrics::run_ended(kind.kind().as_str(), result.outcome);
-            let place = RunPlace { kind: kind.kind(), attempt: attempt.number, order, began, ended };
+            let place =
+                RunPlace { kind: kind.kind(), attempt: attempt.number, order, began, ended };
             unrecorded.push(run_log::run(event, candidate, &place, result));
         }
     }
@@ -66,11 +73,11 @@ pub fn handle(worker: &Worker, event: &Event, queue: &QueueDef) -> Result<Comple
     Ok(completion(event, started, ended, failures.next_state(ended), unrecorded))
 }
 
+/// A kind, and its definitions that the event concerns.
+type Concerned<'w> = (&'w dyn Handler, Arc<[Candidate]>);
+
 /// Every kind with candidates, in the order of dispatch.
-fn list<'w>(
-    worker: &'w Worker,
-    event: &Event,
-) -> Result<Vec<(&'w dyn Handler, Arc<[Candidate]>)>, EngineError> {
+fn list<'w>(worker: &'w Worker, event: &Event) -> Result<Vec<Concerned<'w>>, EngineError> {
     let engine = worker.engine();
     let mut list = Vec::with_capacity(1);
     for kind in engine.handlers.kinds() {
@@ -184,10 +191,11 @@ impl<'a> Failures<'a> {
         if result.outcome != Outcome::Failed {
             return;
         }
-        let attempts = [candidate.max_attempts, self.event.fired.max_attempts, self.queue.max_attempts]
-            .into_iter()
-            .find(|attempts| *attempts > 0)
-            .unwrap_or(1);
+        let attempts =
+            [candidate.max_attempts, self.event.fired.max_attempts, self.queue.max_attempts]
+                .into_iter()
+                .find(|attempts| *attempts > 0)
+                .unwrap_or(1);
         self.retry |= attempt < attempts && is_retried(result.reason);
         let error = result.error.as_ref();
         let line = error.and_then(|e| e.line).map_or(0, i64::from);

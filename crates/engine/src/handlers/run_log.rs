@@ -111,7 +111,8 @@ mod tests {
     use crate::records::execution::LogLine;
 
     fn report(lines: &[(LogLevel, &str)]) -> ExecutionReport {
-        let log = lines.iter().map(|(level, text)| LogLine { level: *level, text: (*text).to_owned() });
+        let log =
+            lines.iter().map(|(level, text)| LogLine { level: *level, text: (*text).to_owned() });
         ExecutionReport { log: log.collect(), ..ExecutionReport::default() }
     }
 

@@ -38,7 +38,10 @@ pub fn save(
     Ok(warnings)
 }
 
-fn unregistered(execution: &Rc<Execution>, event_name: &str) -> Result<Option<String>, EngineError> {
+fn unregistered(
+    execution: &Rc<Execution>,
+    event_name: &str,
+) -> Result<Option<String>, EngineError> {
     let registry = execution.engine().definitions::<EventRegistry>()?;
     if registry.find(event_name).is_some() {
         return Ok(None);

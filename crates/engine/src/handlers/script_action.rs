@@ -19,7 +19,8 @@ use crate::events::registry::likeness;
 use crate::queues::registry::duration;
 use crate::records::definitions::Load;
 use crate::records::execution::Execution;
-use crate::records::lookup;
+use crate::records::rules::limits_of;
+use crate::records::{lookup, users};
 use crate::session::{Cause, Channel, Session, User};
 use crate::worker::Worker;
 
@@ -48,7 +49,7 @@ struct Listener {
 }
 
 /// All script actions, active ones by the name of their event.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ScriptActions {
     active: HashMap<Arc<str>, Arc<[Candidate]>>,
     by_likeness: HashMap<String, Vec<Listener>>,
@@ -67,6 +68,16 @@ impl Load for ScriptActions {
     }
 }
 
+/// The names of active script actions that listen to exactly `event_name`, in their order.
+///
+/// # Errors
+/// What the store answers.
+pub fn listeners_of(engine: &Engine, event_name: &str) -> Result<Vec<String>, EngineError> {
+    let actions = engine.definitions::<ScriptActions>()?;
+    let listeners = actions.active.get(event_name).map_or(&[][..], |list| &**list);
+    Ok(listeners.iter().map(|candidate| candidate.name.to_string()).collect())
+}
+
 impl ScriptActions {
     fn new(rows: &[Record]) -> Self {
         let mut rows: Vec<&Record> = rows.iter().collect();
@@ -77,7 +88,8 @@ impl ScriptActions {
         let mut active: HashMap<Arc<str>, Vec<Candidate>> = HashMap::new();
         let mut by_likeness: HashMap<String, Vec<Listener>> = HashMap::new();
         for row in rows {
-            let (Some(handler), Some(event_name)) = (row.sys_id(), row.get("event_name").as_option())
+            let (Some(handler), Some(event_name)) =
+                (row.sys_id(), row.get("event_name").as_option())
             else {
                 continue;
             };
@@ -152,7 +164,7 @@ impl Handler for ScriptActionHandler {
                 let execution = worker.execution(session);
                 run(&execution, attempt, action)
             }
-            Err(refused) => refused,
+            Err((reason, message)) => failed(reason, message),
         }
     }
 
@@ -191,12 +203,12 @@ fn session(
     attempt: &Attempt<'_>,
     candidate: &Candidate,
     action: &ScriptAction,
-) -> Result<Session, HandlerResult> {
+) -> Result<Session, (&'static str, String)> {
     let engine = worker.engine();
     let user = if action.run_as.is_empty() {
         engine.definitions::<ScriptActions>().map(|actions| Some(Arc::clone(&actions.system)))
     } else {
-        run_as(engine, &action.run_as)
+        users::session_user_by_id(engine, &action.run_as)
     };
     let user = match user {
         Ok(Some(user)) => user,
@@ -205,9 +217,9 @@ fn session(
                 "the user {} to run as is inactive or gone; choose another user in 'Run as'",
                 action.run_as
             );
-            return Err(failed("run_as_inactive", message));
+            return Err(("run_as_inactive", message));
         }
-        Err(error) => return Err(failed("script_error", error.to_string())),
+        Err(error) => return Err(("script_error", error.to_string())),
     };
     let event = attempt.event;
     let cause = Cause {
@@ -245,7 +257,8 @@ fn run(execution: &Rc<Execution>, attempt: &Attempt<'_>, action: &ScriptAction) 
     };
     let timeout = action.timeout.unwrap_or(attempt.timeout);
     if let Some(condition) = &action.condition {
-        let outcome = execution.run_script(condition, &bindings, limits(execution, condition, timeout));
+        let outcome =
+            execution.run_script(condition, &bindings, limits(execution, condition, timeout));
         match outcome.result {
             Ok(answer) if !answer.truthy => {
                 let sentence = script_condition::sentence(&condition.text, &answer, &bindings);
@@ -269,7 +282,7 @@ fn run(execution: &Rc<Execution>, attempt: &Attempt<'_>, action: &ScriptAction) 
 }
 
 fn limits(execution: &Execution, source: &ScriptSource, timeout: Duration) -> Limits {
-    Limits { max_wall: timeout, ..execution.limits(source.kind) }
+    Limits { max_wall: timeout, ..limits_of(execution, source.kind) }
 }
 
 /// The result of a run that ended in an error; `reason` is that of an ordinary exception.
@@ -295,12 +308,4 @@ fn failure(
     };
     let error = RunError { message, line: error.line, stack: error.stack };
     HandlerResult::failed(reason, error, execution.report())
-}
-
-/// The active user with this key.
-fn run_as(engine: &Engine, sys_id: &str) -> Result<Option<Arc<User>>, EngineError> {
-    let dictionary = engine.dictionary()?;
-    let table = lookup::table(&dictionary, "sys_user")?;
-    let Some(row) = Arc::clone(engine.store()).read()?.get(table, sys_id)? else { return Ok(None) };
-    crate::records::users::session_user(engine, row.text("user_name"))
 }

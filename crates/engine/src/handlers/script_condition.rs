@@ -59,7 +59,10 @@ fn fields(text: &str) -> Vec<(&'static str, &str)> {
             let Some(rest) = text[at + object.len()..].strip_prefix('.') else { continue };
             let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
             let (field, after) = rest.split_at(end);
-            if !field.is_empty() && !after.trim_start().starts_with('(') && !found.contains(&(object, field)) {
+            if !field.is_empty()
+                && !after.trim_start().starts_with('(')
+                && !found.contains(&(object, field))
+            {
                 found.push((object, field));
             }
         }

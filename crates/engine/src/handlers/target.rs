@@ -37,7 +37,7 @@ pub fn of_event(execution: &Rc<Execution>, event: &Event) -> Result<Target, Engi
     }
     let snapshot = record_of_snapshot(&fired.snapshot, table);
     let note = if snapshot.is_some() { "target_from_snapshot" } else { "target_missing" };
-    Ok(Target { current: ScriptRecord::missing(execution, &fired.table, snapshot), note })
+    Ok(Target { current: ScriptRecord::missing(execution, table, snapshot), note })
 }
 
 /// The event as scripts see it: read-only.

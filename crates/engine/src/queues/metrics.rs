@@ -20,11 +20,8 @@ fn seconds_between(from: Instant, to: Instant) -> f64 {
 
 /// One batch is done.
 pub(super) fn handled(queue: &str, counts: &Counts) {
-    let outcomes = [
-        ("processed", counts.processed),
-        ("error", counts.failed),
-        ("retried", counts.retried),
-    ];
+    let outcomes =
+        [("processed", counts.processed), ("error", counts.failed), ("retried", counts.retried)];
     for (outcome, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         let queue = shown(queue).to_owned();

@@ -119,6 +119,18 @@ impl Processor {
         shown(&self.queue)
     }
 
+    /// Its slot among the processors of this node.
+    #[must_use]
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// Whether its queue still asks for it; also while that cannot be read.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.wanted_queue().map_or(true, |queue| queue.is_some())
+    }
+
     /// How long it may rest between two looks; `None` when the queue is gone or cannot be read.
     #[must_use]
     pub fn poll_interval(&self) -> Option<Duration> {

@@ -8,7 +8,8 @@ use campanile_model::Record;
 use campanile_model::queue_def::{DEFAULT_QUEUE_ROW, normalise_queue_name};
 
 use super::registry::{
-    ATTEMPTS_RANGE, CLAIM_LIMIT_RANGE, POLL_SECONDS_RANGE, QUEUE_TABLE, TIMEOUT_SECONDS_RANGE, duration,
+    ATTEMPTS_RANGE, CLAIM_LIMIT_RANGE, POLL_SECONDS_RANGE, QUEUE_TABLE, TIMEOUT_SECONDS_RANGE,
+    duration,
 };
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -41,7 +42,9 @@ pub fn save(
             if name != DEFAULT_QUEUE_ROW {
                 match normalise_queue_name(name) {
                     Ok("") => {
-                        return Err(refuse(format!("'{name}' means the default queue, which exists")));
+                        return Err(refuse(format!(
+                            "'{name}' means the default queue, which exists"
+                        )));
                     }
                     Ok(_) => {}
                     Err(invalid) => return Err(refuse(invalid.to_string())),
@@ -63,8 +66,20 @@ pub fn save(
     let seconds = |field: &str| {
         duration(record.text(field)).map(|span| i64::try_from(span.as_secs()).unwrap_or(i64::MAX))
     };
-    within(record, before, "poll_interval (seconds)", seconds("poll_interval"), &POLL_SECONDS_RANGE)?;
-    within(record, before, "handler_timeout (seconds)", seconds("handler_timeout"), &TIMEOUT_SECONDS_RANGE)?;
+    within(
+        record,
+        before,
+        "poll_interval (seconds)",
+        seconds("poll_interval"),
+        &POLL_SECONDS_RANGE,
+    )?;
+    within(
+        record,
+        before,
+        "handler_timeout (seconds)",
+        seconds("handler_timeout"),
+        &TIMEOUT_SECONDS_RANGE,
+    )?;
     within(record, before, "claim_limit", number(record, "claim_limit"), &CLAIM_LIMIT_RANGE)?;
     within(record, before, "max_attempts", number(record, "max_attempts"), &ATTEMPTS_RANGE)?;
     let ceiling = ceiling(execution.engine());
@@ -106,7 +121,10 @@ pub fn delete(execution: &Rc<Execution>, record: &Record) -> Result<(), EngineEr
     if !names.is_empty() {
         return Err(refused_deletion(
             record,
-            format!("registrations name queue '{name}': {}; give them another queue first", names.join(", ")),
+            format!(
+                "registrations name queue '{name}': {}; give them another queue first",
+                names.join(", ")
+            ),
         ));
     }
     Ok(())
@@ -136,7 +154,8 @@ fn waiting_features(record: &Record, before: Option<&Record>) -> Result<(), Engi
         return Err(refusal(
             record,
             before,
-            "'ordering' (order by record) is not available in this version: leave it off".to_owned(),
+            "'ordering' (order by record) is not available in this version: leave it off"
+                .to_owned(),
         ));
     }
     Ok(())

@@ -75,7 +75,8 @@ impl Queues {
         }));
         control.dirty = true;
         let weak = Arc::downgrade(engine);
-        let supervisor = spawn_named("queues", None, move || supervise(&weak)).map_err(no_thread)?;
+        let supervisor =
+            spawn_named("queues", None, move || supervise(&weak)).map_err(no_thread)?;
         control.supervisor = Some(supervisor);
         Ok(())
     }
@@ -161,6 +162,17 @@ impl Queues {
         Ok(())
     }
 
+    /// Whether a processor that found itself unwanted may end. Under the lock, so that a queue that is scaled down
+    /// and up again does not lose it: either it sees the new registry here, or the supervisor misses it later.
+    fn retire(&self, processor: &Processor) -> bool {
+        let mut control = self.control.lock();
+        if processor.is_wanted() {
+            return false;
+        }
+        control.processors.retain(|running| running.slot != processor.slot());
+        true
+    }
+
     fn processor(
         &self,
         engine: &Arc<Engine>,
@@ -231,7 +243,12 @@ fn serve(engine: &Arc<Engine>, line: &Line, mut processor: Processor, stopping: 
             wake: engine.bool_property(WAKE, true),
         };
         match look {
-            Ok(look) if look.unwanted => return,
+            Ok(look) if look.unwanted => {
+                if engine.queues.retire(&processor) {
+                    return;
+                }
+                continue;
+            }
             Ok(look) if look.counts.claimed > look.counts.released => {
                 if look.more {
                     line.signal.work();

@@ -17,7 +17,7 @@ pub mod execution;
 mod execution_log;
 mod name_values;
 pub mod operation;
-mod rules;
+pub(crate) mod rules;
 mod script_host;
 pub mod script_record;
 pub mod service;

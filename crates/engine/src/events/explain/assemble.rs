@@ -6,8 +6,8 @@ use campanile_model::{Event, EventState, HandlerRun, Outcome, SysId};
 use serde_json::Value as Json;
 
 use super::answer::{
-    Explanation, FiredReference, HandlerAnswer, NearMissAnswer, RecordThenAndNow, Resolution, Source,
-    WrittenReference,
+    Explanation, FiredReference, HandlerAnswer, NearMissAnswer, RecordThenAndNow, Resolution,
+    Source, WrittenReference,
 };
 use super::timeline::{self, Story};
 use crate::engine::Engine;
@@ -51,7 +51,11 @@ pub fn explain(
         handlers: runs.iter().map(handler).collect(),
         near_misses: near_misses.into_iter().map(near_miss).collect(),
         record: record(engine, session, &event)?,
-        chain: if event.fired.cause_event.is_some() { chain(engine, *sys_id) } else { String::new() },
+        chain: if event.fired.cause_event.is_some() {
+            chain(engine, *sys_id)
+        } else {
+            String::new()
+        },
         coalesced: event.coalesced,
     })
 }
@@ -195,7 +199,8 @@ fn record(
     event: &Event,
 ) -> Result<RecordThenAndNow, EngineError> {
     let shows = sees_values(session, event);
-    let snapshot = shows.then(|| serde_json::from_str::<Json>(&event.fired.snapshot).ok()).flatten();
+    let snapshot =
+        shows.then(|| serde_json::from_str::<Json>(&event.fired.snapshot).ok()).flatten();
     let fired = &event.fired;
     let dictionary = engine.dictionary()?;
     let table = dictionary.table(&fired.table).filter(|_| !fired.instance.is_empty());

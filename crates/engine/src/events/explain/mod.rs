@@ -5,7 +5,7 @@ mod assemble;
 mod timeline;
 
 pub use answer::{
-    Explanation, FiredReference, HandlerAnswer, NearMissAnswer, RecordThenAndNow, Resolution, Source,
-    TimelineItem, WrittenReference,
+    Explanation, FiredReference, HandlerAnswer, NearMissAnswer, RecordThenAndNow, Resolution,
+    Source, TimelineItem, WrittenReference,
 };
 pub use assemble::explain;

@@ -71,10 +71,7 @@ pub fn reprocess(
     let gone = queues.find(&event.fired.queue).is_none();
     let mut record = record(engine, session, "reprocess", &act);
     if gone {
-        let note = format!(
-            "its queue '{}' no longer exists: default queue",
-            event.fired.queue
-        );
+        let note = format!("its queue '{}' no longer exists: default queue", event.fired.queue);
         append_note(&mut record.reason, &note);
     }
     if options.only_failed {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use campanile_model::{Instant, NewEvent, SysId};
+use campanile_model::{EventSource, Instant, NewEvent, SysId};
 use campanile_store::{AppendMode, AppendOutcome, CommitMark, StoreError};
 
 use super::{EVENTS_ADMIN, PUBLISHER};
@@ -12,7 +12,7 @@ use crate::error::EngineError;
 use crate::events::fire::{FireRequest, Resolved, count_fired, key_prefix, resolve};
 use crate::events::ordinals::FireOrdinals;
 use crate::events::provision::{self, Provision};
-use crate::records::{display, gate, lookup};
+use crate::records::{gate, lookup};
 use crate::session::Session;
 use crate::worker::spawn_named;
 
@@ -115,7 +115,11 @@ pub fn fire_batch(
     if prepared.provisions.is_empty() {
         let (events, places) = prepared.split();
         let after = move |appended: Result<(Vec<AppendOutcome>, CommitMark), StoreError>| {
-            done(appended.map_err(EngineError::from).and_then(|(outcomes, _)| places.answers(outcomes)));
+            done(
+                appended
+                    .map_err(EngineError::from)
+                    .and_then(|(outcomes, _)| places.answers(outcomes)),
+            );
         };
         engine.store().append(events, AppendMode { durable: true, atomic }, Box::new(after));
         return;
@@ -180,6 +184,7 @@ struct Prepared {
 /// Which call became what.
 struct Places {
     user: Arc<str>,
+    source: EventSource,
     atomic: bool,
     calls: Vec<Place>,
 }
@@ -203,8 +208,10 @@ impl Prepared {
         }
         let mut ordinals = FireOrdinals::default();
         let user = Arc::clone(&session.user.user_name);
-        let places = Places { user, atomic, calls: Vec::with_capacity(calls.len()) };
-        let events = Vec::with_capacity(calls.len());
+        let calls_max = calls.len();
+        let source = session.source;
+        let places = Places { user, source, atomic, calls: Vec::with_capacity(calls_max) };
+        let events = Vec::with_capacity(calls_max);
         let mut prepared = Self { events, provisions: Vec::new(), places };
         for call in calls {
             let resolved = request(engine, call)
@@ -226,7 +233,8 @@ impl Prepared {
                 }
                 Ok(Resolved::NotStored { .. }) => Place::Refused(EngineError::FireRefused {
                     code: INACTIVE,
-                    detail: "the registration of the event is inactive: nothing was stored".to_owned(),
+                    detail: "the registration of the event is inactive: nothing was stored"
+                        .to_owned(),
                 }),
                 Err(refused @ EngineError::FireRefused { .. }) => Place::Refused(refused),
                 Err(other) => return Err(other),
@@ -267,14 +275,19 @@ impl Places {
                 Place::Refused(error) => Err(error),
                 Place::Event(name, queue, registered) => match outcomes.next() {
                     None => Err(no_answer()),
-                    Some(Ok(appended)) => Ok(FireAnswer {
-                        sys_id: appended.sys_id,
-                        duplicate: appended.duplicate,
-                        coalesced: appended.coalesced,
-                        name,
-                        queue,
-                        registered,
-                    }),
+                    Some(Ok(appended)) => {
+                        if !appended.duplicate && !appended.coalesced {
+                            count_fired(self.source, registered);
+                        }
+                        Ok(FireAnswer {
+                            sys_id: appended.sys_id,
+                            duplicate: appended.duplicate,
+                            coalesced: appended.coalesced,
+                            name,
+                            queue,
+                            registered,
+                        })
+                    }
                     Some(Err(StoreError::KeyReused { key })) => {
                         let own = key_prefix(&self.user);
                         let key = key.strip_prefix(&own).unwrap_or(&key);
@@ -323,7 +336,7 @@ fn request(engine: &Engine, call: FireCall) -> Result<FireRequest, EngineError> 
     if let Ok(table) = lookup::table(&dictionary, &request.table) {
         let read = Arc::clone(engine.store()).read()?;
         if let Some(record) = read.get(table, &request.instance)? {
-            request.record_display = Some(display::record(&*read, &dictionary, &record)?);
+            request.record_display = Some(record.at(table.display_field).as_str().to_owned());
             request.record = Some(record);
         }
     }

@@ -7,13 +7,17 @@ mod read;
 mod rows;
 
 pub use actions::{
-    Act, MovedKind, QueueTarget, cancel, move_event, move_kind, reprocess, reschedule, run_now,
+    ADAPTIVE_QUEUE, Act, MovedKind, QueueTarget, cancel, move_event, move_kind, reprocess,
+    reschedule, run_now,
 };
-pub use fire::{FireAnswer, FireCall, FireTime, fire, fire_batch, fire_batch_blocking, fire_blocking};
+pub use fire::{
+    FireAnswer, FireCall, FireTime, fire, fire_batch, fire_batch_blocking, fire_blocking,
+};
 pub use read::{
-    EventFilter, EventPage, EventView, HandlerCounts, await_end, get, list, runs_of, sees_values,
+    EventFilter, EventPage, EventView, HandlerCounts, OFFSET_MAX, PAGE_DEFAULT, PAGE_MAX,
+    await_end, get, list, runs_of, sees_values,
 };
-pub use rows::{RowChange, change_row, fire_row};
+pub use rows::ROWS;
 
 /// Role that may fire events.
 pub const PUBLISHER: &str = "event_publisher";

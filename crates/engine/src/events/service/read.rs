@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use campanile_model::query::{
-    BindMode, BindOptions, BoundOrder, BoundPath, BoundQuery, BoundTerm, Comparison, ParseLimits, Test,
-    bind, parse,
+    BindMode, BindOptions, BoundOrder, BoundPath, BoundQuery, BoundTerm, Comparison, ParseLimits,
+    Test, bind, parse,
 };
 use campanile_model::{Event, EventState, HandlerRun, Instant, Outcome, SysId, TableDef};
 use campanile_store::{Select, StoreError};
+use parking_lot::Mutex;
 
 use super::{EVENTS_ADMIN, PUBLISHER};
 use crate::engine::Engine;
@@ -141,25 +142,26 @@ pub fn await_end(
     callback: impl FnOnce() + Send + 'static,
 ) -> Result<Option<Waiting>, EngineError> {
     visible(engine, session, sys_id)?;
-    let callback: Arc<parking_lot::Mutex<Option<Box<dyn FnOnce() + Send>>>> =
-        Arc::new(parking_lot::Mutex::new(Some(Box::new(callback))));
-    let once = move |slot: &parking_lot::Mutex<Option<Box<dyn FnOnce() + Send>>>| {
-        let callback = slot.lock().take();
-        if let Some(callback) = callback {
-            callback();
-        }
-    };
-    let inside = Arc::clone(&callback);
-    let waiting = engine.waiters.add(*sys_id, Box::new(move || once(&inside)));
+    // Whoever comes first calls: the end, or the look below.
+    let once = Arc::new(Mutex::new(Some(callback)));
+    let inside = Arc::clone(&once);
+    let waiting = engine.waiters.add(*sys_id, Box::new(move || call_once(&inside)));
     // An end that was handed in before the line above told nobody; after the flush it can be read.
     engine.store().flush()?;
     match engine.store().event(sys_id)? {
         Some(event) if event.state.is_live() => Ok(Some(waiting)),
         _ => {
             drop(waiting);
-            once(&callback);
+            call_once(&once);
             Ok(None)
         }
+    }
+}
+
+fn call_once(slot: &Mutex<Option<impl FnOnce()>>) {
+    let callback = slot.lock().take();
+    if let Some(callback) = callback {
+        callback();
     }
 }
 
@@ -192,7 +194,9 @@ pub fn list(
             require(&mut query, term(table, "sequence", before));
         }
         Some(Cursor::Offset(rows)) if own_order => offset = rows,
-        Some(_) => return Err(bad("cursor", "it belongs to a query with another order".to_owned())),
+        Some(_) => {
+            return Err(bad("cursor", "it belongs to a query with another order".to_owned()));
+        }
         None => {}
     }
     if !own_order {
@@ -200,7 +204,8 @@ pub fn list(
     }
     let mut select = Select::new(query).limit(limit.saturating_add(1));
     select.offset = offset;
-    select.fields = Some(["sys_id", "sequence"].iter().filter_map(|name| table.index(name)).collect());
+    select.fields =
+        Some(["sys_id", "sequence"].iter().filter_map(|name| table.index(name)).collect());
     let mut rows = read.select(&select)?;
     drop(read);
     let has_more = u64::try_from(rows.len()).unwrap_or(u64::MAX) > limit;

@@ -1,75 +1,105 @@
 //! `sysevent` as rows (rest-api §8, §1.1): an insert fires, a few changes are actions, everything else is refused.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
-use campanile_model::{EventState, Instant, SysId};
+use campanile_model::{EventState, Instant, Record, SysId};
 use campanile_store::{CommitMark, ReprocessOptions};
 
 use super::actions::{self, Act};
-use super::fire::{FireAnswer, FireCall, FireTime, fire_blocking};
-use crate::engine::Engine;
+use super::{EVENTS_ADMIN, PUBLISHER};
 use crate::error::EngineError;
-use crate::session::Session;
+use crate::events::fire::FireRequest;
+use crate::events::row::{EVENT_TABLE, EventLayout};
+use crate::records::execution::{Execution, FireResult};
+use crate::records::service::{WriteRequest, Written};
+use crate::records::special_tables::SpecialTable;
+use crate::records::{gate, lookup};
+use crate::session::Channel;
 
 /// Why an action was done, when a row was written instead of a button pressed.
 const BY_ROW: &str = "by a change of the row";
 
-/// One field of a row that somebody wants to write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RowChange<'a> {
-    /// Column.
-    pub field: &'a str,
-    /// Stored value.
-    pub value: &'a str,
-}
+/// How rows of `sysevent` are written.
+pub const ROWS: SpecialTable = SpecialTable { insert, update };
 
 /// Fires what an inserted row describes: name, table, instance, parms, queue and process_on count, everything else is
-/// ignored. Blocks until it is on disk.
-///
-/// # Errors
-/// As [`super::fire_blocking`]; [`EngineError::BadParameter`] for a time that is none.
-pub fn fire_row(
-    engine: &Arc<Engine>,
-    session: &Session,
-    values: &[RowChange<'_>],
-) -> Result<FireAnswer, EngineError> {
-    let value = |field: &str| {
-        let found = values.iter().rev().find(|change| change.field == field);
-        found.map_or("", |change| change.value)
-    };
-    let text = |field: &str| value(field).to_owned();
-    let process_on = match value("process_on") {
-        "" => None,
-        at => Some(FireTime::At(time(at)?)),
-    };
-    let call = FireCall {
+/// ignored. Inside a record operation the event belongs to it.
+fn insert(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, EngineError> {
+    let session = execution.session();
+    if session.channel == Channel::Http {
+        gate::require_role(session, &[PUBLISHER, EVENTS_ADMIN], "fire events")?;
+    }
+    let text = |field: &str| value(request, field).to_owned();
+    let mut call = FireRequest {
         name: text("name"),
         table: text("table"),
         instance: text("instance"),
         parm1: text("parm1"),
         parm2: text("parm2"),
-        queue: Some(text("queue")).filter(|queue| !queue.is_empty()),
-        priority: None,
-        process_on,
-        dedupe_key: None,
+        queue: Some(text("queue")),
+        process_on: Some(text("process_on"))
+            .filter(|at| !at.is_empty())
+            .map(|at| time(&at))
+            .transpose()?,
+        ..FireRequest::default()
     };
-    fire_blocking(engine, session, call)
+    add_record(execution, &mut call)?;
+    let as_given = call.clone();
+    let sys_id = match execution.fire(call)? {
+        FireResult::Stored(appended) => appended.sys_id,
+        FireResult::Waiting(sys_id) => sys_id,
+        FireResult::NotStored(code) => {
+            let detail =
+                format!("the registration of '{}' is inactive: nothing was stored", as_given.name);
+            return Err(EngineError::FireRefused { code, detail });
+        }
+    };
+    let engine = execution.engine();
+    let layout = engine.definitions::<EventLayout>()?;
+    let record = match engine.store().event(&sys_id)? {
+        Some(event) => layout.row(&event),
+        None => waiting_row(&layout, &sys_id, &as_given),
+    };
+    Ok(Written {
+        record,
+        changed: true,
+        mark: execution.commit_mark(),
+        warnings: Vec::new(),
+        messages: Vec::new(),
+    })
 }
 
 /// Does what a changed row asks for: `state` to `ready` (reprocess) or `cancelled`, `queue` (move), `process_on`
 /// (reschedule). One change at a time: two could end half done.
-///
-/// # Errors
-/// [`EngineError::OperationDenied`] for any other change; those of the action.
-pub fn change_row(
-    engine: &Engine,
-    session: &Session,
+fn update(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, EngineError> {
+    let unknown = || EngineError::RecordUnknown {
+        table: EVENT_TABLE.to_owned(),
+        sys_id: request.sys_id.clone().unwrap_or_default(),
+    };
+    let sys_id: SysId =
+        request.sys_id.as_deref().and_then(|id| id.parse().ok()).ok_or_else(unknown)?;
+    let [(field, _)] = request.values.as_slice() else { return Err(denied()) };
+    let mark = change(execution, &sys_id, field, value(request, field))?;
+    let engine = execution.engine();
+    let event = engine.store().event(&sys_id)?.ok_or_else(unknown)?;
+    Ok(Written {
+        record: engine.definitions::<EventLayout>()?.row(&event),
+        changed: true,
+        mark,
+        warnings: Vec::new(),
+        messages: Vec::new(),
+    })
+}
+
+fn change(
+    execution: &Rc<Execution>,
     sys_id: &SysId,
-    changes: &[RowChange<'_>],
+    field: &str,
+    value: &str,
 ) -> Result<CommitMark, EngineError> {
-    let [change] = changes else { return Err(denied()) };
+    let (engine, session) = (execution.engine(), execution.session());
     let act = Act { sys_id: *sys_id, reason: BY_ROW.to_owned() };
-    match (change.field, change.value) {
+    match (field, value) {
         ("state", state) if state == EventState::Ready.as_str() => {
             actions::reprocess(engine, session, act, ReprocessOptions::default())
         }
@@ -77,10 +107,49 @@ pub fn change_row(
             actions::cancel(engine, session, act)
         }
         ("queue", queue) => actions::move_event(engine, session, act, queue),
-        ("process_on", at) if at.is_empty() => actions::run_now(engine, session, act),
+        ("process_on", "") => actions::run_now(engine, session, act),
         ("process_on", at) => actions::reschedule(engine, session, act, time(at)?),
         _ => Err(denied()),
     }
+}
+
+/// Display value and values of the record that the event is about, when it is there.
+fn add_record(execution: &Rc<Execution>, call: &mut FireRequest) -> Result<(), EngineError> {
+    if call.table.is_empty() || !SysId::is_valid(&call.instance) {
+        return Ok(());
+    }
+    let dictionary = execution.engine().dictionary()?;
+    // An unknown table is refused when the call is resolved.
+    let Ok(table) = lookup::table(&dictionary, &call.table) else { return Ok(()) };
+    if let Some(record) = execution.with_read(|read| read.get(table, &call.instance))? {
+        call.record_display = Some(execution.display_field(&record, table.display_field));
+        call.record = Some(record);
+    }
+    Ok(())
+}
+
+/// An event that is stored with the operation that runs, as far as it is known.
+fn waiting_row(layout: &EventLayout, sys_id: &SysId, call: &FireRequest) -> Record {
+    let mut row = Record::empty(std::sync::Arc::clone(layout.table()));
+    let values = [
+        ("sys_id", sys_id.as_str()),
+        ("name", &call.name),
+        ("table", &call.table),
+        ("instance", &call.instance),
+        ("parm1", &call.parm1),
+        ("parm2", &call.parm2),
+        ("state", EventState::Ready.as_str()),
+    ];
+    for (field, value) in values {
+        row.set(field, value);
+    }
+    row
+}
+
+fn value<'a>(request: &'a WriteRequest, field: &str) -> &'a str {
+    let found = request.values.iter().rev().find(|(name, _)| name == field);
+    let input = found.map(|(_, input)| input.value.as_deref().or(input.display_value.as_deref()));
+    input.flatten().unwrap_or_default()
 }
 
 fn time(text: &str) -> Result<Instant, EngineError> {
@@ -93,5 +162,5 @@ fn time(text: &str) -> Result<Instant, EngineError> {
 }
 
 fn denied() -> EngineError {
-    EngineError::OperationDenied { operation: "Update", table: crate::events::row::EVENT_TABLE.to_owned() }
+    EngineError::OperationDenied { operation: "Update", table: EVENT_TABLE.to_owned() }
 }
