@@ -56,7 +56,10 @@ CREATE INDEX sysevent_live_coalesce ON sysevent_live (name, instance, parm1) WHE
 CREATE TABLE sysevent_log (
     sequence INTEGER PRIMARY KEY,
     sys_id TEXT NOT NULL COLLATE NOCASE,
-    state TEXT NOT NULL CHECK (state IN ('processed', 'error', 'transferred', 'cancelled')),
+    -- OR, not IN: SQLite fills a temporary table for a list of more than two, at every insert.
+    state TEXT NOT NULL CHECK (
+        state = 'processed' OR state = 'error' OR state = 'transferred' OR state = 'cancelled'
+    ),
     queue TEXT NOT NULL,
     derived_priority REAL NOT NULL,
     process_on INTEGER NOT NULL,
@@ -98,7 +101,7 @@ CREATE TABLE sysevent_log (
 );
 
 CREATE UNIQUE INDEX sysevent_log_key ON sysevent_log (sys_id);
-CREATE INDEX sysevent_log_name ON sysevent_log (name);
+CREATE INDEX sysevent_log_name ON sysevent_log (name COLLATE NOCASE);
 CREATE INDEX sysevent_log_error ON sysevent_log (sequence) WHERE state = 'error';
 
 -- One event log for readers. The connections of the program itself shadow this view with a temporary one that
@@ -134,7 +137,7 @@ CREATE TABLE sysevent_run (
     handler TEXT NOT NULL COLLATE NOCASE,
     handler_name TEXT,
     "order" INTEGER NOT NULL,
-    outcome TEXT NOT NULL CHECK (outcome IN ('succeeded', 'failed', 'skipped')),
+    outcome TEXT NOT NULL CHECK (outcome = 'succeeded' OR outcome = 'failed' OR outcome = 'skipped'),
     reason TEXT,
     sentence TEXT,
     started_at INTEGER NOT NULL,

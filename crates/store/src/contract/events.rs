@@ -13,6 +13,12 @@ pub type DurableCallback = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// retry, move, reprocess, release). May be called from any thread; must not block.
 pub type WakeListener = Arc<dyn Fn(&str, Instant) + Send + Sync>;
 
+/// What an append comes to: each event's fate in order, and the commit.
+pub type AppendAnswer = Result<(Vec<AppendOutcome>, CommitMark), StoreError>;
+
+/// Called once, from a thread of the store, with what an append came to; must not block.
+pub type AppendCallback = Box<dyn FnOnce(AppendAnswer) + Send>;
+
 /// Where an appended event stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
@@ -186,22 +192,13 @@ pub trait EventStore {
     /// Appends events through the group writer. `done` is called when they are committed and, with `durable`,
     /// on disk. With `atomic`, one refused event refuses all: the others' outcomes are then not stored either.
     /// The outcomes are in the order of `events`.
-    fn append(
-        &self,
-        events: Vec<NewEvent>,
-        mode: AppendMode,
-        done: Box<dyn FnOnce(Result<(Vec<AppendOutcome>, CommitMark), StoreError>) + Send>,
-    );
+    fn append(&self, events: Vec<NewEvent>, mode: AppendMode, done: AppendCallback);
 
     /// As [`EventStore::append`], but blocks.
     ///
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Busy`], [`StoreError::Unavailable`].
-    fn append_blocking(
-        &self,
-        events: Vec<NewEvent>,
-        mode: AppendMode,
-    ) -> Result<(Vec<AppendOutcome>, CommitMark), StoreError>;
+    fn append_blocking(&self, events: Vec<NewEvent>, mode: AppendMode) -> AppendAnswer;
 
     /// Claims due events of one queue; nobody else gets them until they are completed, released or lapse.
     ///

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 pub use error::StoreError;
 pub use events::{
-    ActionRecord, AppendMode, AppendOutcome, Appended, Backlog, Claim, ClaimRequest, Completion,
-    DurableCallback, EventAction, EventStore, NextState, ReprocessOptions, WakeListener,
+    ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Appended, Backlog,
+    Claim, ClaimRequest, Completion, DurableCallback, EventAction, EventStore, NextState,
+    ReprocessOptions, WakeListener,
 };
 pub use records::{CommitMark, ReadTx, SavepointId, Select, WriteTx};
 

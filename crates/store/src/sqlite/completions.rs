@@ -4,10 +4,12 @@
 //! group writer; order among them, and behind everything committed before, is kept because there is one writer.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use campanile_model::{EventState, HandlerRun};
 use parking_lot::{Condvar, Mutex};
-use rusqlite::{Connection, params};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{CachedStatement, Connection, params};
 
 use super::append::forget_internal_keys;
 use super::effects::{Effect, EventEffects};
@@ -15,8 +17,12 @@ use super::events::COLUMNS;
 use super::runs::RunWriter;
 use crate::contract::{Completion, NextState, StoreError};
 
-/// Completions in one unit of the group writer: a fire behind them waits about a millisecond.
+/// Completions that are written at one go.
 pub(super) const BATCH_MAX: usize = 100;
+
+/// A unit of the group writer takes batch after batch for so long: a commit is shared by some hundreds in a drain, and
+/// a fire behind them waits no longer than this.
+pub(super) const UNIT_MAX: Duration = Duration::from_millis(2);
 
 /// Completions that wait to be written; whoever hands in more waits.
 pub(super) const PENDING_MAX: usize = 8_192;
@@ -140,57 +146,118 @@ pub(super) fn write_batch(
     batch: &[Pending],
     effects: &mut EventEffects,
 ) -> Result<(), StoreError> {
-    let mut writer = RunWriter::new(connection)?;
-    let mut finish = connection.prepare_cached(&format!(
-        "INSERT INTO sysevent_log ({COLUMNS}, sys_updated_on, sys_updated_by, sys_mod_count) \
-         SELECT sequence, sys_id, ?2, queue, derived_priority, process_on, sys_created_on, name, \"table\", \
-         instance, parm1, parm2, descriptive_name, user_id, user_name, uri, snapshot, \"partition\", depth, \
-         cause_event, cause_handler, dedupe_key, source, queue_from_call, registered, scheduled, max_attempts, \
-         coalesce_seconds, origin_id, epoch, attempts + 1, lapses, only_failed, coalesced, ?3, ?4, ?5, ?6, \
-         ?3 + ?4, 'system', sys_mod_count + 1 FROM sysevent_live WHERE sequence = ?1"
-    ))?;
-    let mut leave = connection.prepare_cached("DELETE FROM sysevent_live WHERE sequence = ?1")?;
+    let mut runs = RunWriter::new(connection)?;
+    let mut log = LogWriter::new(connection)?;
     for pending in batch {
         let (sequence, completion) = match pending {
-            Pending::Runs(runs) => {
-                runs.iter().try_for_each(|run| writer.write(run))?;
+            Pending::Runs(more) => {
+                more.iter().try_for_each(|run| runs.write(run))?;
                 continue;
             }
             Pending::End(sequence, completion) => (*sequence, completion),
         };
-        completion.runs.iter().try_for_each(|run| writer.write(run))?;
-        let began = completion.started.as_millis();
-        let (state, code, message) = match &completion.next {
-            NextState::Processed => (EventState::Processed, None, None),
+        completion.runs.iter().try_for_each(|run| runs.write(run))?;
+        let ended = match &completion.next {
+            NextState::Processed => {
+                Ended { state: EventState::Processed, code: None, message: None }
+            }
             NextState::Error { code, message } => {
-                (EventState::Error, Some(*code), Some(message.as_str()))
+                Ended { state: EventState::Error, code: Some(code), message: Some(message) }
             }
             NextState::RetryAt(at) => {
-                connection
-                    .prepare_cached(
-                        "UPDATE sysevent_live SET process_on = ?2, attempts = attempts + 1, processed = ?3, \
-                         processing_duration = ?4, sys_updated_on = ?3 + ?4, sys_updated_by = 'system', \
-                         sys_mod_count = sys_mod_count + 1 WHERE sequence = ?1",
-                    )?
-                    .execute(params![sequence, at.as_millis(), began, completion.duration_ms])?;
+                retry(connection, sequence, completion, at.as_millis())?;
                 effects.note(Effect::Retried(completion.event, *at));
                 continue;
             }
         };
-        let moved = finish.execute(params![
-            sequence,
-            state.as_str(),
-            began,
-            completion.duration_ms,
-            code,
-            message
-        ])?;
-        debug_assert_eq!(moved, 1, "a claimed event stands in the live table");
-        leave.execute([sequence])?;
+        log.finish(sequence, completion, &ended)?;
         if effects.claims().has_fired(&completion.event) {
             forget_internal_keys(connection, &completion.event)?;
         }
         effects.note(Effect::Ended(completion.event));
     }
     Ok(())
+}
+
+/// T4: the event stays where it is, for later.
+fn retry(
+    connection: &Connection,
+    sequence: i64,
+    completion: &Completion,
+    process_on: i64,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE sysevent_live SET process_on = ?2, attempts = attempts + 1, processed = ?3, \
+             processing_duration = ?4, sys_updated_on = ?3 + ?4, sys_updated_by = 'system', \
+             sys_mod_count = sys_mod_count + 1 WHERE sequence = ?1",
+        )?
+        .execute((sequence, process_on, completion.started.as_millis(), completion.duration_ms))?;
+    Ok(())
+}
+
+/// How an event ended.
+struct Ended<'a> {
+    state: EventState,
+    code: Option<&'a str>,
+    message: Option<&'a str>,
+}
+
+/// Moves rows from the live table to the log.
+///
+/// Reading a row and inserting it are two statements: `INSERT … SELECT` with a key of our own makes SQLite keep a
+/// journal for each statement, which cost a sixth of a completion.
+struct LogWriter<'c> {
+    read: CachedStatement<'c>,
+    insert: CachedStatement<'c>,
+    leave: CachedStatement<'c>,
+}
+
+impl<'c> LogWriter<'c> {
+    fn new(connection: &'c Connection) -> Result<Self, StoreError> {
+        let columns =
+            COLUMNS.replace(" state,", " ?2,").replace(" attempts,", " attempts + 1,").replace(
+                " processed, processing_duration, error_code, error_message",
+                " ?3, ?4, ?5, ?6",
+            );
+        let places = vec!["?"; COLUMNS.split(',').count() + 3].join(", ");
+        Ok(Self {
+            read: connection.prepare_cached(&format!(
+                "SELECT {columns}, ?3 + ?4, 'system', sys_mod_count + 1 FROM sysevent_live \
+                 WHERE sequence = ?1"
+            ))?,
+            insert: connection.prepare_cached(&format!(
+                "INSERT INTO sysevent_log ({COLUMNS}, sys_updated_on, sys_updated_by, sys_mod_count) \
+                 VALUES ({places})"
+            ))?,
+            leave: connection.prepare_cached("DELETE FROM sysevent_live WHERE sequence = ?1")?,
+        })
+    }
+
+    fn finish(
+        &mut self,
+        sequence: i64,
+        completion: &Completion,
+        ended: &Ended<'_>,
+    ) -> Result<(), StoreError> {
+        let mut rows = self.read.query(params![
+            sequence,
+            ended.state.as_str(),
+            completion.started.as_millis(),
+            completion.duration_ms,
+            ended.code,
+            ended.message,
+        ])?;
+        let Some(row) = rows.next()? else {
+            return Err(StoreError::EventUnknown(completion.event.to_string()));
+        };
+        for index in 0..row.as_ref().column_count() {
+            self.insert
+                .raw_bind_parameter(index + 1, ToSqlOutput::Borrowed(row.get_ref(index)?))?;
+        }
+        drop(rows);
+        self.insert.raw_execute()?;
+        self.leave.execute([sequence])?;
+        Ok(())
+    }
 }

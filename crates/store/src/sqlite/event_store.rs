@@ -1,6 +1,7 @@
 //! The events half of the store: each promise of [`EventStore`] as a unit of the group writer or a read.
 
 use std::sync::Arc;
+use std::time::Instant as Moment;
 
 use campanile_model::{Event, EventState, HandlerRun, Instant, NewEvent, SysId};
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use super::actions::{act, actions, log_action};
 use super::append::{Arrivals, append_events};
 use super::backlog::backlog;
 use super::claims::{Claims, Readers as LendReaders};
-use super::completions::{Pending, PendingLine, write_batch};
+use super::completions::{BATCH_MAX, Pending, PendingLine, UNIT_MAX, write_batch};
 use super::effects::EventEffects;
 use super::events::{Place, find};
 use super::handling::Handling;
@@ -20,8 +21,8 @@ use super::runs::runs;
 use super::store::SqliteStore;
 use super::writer::{Unit, Writer};
 use crate::contract::{
-    ActionRecord, AppendMode, AppendOutcome, Backlog, Claim, ClaimRequest, CommitMark, Completion,
-    EventAction, EventStore, StoreError, WakeListener,
+    ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Backlog, Claim,
+    ClaimRequest, CommitMark, Completion, EventAction, EventStore, StoreError, WakeListener,
 };
 
 /// What a store keeps for its events.
@@ -112,8 +113,6 @@ impl LendReaders for Readers {
     }
 }
 
-type AppendDone = Box<dyn FnOnce(Result<(Vec<AppendOutcome>, CommitMark), StoreError>) + Send>;
-
 /// One append.
 struct AppendUnit {
     store: Arc<Events>,
@@ -123,7 +122,7 @@ struct AppendUnit {
     /// An atomic append was refused: these outcomes are told, and nothing was stored.
     is_refused: bool,
     effects: Option<EventEffects>,
-    done: AppendDone,
+    done: AppendCallback,
 }
 
 impl Unit for AppendUnit {
@@ -187,10 +186,18 @@ impl CompletionUnit {
 
 impl Unit for CompletionUnit {
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        // Taken as late as possible, so that a batch is as large as it can be.
-        self.batch = self.store.pending.take();
         let mut effects = EventEffects::new(&self.store.claims);
-        write_batch(connection, &self.batch, &mut effects)?;
+        let began = Moment::now();
+        loop {
+            // Taken as late as possible, so that a batch is as large as it can be.
+            let batch = self.store.pending.take();
+            let from = self.batch.len();
+            self.batch.extend(batch);
+            write_batch(connection, &self.batch[from..], &mut effects)?;
+            if self.batch.len() - from < BATCH_MAX || began.elapsed() >= UNIT_MAX {
+                break;
+            }
+        }
         self.effects = Some(effects);
         Ok(())
     }
@@ -220,7 +227,7 @@ impl Unit for CompletionUnit {
 
     fn rows(&self) -> usize {
         // Live, log and about one run each.
-        3 * super::completions::BATCH_MAX
+        3 * BATCH_MAX
     }
 
     fn must_run(&self) -> bool {
@@ -270,7 +277,7 @@ impl SqliteStore {
 }
 
 impl EventStore for SqliteStore {
-    fn append(&self, events: Vec<NewEvent>, mode: AppendMode, done: AppendDone) {
+    fn append(&self, events: Vec<NewEvent>, mode: AppendMode, done: AppendCallback) {
         self.retry_completions();
         self.writer.submit(Box::new(AppendUnit {
             store: Arc::clone(&self.events),
@@ -283,11 +290,7 @@ impl EventStore for SqliteStore {
         }));
     }
 
-    fn append_blocking(
-        &self,
-        events: Vec<NewEvent>,
-        mode: AppendMode,
-    ) -> Result<(Vec<AppendOutcome>, CommitMark), StoreError> {
+    fn append_blocking(&self, events: Vec<NewEvent>, mode: AppendMode) -> AppendAnswer {
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         self.append(
             events,

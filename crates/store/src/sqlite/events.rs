@@ -217,7 +217,7 @@ mod tests {
 
     fn columns(connection: &Connection, view: &str) -> Vec<String> {
         let statement = connection.prepare(&format!("SELECT * FROM {view}")).unwrap();
-        statement.column_names().into_iter().map(str::to_owned).collect()
+        statement.column_names().map(str::to_owned).collect()
     }
 
     #[test]

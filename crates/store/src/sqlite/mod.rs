@@ -12,6 +12,7 @@ mod actions;
 mod append;
 mod backlog;
 mod checkpoint;
+mod claim_state;
 mod claims;
 mod completions;
 mod connection;

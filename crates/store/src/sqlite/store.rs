@@ -168,7 +168,7 @@ impl SqliteStore {
         let measured = self.writer.measured();
         let (syncs, last_sync_ms) = self.durability.measured();
         let millis = |us: u64| number(us) / 1000.0;
-        vec![
+        let mut numbers = vec![
             ("database_bytes", bytes(&self.file)),
             ("wal_bytes", bytes(&self.log_file)),
             ("wal_pages_to_move", number(self.checkpoints.pages_to_move())),
@@ -179,7 +179,9 @@ impl SqliteStore {
             ("writer_operations", number(measured.operations.load(Ordering::Relaxed))),
             ("writer_hold_ms", millis(measured.operation_hold_us.load(Ordering::Relaxed))),
             ("writer_hold_max_ms", millis(measured.operation_hold_us_max.load(Ordering::Relaxed))),
-        ]
+        ];
+        numbers.extend(self.events.numbers());
+        numbers
     }
 
     /// The database's own check.

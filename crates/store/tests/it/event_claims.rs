@@ -253,7 +253,7 @@ fn whoever_listens_is_told_the_queue_and_the_earliest_due_time() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let ears = Arc::clone(&heard);
     store.set_wake_listener(Arc::new(move |queue, due| {
-        ears.lock().unwrap().push((queue.to_owned(), due))
+        ears.lock().unwrap().push((queue.to_owned(), due));
     }));
     append(
         &store,

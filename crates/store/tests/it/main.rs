@@ -1,9 +1,12 @@
 //! Tests of the store through its public promises, on real files.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod conformance;
 mod event_actions;
 mod event_claims;
 mod event_crashes;
 mod event_log;
 mod event_states;
+mod event_transactions;
 mod events_at_hand;

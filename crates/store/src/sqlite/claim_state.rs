@@ -1,0 +1,210 @@
+//! The claims and windows themselves, behind the lock of [`Claims`](super::claims::Claims).
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use campanile_model::SysId;
+
+use super::effects::{Effect, Standing};
+use super::window::{Line, Next, Position, Waiting};
+use crate::contract::ClaimRequest;
+
+/// Bytes of whole events that all windows together keep; beyond, an event is read again at its claim.
+pub(super) const KEPT_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// A larger event is never kept whole.
+const KEPT_EVENT_BYTES_MAX: usize = 8 * 1024;
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) lines: HashMap<Arc<str>, Line>,
+    pub(super) claimed: HashMap<SysId, Claimed>,
+    pub(super) by_sequence: HashMap<i64, SysId>,
+    /// Waiting events that a transaction in progress is about to change, with the number of holds.
+    pub(super) held: HashMap<i64, u32>,
+    /// Bytes of whole events in all windows.
+    pub(super) kept_bytes: usize,
+    /// Events up to this one may have left internal keys behind before the store was opened.
+    pub(super) fired_before: i64,
+}
+
+/// One claimed event.
+#[derive(Debug, Clone)]
+pub(super) struct Claimed {
+    pub(super) standing: Standing,
+    pub(super) by: Arc<str>,
+    pub(super) epoch: i64,
+    pub(super) attempts: i64,
+    pub(super) lapses: i64,
+    /// Slot of the processor that began to handle it.
+    pub(super) slot: Option<usize>,
+    /// Its completion was handed in.
+    pub(super) ending: bool,
+    /// Its handlers may have fired under internal keys.
+    pub(super) fired: bool,
+}
+
+impl State {
+    pub(super) fn claimed_by(&self, sequence: i64) -> Option<Arc<str>> {
+        let event = self.by_sequence.get(&sequence)?;
+        self.claimed.get(event).map(|claimed| Arc::clone(&claimed.by))
+    }
+
+    pub(super) fn next(&self, request: &ClaimRequest<'_>) -> Next {
+        let Some(line) = self.lines.get(request.queue) else { return Next::Later(None) };
+        let now = request.now.as_millis();
+        if request.by_priority {
+            line.next_by_priority(now, &self.held)
+        } else {
+            line.next_by_arrival(now, &self.held)
+        }
+    }
+
+    /// Takes due events out of the windows, as far as these reach.
+    pub(super) fn take(
+        &mut self,
+        request: &ClaimRequest<'_>,
+        by: &Arc<str>,
+    ) -> Vec<(Standing, Waiting)> {
+        let mut taken = Vec::new();
+        while taken.len() < request.limit {
+            let Next::Due(priority, at) = self.next(request) else { break };
+            let Some((queue, line)) = self.lines.get_key_value(request.queue) else { break };
+            let has_lapsed = line.has_lapsed(priority, at);
+            if has_lapsed && !taken.is_empty() {
+                break;
+            }
+            let standing = Standing { queue: Arc::clone(queue), priority, at };
+            let Some(waiting) =
+                self.change_line(request.queue, |line| line.take(priority, at)).flatten()
+            else {
+                break;
+            };
+            self.by_sequence.insert(at.sequence, waiting.sys_id);
+            self.claimed.insert(
+                waiting.sys_id,
+                Claimed {
+                    standing: standing.clone(),
+                    by: Arc::clone(by),
+                    epoch: waiting.epoch,
+                    attempts: waiting.attempts,
+                    lapses: waiting.lapses,
+                    slot: None,
+                    ending: false,
+                    // A first attempt starts with no keys; who tried before may have left some.
+                    fired: waiting.attempts > 0
+                        || waiting.lapses > 0
+                        || at.sequence <= self.fired_before,
+                },
+            );
+            taken.push((standing, waiting));
+            if has_lapsed {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// Changes one queue and keeps the sum of bytes.
+    pub(super) fn change_line<T>(
+        &mut self,
+        queue: &str,
+        change: impl FnOnce(&mut Line) -> T,
+    ) -> Option<T> {
+        let line = self.lines.get_mut(queue)?;
+        let before = line.bytes;
+        let outcome = change(line);
+        self.kept_bytes = (self.kept_bytes + line.bytes).saturating_sub(before);
+        if line.is_empty() {
+            self.lines.remove(queue);
+        }
+        Some(outcome)
+    }
+
+    pub(super) fn carry_out(&mut self, effect: Effect, wakes: &mut Vec<(Arc<str>, i64)>) {
+        match effect {
+            Effect::Added(standing, waiting) => self.add(standing, waiting, wakes),
+            Effect::Removed(standing) => {
+                self.change_line(&standing.queue, |line| {
+                    line.remove(standing.priority, standing.at);
+                });
+            }
+            Effect::Touched(standing) => {
+                self.change_line(&standing.queue, |line| {
+                    line.touch(standing.priority, standing.at);
+                });
+            }
+            Effect::Ended(event) => {
+                self.end(&event);
+            }
+            Effect::Retried(event, at) => {
+                let Some(claimed) = self.end(&event) else { return };
+                let Standing { queue, priority, at: was } = claimed.standing;
+                let at = Position { process_on: at.as_millis(), sequence: was.sequence };
+                let waiting = Waiting {
+                    sys_id: event,
+                    epoch: claimed.epoch,
+                    attempts: claimed.attempts + 1,
+                    lapses: claimed.lapses,
+                    event: None,
+                };
+                self.add(Standing { queue, priority, at }, waiting, wakes);
+            }
+        }
+    }
+
+    pub(super) fn add(
+        &mut self,
+        standing: Standing,
+        mut waiting: Waiting,
+        wakes: &mut Vec<(Arc<str>, i64)>,
+    ) {
+        let Standing { queue, priority, at } = standing;
+        keep_within(&mut waiting, &mut KEPT_BYTES_MAX.saturating_sub(self.kept_bytes));
+        note_wake(wakes, &queue, at.process_on);
+        if !self.lines.contains_key(&queue) {
+            self.lines.insert(Arc::clone(&queue), Line::default());
+        }
+        self.change_line(&queue, |line| line.add(priority, at, waiting));
+    }
+
+    /// Ends a claim for good.
+    pub(super) fn end(&mut self, event: &SysId) -> Option<Claimed> {
+        let claimed = self.claimed.remove(event)?;
+        let standing = &claimed.standing;
+        self.by_sequence.remove(&standing.at.sequence);
+        self.change_line(&standing.queue, |line| line.remove(standing.priority, standing.at));
+        Some(claimed)
+    }
+
+    /// Lets others claim what was held. Who looked meanwhile saw nothing there, so it is told again.
+    pub(super) fn let_go(&mut self, held: Vec<Standing>, wakes: &mut Vec<(Arc<str>, i64)>) {
+        for standing in held {
+            note_wake(wakes, &standing.queue, standing.at.process_on);
+            if let Entry::Occupied(mut entry) = self.held.entry(standing.at.sequence) {
+                *entry.get_mut() -= 1;
+                if *entry.get() == 0 {
+                    entry.remove();
+                }
+            }
+        }
+    }
+}
+
+/// Drops the whole event unless it is small and fits in `budget`.
+pub(super) fn keep_within(waiting: &mut Waiting, budget: &mut usize) {
+    let bytes = waiting.bytes();
+    if bytes > KEPT_EVENT_BYTES_MAX || bytes > *budget {
+        waiting.event = None;
+    } else {
+        *budget -= bytes;
+    }
+}
+
+pub(super) fn note_wake(wakes: &mut Vec<(Arc<str>, i64)>, queue: &Arc<str>, due: i64) {
+    match wakes.iter_mut().find(|(known, _)| known == queue) {
+        Some((_, earliest)) => *earliest = (*earliest).min(due),
+        None => wakes.push((Arc::clone(queue), due)),
+    }
+}
