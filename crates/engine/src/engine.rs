@@ -18,6 +18,7 @@ use crate::records::definitions::{DefinitionRegistry, Load};
 use crate::records::numbers::Numbers;
 use crate::records::operation::save_checks::SaveChecks;
 use crate::records::properties::Properties;
+use crate::records::seed;
 use crate::records::special_tables::SpecialTables;
 use crate::records::syslog::SystemLog;
 use crate::records::users::VerifiedCredentials;
@@ -66,6 +67,9 @@ impl Engine {
         store: Arc<dyn Store>,
         config: EngineConfig,
     ) -> Result<Arc<Self>, EngineError> {
+        if let Some(mark) = seed::bring_up_to_date(&store, config.clock.now())? {
+            store.wait_durable(mark)?;
+        }
         let engine = Self {
             clock: Arc::clone(&config.clock),
             node: Arc::from(config.node.as_str()),

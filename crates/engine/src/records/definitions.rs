@@ -26,9 +26,9 @@ pub trait Load: Sized + Send + Sync + 'static {
     fn load(engine: &Engine) -> Result<Self, EngineError>;
 }
 
-/// A lazily loaded snapshot of `T`.
+/// A lazily loaded snapshot of `T`, and how often its tables have changed.
 #[derive(Debug)]
-pub struct Definitions<T> {
+struct Definitions<T> {
     generation: AtomicU64,
     loaded: RwLock<Option<(u64, Arc<T>)>>,
 }
@@ -40,20 +40,20 @@ impl<T> Default for Definitions<T> {
 }
 
 impl<T: Load> Definitions<T> {
-    /// The present snapshot. A load that began before a change is not kept.
-    ///
-    /// # Errors
-    /// What [`Load::load`] answers.
-    pub fn get(&self, engine: &Engine) -> Result<Arc<T>, EngineError> {
+    /// The present generation, and the snapshot when it is of this generation.
+    fn present(&self) -> (u64, Option<Arc<T>>) {
         let generation = self.generation.load(Ordering::Acquire);
-        if let Some((loaded_at, snapshot)) = &*self.loaded.read()
-            && *loaded_at == generation
-        {
-            return Ok(Arc::clone(snapshot));
+        let loaded = self.loaded.read();
+        let current = loaded.as_ref().filter(|(loaded_at, _)| *loaded_at == generation);
+        (generation, current.map(|(_, snapshot)| Arc::clone(snapshot)))
+    }
+
+    /// Keeps a snapshot whose load began in `generation`; when its tables have changed since, it is of no use.
+    fn keep(&self, generation: u64, snapshot: &Arc<T>) {
+        let mut loaded = self.loaded.write();
+        if loaded.as_ref().is_none_or(|(loaded_at, _)| *loaded_at <= generation) {
+            *loaded = Some((generation, Arc::clone(snapshot)));
         }
-        let snapshot = Arc::new(T::load(engine)?);
-        *self.loaded.write() = Some((generation, Arc::clone(&snapshot)));
-        Ok(snapshot)
     }
 }
 
@@ -87,21 +87,36 @@ impl DefinitionRegistry {
     /// # Errors
     /// What [`Load::load`] answers.
     pub fn get<T: Load>(&self, engine: &Engine) -> Result<Arc<T>, EngineError> {
-        let known = self.caches.read().get(&TypeId::of::<T>()).map(Arc::clone);
-        let cache = known.unwrap_or_else(|| {
-            let mut caches = self.caches.write();
-            let made = || Arc::new(Definitions::<T>::default()) as Arc<dyn Cache>;
-            Arc::clone(caches.entry(TypeId::of::<T>()).or_insert_with(made))
-        });
-        match cache.as_any().downcast_ref::<Definitions<T>>() {
-            Some(definitions) => definitions.get(engine),
-            None => unreachable!("a cache stands under the type that it holds"),
+        let cache = self.cache::<T>();
+        let Some(definitions) = cache.as_any().downcast_ref::<Definitions<T>>() else {
+            unreachable!("a cache stands under the type that it holds")
+        };
+        // Snapshots are made of other snapshots, so all caches of a table change at once: nobody who looks now
+        // sees one of them changed and another not yet.
+        let (generation, present) = {
+            let _steady = self.caches.read();
+            definitions.present()
+        };
+        if let Some(snapshot) = present {
+            return Ok(snapshot);
         }
+        let snapshot = Arc::new(T::load(engine)?);
+        definitions.keep(generation, &snapshot);
+        Ok(snapshot)
+    }
+
+    fn cache<T: Load>(&self) -> Arc<dyn Cache> {
+        let key = TypeId::of::<T>();
+        if let Some(known) = self.caches.read().get(&key) {
+            return Arc::clone(known);
+        }
+        let made = || Arc::new(Definitions::<T>::default()) as Arc<dyn Cache>;
+        Arc::clone(self.caches.write().entry(key).or_insert_with(made))
     }
 
     /// A committed operation wrote rows of `table`: what was made of it is read again at its next use.
     pub fn table_changed(&self, table: &str) {
-        for cache in self.caches.read().values() {
+        for cache in self.caches.write().values() {
             cache.table_changed(table);
         }
     }

@@ -1,8 +1,11 @@
 //! Tables and records: the one way to read and write a row.
 
+pub mod choices;
 pub mod definitions;
 pub mod dictionary;
+pub mod display;
 pub mod gate;
+pub mod journal;
 pub mod lookup;
 pub mod numbers;
 pub mod properties;

@@ -1,5 +1,14 @@
 //! The data dictionary: its rows made into tables, and the physical tables that follow them.
 
+mod check;
+mod columns;
+mod flatten;
+mod follow;
 mod load;
+mod rows;
 
-pub use load::{Change, after_write};
+pub use columns::{has_attribute, label_of, system_columns};
+pub use flatten::{choice_lists, flatten};
+pub use follow::{Change, after_many, after_write, defines_tables};
+pub use load::read;
+pub use rows::{ChoiceRow, ColumnRow, DictionaryRows, OverrideRow, TableRow};

@@ -1,15 +1,13 @@
-//! The system's own tables and rows.
+//! The system's own tables and rows, and how tables are written in packs.
 
-use std::sync::Arc;
+mod bootstrap;
+mod rows;
+mod spec;
+mod system;
 
-use campanile_model::TableDef;
-
-use crate::error::EngineError;
-
-/// A table of the system as it is shipped.
-///
-/// # Errors
-/// [`EngineError::TableUnknown`].
-pub fn system_table(name: &str) -> Result<Arc<TableDef>, EngineError> {
-    Err(EngineError::TableUnknown(name.to_owned()))
-}
+pub use bootstrap::bring_up_to_date;
+pub use rows::{apply_constant_defaults, stamp_new};
+pub use spec::{
+    ChoiceListSpec, ChoiceSpec, FieldSpec, OverrideSpec, Scalar, TableRows, TableSpec, stable_id,
+};
+pub use system::{system_dictionary, system_table};

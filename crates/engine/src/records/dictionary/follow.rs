@@ -1,0 +1,272 @@
+//! The physical tables follow the dictionary: in the transaction that changes it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use campanile_model::{Dictionary, Record};
+use campanile_store::WriteTx;
+
+use super::check;
+use super::flatten::flatten;
+use super::load::display_default;
+use super::rows::{ColumnRow, DictionaryRows, OverrideRow, TableRow};
+use crate::error::EngineError;
+use crate::records::seed;
+
+/// What was done to a row.
+#[derive(Debug, Clone, Copy)]
+pub enum Change<'a> {
+    /// It was inserted.
+    Inserted,
+    /// It was changed; this is how it was.
+    Updated(&'a Record),
+    /// It was deleted.
+    Deleted,
+}
+
+impl Change<'_> {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Inserted => "insert",
+            Self::Updated(_) => "update",
+            Self::Deleted => "delete",
+        }
+    }
+}
+
+/// Whether rows of `table` define tables: then [`after_write`] has work to do.
+#[must_use]
+pub fn defines_tables(table: &str) -> bool {
+    matches!(table, "sys_db_object" | "sys_dictionary" | "sys_dictionary_override")
+}
+
+/// To be called inside the operation's transaction after a row of any table was written: checks a definition and
+/// brings the physical tables in line with it. Does nothing for rows of other tables.
+///
+/// # Errors
+/// [`EngineError::Integrity`] with code `definition_invalid`: the operation is to be rolled back. What the store
+/// answers.
+pub fn after_write(
+    tx: &mut dyn WriteTx,
+    change: Change<'_>,
+    record: &Record,
+) -> Result<(), EngineError> {
+    if !defines_tables(&record.table().name) {
+        return Ok(());
+    }
+    let rows = DictionaryRows::read(tx.as_read(), seed::system_dictionary()?)?;
+    let touched = check_change(tx, &rows, change, record)
+        .map_err(|refusal| refusal.into_error(change, record))?;
+    match touched {
+        Some(table) => ensure(tx, [table.as_str()]),
+        None => Ok(()),
+    }
+}
+
+/// To be called inside the transaction after many definitions were written without [`after_write`]: checks all
+/// definitions of `tables` and brings their hierarchies in line.
+///
+/// # Errors
+/// As [`after_write`].
+pub fn after_many<'a>(
+    tx: &mut dyn WriteTx,
+    tables: impl IntoIterator<Item = &'a str>,
+) -> Result<(), EngineError> {
+    let names: BTreeSet<&str> = tables.into_iter().collect();
+    let rows = DictionaryRows::read(tx.as_read(), seed::system_dictionary()?)?;
+    let refuse = |table: &str, display: &str, detail: String| EngineError::Integrity {
+        code: "definition_invalid",
+        operation: "insert",
+        table: table.to_owned(),
+        display: display.to_owned(),
+        detail,
+    };
+    for table in rows.tables.iter().filter(|t| names.contains(t.name.as_str())) {
+        check::table(&rows, table)
+            .map_err(|detail| refuse("sys_db_object", &table.name, detail))?;
+    }
+    let mut columns = rows.clone();
+    for (i, column) in rows.columns.iter().enumerate() {
+        if !names.contains(column.table.as_str()) {
+            continue;
+        }
+        let display = format!("{}.{}", column.table, column.element);
+        check::column(&rows, column)
+            .map_err(|detail| refuse("sys_dictionary", &display, detail))?;
+        if let Some(physical) = settle_column_name(tx, &columns, column)? {
+            columns.columns[i].column_name = physical;
+        }
+    }
+    ensure(tx, names)
+}
+
+enum Refusal {
+    Definition(String),
+    Engine(EngineError),
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(detail: String) -> Self {
+        Self::Definition(detail)
+    }
+}
+
+impl Refusal {
+    fn into_error(self, change: Change<'_>, record: &Record) -> EngineError {
+        match self {
+            Self::Engine(error) => error,
+            Self::Definition(detail) => EngineError::Integrity {
+                code: "definition_invalid",
+                operation: change.word(),
+                table: record.table().name.to_string(),
+                display: record.at(record.table().display_field).as_str().to_owned(),
+                detail,
+            },
+        }
+    }
+}
+
+/// Checks one changed row; the table whose physical form may have to follow.
+fn check_change(
+    tx: &mut dyn WriteTx,
+    rows: &DictionaryRows,
+    change: Change<'_>,
+    record: &Record,
+) -> Result<Option<String>, Refusal> {
+    match &*record.table().name {
+        "sys_db_object" => check_table(rows, change, record),
+        "sys_dictionary" => check_column(tx, rows, change, record),
+        _ => check_override(rows, change, record),
+    }
+}
+
+fn check_table(
+    rows: &DictionaryRows,
+    change: Change<'_>,
+    record: &Record,
+) -> Result<Option<String>, Refusal> {
+    let name = record.text("name").to_owned();
+    if let Change::Deleted = change {
+        // The rows are deleted already, so a child's parent is its key.
+        let key = record.text("sys_id");
+        let extends = |t: &&TableRow| t.parent == name || t.parent.eq_ignore_ascii_case(key);
+        return match rows.tables.iter().find(extends) {
+            Some(child) => {
+                Err(format!("table '{name}' cannot be deleted while '{}' extends it", child.name)
+                    .into())
+            }
+            None => Ok(None),
+        };
+    }
+    let Some(row) = rows.tables.iter().find(|t| t.sys_id == record.text("sys_id")) else {
+        return Ok(None);
+    };
+    if let Change::Updated(before) = change {
+        if before.text("name") != name {
+            return Err(format!("table '{}' cannot be renamed", before.text("name")).into());
+        }
+        if before.text("super_class") != record.text("super_class") {
+            return Err(format!(
+                "table '{name}' cannot get another parent: its rows stay where they are"
+            )
+            .into());
+        }
+    }
+    check::table(rows, row)?;
+    Ok(Some(name))
+}
+
+fn check_column(
+    tx: &mut dyn WriteTx,
+    rows: &DictionaryRows,
+    change: Change<'_>,
+    record: &Record,
+) -> Result<Option<String>, Refusal> {
+    if let Change::Deleted = change {
+        return Ok(None);
+    }
+    let row = ColumnRow::from_record(record);
+    check::column(rows, &row)?;
+    if let Change::Updated(before) = change {
+        let before = ColumnRow::from_record(before);
+        let attributes = rows.columns.iter().find(|c| c.table == row.table && c.element.is_empty());
+        check::column_change(&before, &row, attributes.map_or("", |c| c.attributes.as_str()))?;
+    }
+    settle_column_name(tx, rows, &row)?;
+    Ok(Some(row.table))
+}
+
+fn check_override(
+    rows: &DictionaryRows,
+    change: Change<'_>,
+    record: &Record,
+) -> Result<Option<String>, Refusal> {
+    if let Change::Deleted = change {
+        return Ok(None);
+    }
+    let row = OverrideRow::from_record(record);
+    let (table, element) = (&row.table, &row.element);
+    if !rows.columns.iter().any(|c| c.table == row.base_table && c.element == *element) {
+        let base = &row.base_table;
+        return Err(format!(
+            "override of '{table}.{element}': table '{base}' has no column '{element}'"
+        )
+        .into());
+    }
+    if !check::descendants(rows, &row.base_table).contains(table) {
+        return Err(format!(
+            "override of '{table}.{element}': '{table}' does not extend '{}'",
+            row.base_table
+        )
+        .into());
+    }
+    Ok(None)
+}
+
+/// Gives a new column whose name another class keeps in another form a physical name of its own.
+fn settle_column_name(
+    tx: &mut dyn WriteTx,
+    rows: &DictionaryRows,
+    column: &ColumnRow,
+) -> Result<Option<String>, EngineError> {
+    if column.element.is_empty() || !column.column_name.is_empty() {
+        return Ok(None);
+    }
+    let physical = check::physical_column(rows, column);
+    if physical.is_empty() {
+        return Ok(None);
+    }
+    let table = seed::system_table("sys_dictionary")?;
+    let (Some(mut row), Some(field)) =
+        (tx.get(&table, &column.sys_id)?, table.index("column_name"))
+    else {
+        return Ok(None);
+    };
+    row.set_at(field, physical.as_str().into());
+    tx.update(&row, &[field])?;
+    Ok(Some(physical))
+}
+
+/// Brings the hierarchies of `tables` in line with the dictionary as the transaction sees it.
+fn ensure<'a>(
+    tx: &mut dyn WriteTx,
+    tables: impl IntoIterator<Item = &'a str>,
+) -> Result<(), EngineError> {
+    let rows = DictionaryRows::read(tx.as_read(), seed::system_dictionary()?)?;
+    let flat = flatten(&rows, &display_default(tx.as_read())?);
+    let roots: BTreeSet<Arc<str>> = tables
+        .into_iter()
+        .filter_map(|name| flat.iter().find(|table| *table.name == *name))
+        .map(|table| Arc::clone(&table.root))
+        .collect();
+    let families: Vec<_> = flat.iter().filter(|t| roots.contains(&t.root)).cloned().collect();
+    let dictionary = Dictionary::new(flat, std::collections::HashMap::new());
+    tx.ensure_tables(&dictionary, &families)?;
+    Ok(())
+}
