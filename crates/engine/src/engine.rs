@@ -31,7 +31,7 @@ pub struct EngineConfig {
     pub data_dir: PathBuf,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
-    /// Name of this node, as in `claimed_by`.
+    /// Name of this node, as in `claimed_by`; the machine's when empty.
     pub node: String,
     /// Threads that run scripts for requests.
     pub script_workers: usize,
@@ -72,7 +72,7 @@ impl Engine {
         }
         let engine = Self {
             clock: Arc::clone(&config.clock),
-            node: Arc::from(config.node.as_str()),
+            node: Arc::from(node_name(&config.node)),
             numbers: Numbers::default(),
             credentials: VerifiedCredentials::default(),
             system_log: SystemLog::start(Arc::clone(&store))?,
@@ -185,4 +185,14 @@ impl Engine {
             self.queues.table_changed(table);
         }
     }
+}
+
+fn node_name(configured: &str) -> String {
+    if !configured.is_empty() {
+        return configured.to_owned();
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // A slash separates node, queue and slot in `claimed_by`.
+    let host = host.trim().replace('/', "-");
+    if host.is_empty() { "node".to_owned() } else { host }
 }

@@ -3,10 +3,12 @@
 //! `records` and `events` are the ground; `queues` and `handlers` stand on them; `packs` applies configuration.
 //! HTTP and the command line call the `service` of a subject; nothing else reaches the store.
 
+pub mod data_folder;
 pub mod engine;
 pub mod error;
 pub mod events;
 pub mod handlers;
+pub mod opening;
 pub mod packs;
 pub mod queues;
 pub mod records;
@@ -15,4 +17,5 @@ pub mod worker;
 
 pub use engine::{Engine, EngineConfig};
 pub use error::EngineError;
+pub use opening::{InitOptions, Initialised};
 pub use session::{Cause, Channel, Session, User};

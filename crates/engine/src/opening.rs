@@ -1,0 +1,137 @@
+//! Making an engine: over a new data folder, over one that exists, over a store that is given.
+
+use std::sync::Arc;
+
+use argon2::password_hash::rand_core::{OsRng, RngCore};
+use campanile_store::{SqliteOptions, SqliteStore, Store};
+
+use crate::data_folder::{self, FolderState};
+use crate::engine::{Engine, EngineConfig};
+use crate::error::EngineError;
+use crate::records::users;
+
+/// Login of the first administrator.
+const FIRST_ADMIN: &str = "admin";
+/// Where a database notes that its making came to an end.
+const INITIALISED_KEY: &str = "initialised";
+/// Letters and digits that are not mistaken for each other.
+const PASSWORD_ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789_";
+/// 120 bits.
+const PASSWORD_CHARS: usize = 24;
+
+/// What a new database begins with.
+#[derive(Debug, Clone, Default)]
+pub struct InitOptions {
+    /// Password of the user `admin`; one is made up when it is missing.
+    pub admin_password: Option<String>,
+}
+
+/// An engine over a database that was just made.
+#[derive(Debug)]
+pub struct Initialised {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// The password that was made up for `admin`: told once, kept nowhere.
+    pub admin_password: Option<String>,
+}
+
+impl Engine {
+    /// Makes a database in an empty (or missing) data folder, with the system's tables and rows and the first
+    /// administrator. One that was broken off is taken up again.
+    ///
+    /// # Errors
+    /// [`EngineError::BadInput`] when the folder cannot be used or has a complete database; what the store answers.
+    pub fn init(config: EngineConfig, options: InitOptions) -> Result<Initialised, EngineError> {
+        data_folder::inspect(&config.data_dir)?;
+        data_folder::prepare(&config.data_dir)?;
+        let folder = config.data_dir.display().to_string();
+        let store = open_store(&config)?;
+        if is_initialised(&store)? {
+            store.close()?;
+            return Err(EngineError::BadInput {
+                path: folder,
+                detail: "the folder has a database already: use it with 'campanile serve', or choose another \
+                         folder with --data"
+                    .to_owned(),
+            });
+        }
+        let engine = Self::with_store(store, config)?;
+        let made_up = options.admin_password.is_none();
+        let password = options.admin_password.unwrap_or_else(make_password);
+        users::set_password(&engine, FIRST_ADMIN, &password)?;
+        let mut tx = Arc::clone(engine.store()).write()?;
+        tx.meta_set(INITIALISED_KEY, &engine.clock().now().to_glide_text())?;
+        let mark = tx.commit()?;
+        engine.store().wait_durable(mark)?;
+        Ok(Initialised { engine, admin_password: made_up.then_some(password) })
+    }
+
+    /// Opens the database of a data folder, bringing its schema and the shipped rows up to date.
+    ///
+    /// # Errors
+    /// [`EngineError::BadInput`] when the folder cannot be used or has no complete database; what the store
+    /// answers, for example that another server has the folder, or that the database is newer.
+    pub fn open(config: EngineConfig) -> Result<Arc<Self>, EngineError> {
+        let no_database = |detail: &str| EngineError::BadInput {
+            path: config.data_dir.display().to_string(),
+            detail: format!("{detail}: make one with 'campanile init --data {}'", config.data_dir.display()),
+        };
+        if data_folder::inspect(&config.data_dir)? == FolderState::Empty {
+            return Err(no_database("there is no database"));
+        }
+        data_folder::prepare(&config.data_dir)?;
+        let store = open_store(&config)?;
+        if !is_initialised(&store)? {
+            store.close()?;
+            return Err(no_database("the making of the database was broken off"));
+        }
+        Self::with_store(store, config)
+    }
+
+    /// Whether the folder of `config` has a complete database, so that [`Engine::open`] will do and
+    /// [`Engine::init`] will not.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn has_database(config: &EngineConfig) -> Result<bool, EngineError> {
+        if data_folder::inspect(&config.data_dir)? == FolderState::Empty {
+            return Ok(false);
+        }
+        data_folder::prepare(&config.data_dir)?;
+        let store = open_store(config)?;
+        let complete = is_initialised(&store)?;
+        store.close()?;
+        Ok(complete)
+    }
+}
+
+fn open_store(config: &EngineConfig) -> Result<Arc<dyn Store>, EngineError> {
+    let store: Arc<dyn Store> = SqliteStore::open(&SqliteOptions::new(&config.data_dir))?;
+    Ok(store)
+}
+
+fn is_initialised(store: &Arc<dyn Store>) -> Result<bool, EngineError> {
+    let tx = Arc::clone(store).write()?;
+    Ok(tx.meta_get(INITIALISED_KEY)?.is_some())
+}
+
+fn make_password() -> String {
+    let mut bytes = [0; PASSWORD_CHARS];
+    OsRng.fill_bytes(&mut bytes);
+    let letter = |byte: &u8| char::from(PASSWORD_ALPHABET[usize::from(*byte) % PASSWORD_ALPHABET.len()]);
+    bytes.iter().map(letter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_made_up_password_is_long_and_never_the_same() {
+        let made: HashSet<String> = (0..50).map(|_| make_password()).collect();
+        assert_eq!(made.len(), 50);
+        assert!(made.iter().all(|password| password.len() == PASSWORD_CHARS));
+    }
+}
