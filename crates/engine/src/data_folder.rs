@@ -31,7 +31,10 @@ pub fn inspect(folder: &Path) -> Result<FolderState, EngineError> {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(FolderState::Empty),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            return Err(refuse(folder, "it is a file: give the path of a folder with --data".to_owned()));
+            return Err(refuse(
+                folder,
+                "it is a file: give the path of a folder with --data".to_owned(),
+            ));
         }
         Err(error) => return Err(unusable(folder, "read", &error)),
     };
@@ -85,7 +88,9 @@ fn unusable(folder: &Path, what: &str, error: &io::Error) -> EngineError {
             "give the user that runs campanile the right (chown or chmod), or choose another folder with --data"
         }
         ErrorKind::StorageFull => "free some space, or choose another folder with --data",
-        ErrorKind::ReadOnlyFilesystem => "choose a folder on a file system that can be written, with --data",
+        ErrorKind::ReadOnlyFilesystem => {
+            "choose a folder on a file system that can be written, with --data"
+        }
         _ => "choose another folder with --data",
     };
     refuse(folder, format!("the folder cannot be {what}: {error}; {fix}"))

@@ -179,7 +179,7 @@ impl Engine {
     }
 
     /// Rows of `tables` were committed: what was made of them is read again at its next use.
-    pub(crate) fn tables_changed<'a>(&self, tables: impl IntoIterator<Item = &'a str>) {
+    pub fn tables_changed<'a>(&self, tables: impl IntoIterator<Item = &'a str>) {
         for table in tables {
             self.definitions.table_changed(table);
             self.queues.table_changed(table);

@@ -74,7 +74,10 @@ impl Engine {
     pub fn open(config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let no_database = |detail: &str| EngineError::BadInput {
             path: config.data_dir.display().to_string(),
-            detail: format!("{detail}: make one with 'campanile init --data {}'", config.data_dir.display()),
+            detail: format!(
+                "{detail}: make one with 'campanile init --data {}'",
+                config.data_dir.display()
+            ),
         };
         if data_folder::inspect(&config.data_dir)? == FolderState::Empty {
             return Err(no_database("there is no database"));
@@ -118,7 +121,8 @@ fn is_initialised(store: &Arc<dyn Store>) -> Result<bool, EngineError> {
 fn make_password() -> String {
     let mut bytes = [0; PASSWORD_CHARS];
     OsRng.fill_bytes(&mut bytes);
-    let letter = |byte: &u8| char::from(PASSWORD_ALPHABET[usize::from(*byte) % PASSWORD_ALPHABET.len()]);
+    let letter =
+        |byte: &u8| char::from(PASSWORD_ALPHABET[usize::from(*byte) % PASSWORD_ALPHABET.len()]);
     bytes.iter().map(letter).collect()
 }
 
