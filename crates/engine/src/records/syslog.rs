@@ -103,6 +103,11 @@ pub fn write(engine: &Engine, entry: LogEntry) {
     engine.system_log.write(engine.clock().now(), entry);
 }
 
+/// Returns when every line that was added before is visible. The caller must not hold the database's writer.
+pub fn flush(engine: &Engine) {
+    engine.system_log.flush();
+}
+
 enum Message {
     Line(Instant, LogEntry),
     Flush(SyncSender<()>),

@@ -69,19 +69,24 @@ fn keys_of_shipped_rows_are_the_same_on_every_installation() {
 fn a_newer_seed_adds_what_is_missing_and_keeps_what_people_changed() {
     let house = House::new();
     let queue = house.rows("sysevent_queue", &[("queue", "adaptive")])[0].text("sys_id").to_owned();
-    let role = house.rows("sys_user_role", &[("name", "metrics_reader")])[0].text("sys_id").to_owned();
+    let role =
+        house.rows("sys_user_role", &[("name", "metrics_reader")])[0].text("sys_id").to_owned();
     house.change("sysevent_queue", &queue, &[("job_config_value", "3")]);
     house.remove("sys_user_role", &role);
     // A person has made the role again under a key of its own.
     house.add("sys_user_role", &[("name", "metrics_reader"), ("description", "mine")]);
-    let property = house.rows("sys_properties", &[("name", "instance_name")])[0].text("sys_id").to_owned();
+    let property =
+        house.rows("sys_properties", &[("name", "instance_name")])[0].text("sys_id").to_owned();
     house.remove("sys_properties", &property);
     let mut tx = Arc::clone(house.engine.store()).write().unwrap();
     tx.meta_set("seed:system", "0:older").unwrap();
     tx.commit().unwrap();
 
     let house = house.restart();
-    assert_eq!(house.rows("sysevent_queue", &[("sys_id", &queue)])[0].text("job_config_value"), "3");
+    assert_eq!(
+        house.rows("sysevent_queue", &[("sys_id", &queue)])[0].text("job_config_value"),
+        "3"
+    );
     let roles = house.rows("sys_user_role", &[("name", "metrics_reader")]);
     assert_eq!(roles.iter().map(|r| r.text("description")).collect::<Vec<_>>(), ["mine"]);
     assert_eq!(house.rows("sys_properties", &[("name", "instance_name")]).len(), 1);

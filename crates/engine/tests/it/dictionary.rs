@@ -39,7 +39,12 @@ const HIERARCHY: &str = "
 ";
 
 /// Writes one row through the hook that the record operation calls.
-fn write(house: &House, change: &str, table: &str, values: &[(&str, &str)]) -> Result<(), EngineError> {
+fn write(
+    house: &House,
+    change: &str,
+    table: &str,
+    values: &[(&str, &str)],
+) -> Result<(), EngineError> {
     let dictionary = house.engine.dictionary().unwrap();
     let table = lookup::table(&dictionary, table).unwrap();
     let mut tx = Arc::clone(house.engine.store()).write().unwrap();
@@ -135,11 +140,18 @@ fn br_48_an_override_wins_for_its_class_and_those_below() {
         &house,
         "insert",
         "sys_dictionary_override",
-        &[("name", "u_visit"), ("base_table", "u_work"), ("element", "u_rank"), ("default_value", "5")],
+        &[
+            ("name", "u_visit"),
+            ("base_table", "u_work"),
+            ("element", "u_rank"),
+            ("default_value", "5"),
+        ],
     )
     .unwrap();
     let dictionary = house.engine.dictionary().unwrap();
-    let rank = |table: &str| dictionary.table(table).unwrap().field("u_rank").unwrap().default_value.to_string();
+    let rank = |table: &str| {
+        dictionary.table(table).unwrap().field("u_rank").unwrap().default_value.to_string()
+    };
     assert_eq!(rank("u_work"), "4");
     assert_eq!(rank("u_repair"), "4");
     assert_eq!(rank("u_visit"), "5");
@@ -207,7 +219,8 @@ fn a_definition_that_cannot_be_is_refused_and_leaves_nothing() {
         let values = [("name", table), ("element", element), ("internal_type", kind)];
         refusal(write(&house, "insert", "sys_dictionary", &values))
     };
-    for bad in ["Upper", "with space", "1st", "a__b", "end_", "ümlaut", "drop\";--", &"x".repeat(81)] {
+    let long = "x".repeat(81);
+    for bad in ["Upper", "with space", "1st", "a__b", "end_", "ümlaut", "drop\";--", &long] {
         assert!(column("u_plain", bad, "string").contains("is no column name"), "{bad}");
     }
     assert!(column("u_nowhere", "u_a", "string").contains("does not exist"));
@@ -236,20 +249,27 @@ fn a_definition_that_cannot_be_is_refused_and_leaves_nothing() {
 fn what_holds_rows_is_not_renamed_retyped_or_taken_from_its_children() {
     let house = House::new();
     house.define(HIERARCHY);
-    let rename = write(&house, "update", "sys_db_object", &[("name", "u_plain"), ("label", "Simple")]);
+    let rename =
+        write(&house, "update", "sys_db_object", &[("name", "u_plain"), ("label", "Simple")]);
     assert!(rename.is_ok(), "a label may change");
     let key = house.rows("sys_db_object", &[("name", "u_work")])[0].text("sys_id").to_owned();
-    let renamed = write(&house, "update", "sys_db_object", &[("sys_id", &key), ("name", "u_other")]);
+    let renamed =
+        write(&house, "update", "sys_db_object", &[("sys_id", &key), ("name", "u_other")]);
     assert!(refusal(renamed).contains("cannot be renamed"));
     let deleted = write(&house, "delete", "sys_db_object", &[("sys_id", &key)]);
     assert!(refusal(deleted).contains("extends it"));
     let column = house.rows("sys_dictionary", &[("name", "u_work"), ("element", "u_rank")])[0]
         .text("sys_id")
         .to_owned();
-    let retyped =
-        write(&house, "update", "sys_dictionary", &[("sys_id", &column), ("internal_type", "string")]);
+    let retyped = write(
+        &house,
+        "update",
+        "sys_dictionary",
+        &[("sys_id", &column), ("internal_type", "string")],
+    );
     assert!(refusal(retyped).contains("cannot change its type"));
-    let longer = write(&house, "update", "sys_dictionary", &[("sys_id", &column), ("max_length", "10")]);
+    let longer =
+        write(&house, "update", "sys_dictionary", &[("sys_id", &column), ("max_length", "10")]);
     assert!(longer.is_ok(), "a length may change");
 }
 
@@ -277,7 +297,10 @@ fn a_new_choice_leaves_the_tables_as_they_are() {
     let house = House::new();
     house.define(HIERARCHY);
     let before = house.engine.dictionary().unwrap();
-    house.add("sys_choice", &[("name", "u_work"), ("element", "u_state"), ("value", "2"), ("label", "Half")]);
+    house.add(
+        "sys_choice",
+        &[("name", "u_work"), ("element", "u_state"), ("value", "2"), ("label", "Half")],
+    );
     let after = house.engine.dictionary().unwrap();
     assert!(after.choice_label("u_work", "u_state", "2").is_some());
     assert!(before.choice_label("u_work", "u_state", "2").is_none(), "a snapshot does not change");

@@ -29,10 +29,10 @@ impl House {
     }
 
     /// Stops the engine and opens the same folder again.
-    pub(crate) fn restart(self) -> Self {
+    pub(crate) fn restart(mut self) -> Self {
         self.engine.stop().unwrap();
-        let engine = Engine::open(config(&self.folder, &self.clock)).unwrap();
-        Self { engine, clock: self.clock, folder: self.folder }
+        self.engine = Engine::open(self.config()).unwrap();
+        self
     }
 
     pub(crate) fn config(&self) -> EngineConfig {
