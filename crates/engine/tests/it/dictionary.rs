@@ -124,7 +124,7 @@ fn siblings_may_use_one_name_for_different_types() {
 
     house.add("u_repair", &[("number", "R1"), ("u_cost", "12.50")]);
     house.add("u_home_visit", &[("number", "V1"), ("u_cost", "a lot")]);
-    assert_eq!(house.rows("u_repair", &[])[0].text("u_cost"), "12.5");
+    assert_eq!(house.rows("u_repair", &[])[0].text("u_cost"), "12.50");
     assert_eq!(house.rows("u_visit", &[("u_cost", "a lot")])[0].text("number"), "V1");
     assert_eq!(house.rows("u_work", &[]).len(), 2);
     // The names stay when the dictionary is read anew.
@@ -305,4 +305,26 @@ fn a_new_choice_leaves_the_tables_as_they_are() {
     assert!(after.choice_label("u_work", "u_state", "2").is_some());
     assert!(before.choice_label("u_work", "u_state", "2").is_none(), "a snapshot does not change");
     assert!(Arc::ptr_eq(before.table("u_work").unwrap(), after.table("u_work").unwrap()));
+}
+
+#[test]
+fn a_class_that_comes_later_does_not_move_a_column_that_has_values() {
+    let house = House::new();
+    house.define(HIERARCHY);
+    house.add("u_visit", &[("number", "V1"), ("u_cost", "a lot")]);
+    // Both are looked at again, the older one too, with a clock that stands still.
+    house.define("[{name: u_audit, extends: u_work, fields: [{name: u_cost, type: boolean}]}]");
+    house.add("u_audit", &[("number", "A1"), ("u_cost", "1")]);
+    let mut tx = Arc::clone(house.engine.store()).write().unwrap();
+    let every = ["u_audit", "u_home_visit", "u_repair", "u_visit", "u_work"];
+    campanile_engine::records::dictionary::after_many(&mut *tx, every).unwrap();
+    tx.commit().unwrap();
+    house.engine.tables_changed(["sys_dictionary"]);
+    assert_eq!(house.rows("u_visit", &[])[0].text("u_cost"), "a lot");
+    assert_eq!(house.rows("u_audit", &[])[0].text("u_cost"), "1");
+    let dictionary = house.engine.dictionary().unwrap();
+    let column =
+        |table: &str| dictionary.table(table).unwrap().field("u_cost").unwrap().column.to_string();
+    let columns = std::collections::HashSet::from(["u_audit", "u_repair", "u_visit"].map(column));
+    assert_eq!(columns.len(), 3);
 }

@@ -97,8 +97,11 @@ impl House {
             (system("sys_db_object"), system("sys_dictionary"), system("sys_choice"));
         let mut tx = Arc::clone(self.engine.store()).write().unwrap();
         for rows in &definitions {
-            let parent = definitions.iter().find(|d| d.table.name == rows.table.parent);
-            let parent_id = parent.map(|d| d.table.sys_id.clone()).unwrap_or_default();
+            // The key of a table follows from its name.
+            let parent_id = match rows.table.parent.as_str() {
+                "" => String::new(),
+                parent => seed::stable_id("test", "tables", parent).to_string(),
+            };
             let mut records = vec![rows.table.to_record(&objects, &parent_id)];
             records.extend(rows.columns.iter().map(|row| row.to_record(&columns)));
             records.extend(rows.choices.iter().map(|row| row.to_record(&choices)));

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use campanile_model::{Dictionary, Record};
 use campanile_store::WriteTx;
 
-use super::check;
+use super::check::{Fresh, Known, is_settled};
 use super::flatten::flatten;
 use super::load::display_default;
-use super::rows::{ColumnRow, DictionaryRows, OverrideRow, TableRow};
+use super::rows::{ColumnRow, DictionaryRows, OverrideRow};
 use crate::error::EngineError;
 use crate::records::seed;
 
@@ -81,21 +81,15 @@ pub fn after_many<'a>(
         display: display.to_owned(),
         detail,
     };
+    let known = Known::new(&rows);
     for table in rows.tables.iter().filter(|t| names.contains(t.name.as_str())) {
-        check::table(&rows, table)
-            .map_err(|detail| refuse("sys_db_object", &table.name, detail))?;
+        known.check_table(table).map_err(|detail| refuse("sys_db_object", &table.name, detail))?;
     }
-    let mut columns = rows.clone();
-    for (i, column) in rows.columns.iter().enumerate() {
-        if !names.contains(column.table.as_str()) {
-            continue;
-        }
+    let mut fresh = Fresh::default();
+    for column in rows.columns.iter().filter(|c| names.contains(c.table.as_str())) {
         let display = format!("{}.{}", column.table, column.element);
-        check::column(&rows, column)
-            .map_err(|detail| refuse("sys_dictionary", &display, detail))?;
-        if let Some(physical) = settle_column_name(tx, &columns, column)? {
-            columns.columns[i].column_name = physical;
-        }
+        known.check_column(column).map_err(|detail| refuse("sys_dictionary", &display, detail))?;
+        settle_column_name(tx, &known, column, &mut fresh)?;
     }
     ensure(tx, names)
 }
@@ -153,10 +147,8 @@ fn check_table(
 ) -> Result<Option<String>, Refusal> {
     let name = record.text("name").to_owned();
     if let Change::Deleted = change {
-        // The rows are deleted already, so a child's parent is its key.
-        let key = record.text("sys_id");
-        let extends = |t: &&TableRow| t.parent == name || t.parent.eq_ignore_ascii_case(key);
-        return match rows.tables.iter().find(extends) {
+        // The row is deleted already, so a child's parent is its key.
+        return match Known::new(rows).child(&name, record.text("sys_id")) {
             Some(child) => {
                 Err(format!("table '{name}' cannot be deleted while '{}' extends it", child.name)
                     .into())
@@ -178,7 +170,7 @@ fn check_table(
             .into());
         }
     }
-    check::table(rows, row)?;
+    Known::new(rows).check_table(row)?;
     Ok(Some(name))
 }
 
@@ -192,13 +184,12 @@ fn check_column(
         return Ok(None);
     }
     let row = ColumnRow::from_record(record);
-    check::column(rows, &row)?;
+    let known = Known::new(rows);
+    known.check_column(&row)?;
     if let Change::Updated(before) = change {
-        let before = ColumnRow::from_record(before);
-        let attributes = rows.columns.iter().find(|c| c.table == row.table && c.element.is_empty());
-        check::column_change(&before, &row, attributes.map_or("", |c| c.attributes.as_str()))?;
+        known.check_change(&ColumnRow::from_record(before), &row)?;
     }
-    settle_column_name(tx, rows, &row)?;
+    settle_column_name(tx, &known, &row, &mut Fresh::default())?;
     Ok(Some(row.table))
 }
 
@@ -212,14 +203,15 @@ fn check_override(
     }
     let row = OverrideRow::from_record(record);
     let (table, element) = (&row.table, &row.element);
-    if !rows.columns.iter().any(|c| c.table == row.base_table && c.element == *element) {
+    let known = Known::new(rows);
+    if !known.has_column(&row.base_table, element) {
         let base = &row.base_table;
         return Err(format!(
             "override of '{table}.{element}': table '{base}' has no column '{element}'"
         )
         .into());
     }
-    if !check::descendants(rows, &row.base_table).contains(table) {
+    if !known.extends(table, &row.base_table) {
         return Err(format!(
             "override of '{table}.{element}': '{table}' does not extend '{}'",
             row.base_table
@@ -229,28 +221,26 @@ fn check_override(
     Ok(None)
 }
 
-/// Gives a new column whose name another class keeps in another form a physical name of its own.
+/// Notes the physical column of a column that is new. It is kept for ever, so that a class that comes later and
+/// uses the name in another form cannot move it.
 fn settle_column_name(
     tx: &mut dyn WriteTx,
-    rows: &DictionaryRows,
+    known: &Known<'_>,
     column: &ColumnRow,
-) -> Result<Option<String>, EngineError> {
-    if column.element.is_empty() || !column.column_name.is_empty() {
-        return Ok(None);
-    }
-    let physical = check::physical_column(rows, column);
-    if physical.is_empty() {
-        return Ok(None);
+    fresh: &mut Fresh,
+) -> Result<(), EngineError> {
+    if column.element.is_empty() || is_settled(column) {
+        return Ok(());
     }
     let table = seed::system_table("sys_dictionary")?;
     let (Some(mut row), Some(field)) =
         (tx.get(&table, &column.sys_id)?, table.index("column_name"))
     else {
-        return Ok(None);
+        return Ok(());
     };
-    row.set_at(field, physical.as_str().into());
+    row.set_at(field, known.settle(column, fresh).into());
     tx.update(&row, &[field])?;
-    Ok(Some(physical))
+    Ok(())
 }
 
 /// Brings the hierarchies of `tables` in line with the dictionary as the transaction sees it.

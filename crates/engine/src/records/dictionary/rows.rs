@@ -63,7 +63,7 @@ pub struct ColumnRow {
     pub audit: bool,
     /// Place among the columns of its table.
     pub position: i64,
-    /// Name of the physical column where it differs from `element`.
+    /// Name of the physical column; empty until [`super::after_write`] or [`super::after_many`] has settled it.
     pub column_name: String,
     /// Whose choices it borrows: table and column.
     pub choice_source: Option<(String, String)>,

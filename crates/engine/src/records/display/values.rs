@@ -25,9 +25,11 @@ pub struct Display<'a> {
     read: &'a dyn ReadTx,
     dictionary: &'a Dictionary,
     formats: Formats,
-    /// Display values by table and key in lower case; empty for a row that is gone.
-    known: RefCell<HashMap<(Arc<str>, String), Rc<str>>>,
+    known: RefCell<KnownRows>,
 }
+
+/// Display values by table and key in lower case; empty for a row that is gone.
+type KnownRows = HashMap<(Arc<str>, String), Rc<str>>;
 
 /// The display value of one field, with nothing remembered. Empty for nil and for a reference to a row that is gone.
 ///

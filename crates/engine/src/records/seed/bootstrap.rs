@@ -11,7 +11,7 @@ use super::rows::{apply_constant_defaults, constant, stamp_new};
 use super::spec::stable_id;
 use super::system::{PACK, System, system};
 use crate::error::EngineError;
-use crate::records::dictionary::after_many;
+use crate::records::dictionary::{ColumnRow, after_many};
 use crate::records::lookup;
 use crate::records::properties::KNOWN;
 
@@ -83,7 +83,12 @@ fn shipped_rows(system: &System) -> Result<Vec<Record>, EngineError> {
             parent => stable_id(PACK, "tables", parent).to_string(),
         };
         rows.push(shipped.table.to_record(objects, &parent));
-        rows.extend(shipped.columns.iter().map(|column| column.to_record(columns)));
+        // Nothing stands beside these tables yet, so each column has its name for itself.
+        let settled = |column: &ColumnRow| {
+            let column_name = column.element.clone();
+            ColumnRow { column_name, ..column.clone() }.to_record(columns)
+        };
+        rows.extend(shipped.columns.iter().map(settled));
         rows.extend(shipped.choices.iter().map(|choice| choice.to_record(choices)));
     }
     let row = |table_name: &str, section: &str, key: &str, values: &[(&str, &str)]| {
