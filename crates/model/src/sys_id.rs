@@ -64,7 +64,8 @@ impl FromStr for SysId {
 
 impl PartialEq for SysId {
     fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
+        // Nearly all keys are made here and spelled alike.
+        self.0 == other.0 || self.0.eq_ignore_ascii_case(&other.0)
     }
 }
 

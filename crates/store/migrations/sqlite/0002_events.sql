@@ -101,6 +101,8 @@ CREATE TABLE sysevent_log (
 );
 
 CREATE UNIQUE INDEX sysevent_log_key ON sysevent_log (sys_id);
+-- Rises with time, so its end alone is written to.
+CREATE INDEX sysevent_log_created ON sysevent_log (sys_created_on);
 CREATE INDEX sysevent_log_name ON sysevent_log (name COLLATE NOCASE);
 CREATE INDEX sysevent_log_error ON sysevent_log (sequence) WHERE state = 'error';
 

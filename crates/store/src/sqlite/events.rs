@@ -262,6 +262,9 @@ mod tests {
             "SELECT * FROM sysevent WHERE sys_id = 'x'",
             "SELECT * FROM sysevent WHERE sys_id = 'x' COLLATE NOCASE",
             "SELECT * FROM sysevent ORDER BY sequence DESC LIMIT 10",
+            "SELECT * FROM sysevent_log WHERE sys_created_on >= 5 AND sys_created_on < 9",
+            "SELECT * FROM sysevent_log WHERE name COLLATE NOCASE = 'a'",
+            "SELECT * FROM sysevent_log WHERE state = 'error' ORDER BY sequence DESC LIMIT 10",
             "DELETE FROM sysevent_fired WHERE key >= 'h:1:' AND key < 'h:1;'",
             "SELECT * FROM sysevent_run WHERE event = 'x' AND (5 IS NULL OR epoch = 5) ORDER BY run",
         ];
