@@ -26,11 +26,13 @@ pub struct InitOptions {
     pub admin_password: Option<String>,
 }
 
-/// An engine over a database that was just made.
+/// An engine over a database that may have been made just now.
 #[derive(Debug)]
 pub struct Initialised {
     /// The engine.
     pub engine: Arc<Engine>,
+    /// The database was made just now: packs are still to be applied.
+    pub is_new: bool,
     /// The password that was made up for `admin`: told once, kept nowhere.
     pub admin_password: Option<String>,
 }
@@ -55,15 +57,25 @@ impl Engine {
                     .to_owned(),
             });
         }
+        make(store, config, options)
+    }
+
+    /// Opens the data folder, after making a database in it when it has none.
+    ///
+    /// # Errors
+    /// [`EngineError::BadInput`] when the folder cannot be used; what the store answers.
+    pub fn open_or_init(
+        config: EngineConfig,
+        options: InitOptions,
+    ) -> Result<Initialised, EngineError> {
+        data_folder::inspect(&config.data_dir)?;
+        data_folder::prepare(&config.data_dir)?;
+        let store = open_store(&config)?;
+        if !is_initialised(&store)? {
+            return make(store, config, options);
+        }
         let engine = Self::with_store(store, config)?;
-        let made_up = options.admin_password.is_none();
-        let password = options.admin_password.unwrap_or_else(make_password);
-        users::set_password(&engine, FIRST_ADMIN, &password)?;
-        let mut tx = Arc::clone(engine.store()).write()?;
-        tx.meta_set(INITIALISED_KEY, &engine.clock().now().to_glide_text())?;
-        let mark = tx.commit()?;
-        engine.store().wait_durable(mark)?;
-        Ok(Initialised { engine, admin_password: made_up.then_some(password) })
+        Ok(Initialised { engine, is_new: false, admin_password: None })
     }
 
     /// Opens the database of a data folder, bringing its schema and the shipped rows up to date.
@@ -90,22 +102,23 @@ impl Engine {
         }
         Self::with_store(store, config)
     }
+}
 
-    /// Whether the folder of `config` has a complete database, so that [`Engine::open`] will do and
-    /// [`Engine::init`] will not.
-    ///
-    /// # Errors
-    /// As [`Engine::open`].
-    pub fn has_database(config: &EngineConfig) -> Result<bool, EngineError> {
-        if data_folder::inspect(&config.data_dir)? == FolderState::Empty {
-            return Ok(false);
-        }
-        data_folder::prepare(&config.data_dir)?;
-        let store = open_store(config)?;
-        let complete = is_initialised(&store)?;
-        store.close()?;
-        Ok(complete)
-    }
+/// The shipped rows, the first administrator, and the note that all of it is there.
+fn make(
+    store: Arc<dyn Store>,
+    config: EngineConfig,
+    options: InitOptions,
+) -> Result<Initialised, EngineError> {
+    let engine = Engine::with_store(store, config)?;
+    let made_up = options.admin_password.is_none();
+    let password = options.admin_password.unwrap_or_else(make_password);
+    users::set_password(&engine, FIRST_ADMIN, &password)?;
+    let mut tx = Arc::clone(engine.store()).write()?;
+    tx.meta_set(INITIALISED_KEY, &engine.clock().now().to_glide_text())?;
+    let mark = tx.commit()?;
+    engine.store().wait_durable(mark)?;
+    Ok(Initialised { engine, is_new: true, admin_password: made_up.then_some(password) })
 }
 
 fn open_store(config: &EngineConfig) -> Result<Arc<dyn Store>, EngineError> {

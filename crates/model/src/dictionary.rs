@@ -23,7 +23,8 @@ pub struct Choice {
 #[derive(Debug, Clone, Default)]
 pub struct Dictionary {
     tables: HashMap<Arc<str>, Arc<TableDef>>,
-    choices: HashMap<(Arc<str>, Arc<str>), Vec<Choice>>,
+    /// By table, then by element: two lookups that need no key of their own.
+    choices: HashMap<Arc<str>, HashMap<Arc<str>, Vec<Choice>>>,
 }
 
 impl Dictionary {
@@ -34,7 +35,11 @@ impl Dictionary {
         choices: HashMap<(Arc<str>, Arc<str>), Vec<Choice>>,
     ) -> Self {
         let tables = tables.into_iter().map(|t| (Arc::clone(&t.name), t)).collect();
-        Self { tables, choices }
+        let mut by_table: HashMap<Arc<str>, HashMap<Arc<str>, Vec<Choice>>> = HashMap::new();
+        for ((table, element), list) in choices {
+            by_table.entry(table).or_default().insert(element, list);
+        }
+        Self { tables, choices: by_table }
     }
 
     /// The table called `name` (exact case).
@@ -56,7 +61,7 @@ impl Dictionary {
         table
             .lineage
             .iter()
-            .find_map(|name| self.choices.get(&(Arc::clone(name), Arc::from(element))))
+            .find_map(|name| self.choices.get(name)?.get(element))
             .map_or(&[], Vec::as_slice)
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error it does not expect has failed")]
 
 mod bootstrap;
+mod definitions;
 mod dictionary;
 mod display;
 mod gate;
