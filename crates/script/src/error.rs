@@ -92,13 +92,13 @@ fn script_frames(
     (innermost, text)
 }
 
-struct Frame<'a> {
-    function: &'a str,
-    at: Position,
+pub(crate) struct Frame<'a> {
+    pub(crate) function: &'a str,
+    pub(crate) at: Position,
 }
 
 /// `    at name (script:7:3)` or `    at script:7:3`; other files are the host's.
-fn parse_frame(line: &str) -> Option<Frame<'_>> {
+pub(crate) fn parse_frame(line: &str) -> Option<Frame<'_>> {
     let rest = line.trim_start().strip_prefix("at ")?;
     let (function, place) = match rest.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")) {
         Some((function, place)) => (function, place),
@@ -121,13 +121,15 @@ pub(crate) fn from_syntax(error: &SyntaxError) -> ScriptError {
     }
 }
 
-/// The error of a run that a limit ended.
-pub(crate) fn from_limit(limit: LimitKind, at: Option<Position>, stack: String) -> ScriptError {
+/// The error of a run that a limit ended; `met` is what the script met where it was ended.
+pub(crate) fn from_limit(limit: LimitKind, met: Option<ScriptError>) -> ScriptError {
+    let (line, column, stack) =
+        met.map_or((None, None, String::new()), |met| (met.line, met.column, met.stack));
     ScriptError {
         kind: ScriptErrorKind::Limit(limit),
         message: format!("{}: {}", limit.error_name(), in_words(limit)),
-        line: at.map(|at| at.line),
-        column: at.map(|at| at.column),
+        line,
+        column,
         stack,
     }
 }

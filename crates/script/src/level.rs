@@ -3,13 +3,14 @@
 //! Limits, stack and the queue of promise jobs belong to a runtime, so a script that runs inside another script's
 //! host call has a runtime of its own.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use rquickjs::{Ctx, Error, Result, Runtime};
 
 use crate::budget::Budget;
 use crate::glide::RunControl;
+use crate::host::Host;
 use crate::memory::MeteredAllocator;
 use crate::realm::Realm;
 use crate::rejections::Rejections;
@@ -23,8 +24,19 @@ pub(crate) struct Level {
     /// The realm that is ready for the next ordinary script.
     pub(crate) realm: RefCell<Option<Realm>>,
     pub(crate) rejections: Rc<Rejections>,
+    /// What natives of this level's realms look at.
+    pub(crate) state: Rc<LevelState>,
     pub(crate) budget: Rc<Budget>,
     pub(crate) runtime: Runtime,
+}
+
+/// What the natives of a realm need of their level.
+pub(crate) struct LevelState {
+    pub(crate) budget: Rc<Budget>,
+    /// The host of the run; `None` between runs.
+    pub(crate) host: RefCell<Option<Rc<dyn Host>>>,
+    /// The realm of the run must not be used again.
+    pub(crate) tainted: Cell<bool>,
 }
 
 /// A level could not be made.
@@ -47,7 +59,12 @@ impl Level {
         runtime.set_interrupt_handler(Some(Box::new(move || asked.is_over())));
         let rejections = Rc::new(Rejections::default());
         runtime.set_host_promise_rejection_tracker(Some(rejections.tracker()));
-        Ok(Self { realm: RefCell::new(None), rejections, budget, runtime })
+        let state = Rc::new(LevelState {
+            budget: Rc::clone(&budget),
+            host: RefCell::new(None),
+            tainted: Cell::new(false),
+        });
+        Ok(Self { realm: RefCell::new(None), rejections, state, budget, runtime })
     }
 }
 

@@ -14,9 +14,12 @@ mod error;
 mod glide;
 mod level;
 mod memory;
+mod native;
 mod realm;
 mod rejections;
+mod rewrite;
 mod sandbox;
+mod syntax;
 mod watchdog;
 
 pub use compile::check;

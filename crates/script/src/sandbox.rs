@@ -9,7 +9,10 @@ use crate::error;
 use crate::host::Host;
 use crate::level::{Level, SandboxError};
 use crate::realm::Realm;
-use crate::run::{Bindings, Limits, RunOutcome, ScriptError, ScriptErrorKind, ScriptSource, Usage};
+use crate::run::{
+    Bindings, Completion, Limits, RunOutcome, ScriptError, ScriptErrorKind, ScriptKind,
+    ScriptSource, Usage,
+};
 
 /// The script engine of one thread. Not `Send`: make one on each thread that runs scripts, and keep it, because
 /// it keeps compiled scripts and ready realms.
@@ -43,6 +46,13 @@ impl Sandbox {
         host: &Rc<dyn Host>,
     ) -> RunOutcome {
         let started = Instant::now();
+        if is_empty_condition(source) {
+            return RunOutcome {
+                result: Ok(no_condition()),
+                scratchpad: bindings.scratchpad.clone(),
+                usage: Usage::default(),
+            };
+        }
         let prepared = match self.scripts.get(source.kind, &source.text) {
             Ok(prepared) => prepared,
             Err(syntax) => {
@@ -89,9 +99,19 @@ impl Sandbox {
             Ok(level) => level,
             Err(error) => return not_started(&error, bindings),
         };
-        let realm = match level.realm.borrow_mut().take().map_or_else(|| Realm::new(&level), Ok) {
+        let ready = level.realm.borrow_mut().take();
+        let realm = match ready.map_or_else(|| Realm::sealed(&level), Ok) {
             Ok(realm) => realm,
             Err(error) => return not_started(&error.into(), bindings),
+        };
+        // A script that may alter built-ins gets a realm of its own; the sealed one waits.
+        let (realm, waiting) = if realm.suits(prepared) {
+            (realm, None)
+        } else {
+            match Realm::open(&level) {
+                Ok(open) => (open, Some(realm)),
+                Err(error) => return not_started(&error.into(), bindings),
+            }
         };
         level.runtime.set_max_stack_size(limits.stack_bytes);
         level.budget.begin(limits, started, outer);
@@ -100,13 +120,12 @@ impl Sandbox {
         let ended_by = level.budget.end();
         drop(level.rejections.take_first());
         if let Some(limit) = ended_by {
-            let known = run.result.err();
-            run.result =
-                Err(error::from_limit(limit, None, known.map_or_else(String::new, |e| e.stack)));
-            drop(realm);
+            // Jobs that were not drained and whatever else the script left go with their runtime.
+            run.result = Err(error::from_limit(limit, run.result.err()));
+            drop((realm, waiting));
             self.levels.borrow_mut().truncate(depth);
         } else {
-            *level.realm.borrow_mut() = Some(realm);
+            *level.realm.borrow_mut() = waiting.or_else(|| run.reusable.then_some(realm));
         }
         RunOutcome {
             result: run.result,
@@ -114,6 +133,16 @@ impl Sandbox {
             usage: Usage { wall: started.elapsed(), memory_bytes },
         }
     }
+}
+
+/// An empty condition is none (scripting §1.4).
+fn is_empty_condition(source: &ScriptSource) -> bool {
+    matches!(source.kind, ScriptKind::BusinessRuleCondition | ScriptKind::ScriptActionCondition)
+        && source.text.trim().is_empty()
+}
+
+fn no_condition() -> Completion {
+    Completion { truthy: true, is_boolean: true, is_nullish: false, text: "true".to_owned() }
 }
 
 fn not_started(error: &SandboxError, bindings: &Bindings) -> RunOutcome {

@@ -18,6 +18,14 @@ pub(crate) const NOW_MILLIS: i64 = 1_710_354_600_000;
 #[derive(Default)]
 pub(crate) struct BareHost {
     pub(crate) lines: RefCell<Vec<String>>,
+    on_log: Option<Box<dyn Fn(&str)>>,
+}
+
+impl BareHost {
+    /// Calls back whenever a line is logged.
+    pub(crate) fn calling(on_log: impl Fn(&str) + 'static) -> Self {
+        Self { lines: RefCell::default(), on_log: Some(Box::new(on_log)) }
+    }
 }
 
 impl Host for BareHost {
@@ -32,6 +40,9 @@ impl Host for BareHost {
     }
     fn log(&self, _level: LogLevel, _source: &str, message: &str) {
         self.lines.borrow_mut().push(message.to_owned());
+        if let Some(on_log) = &self.on_log {
+            on_log(message);
+        }
     }
     fn is_debugging(&self) -> bool {
         false
