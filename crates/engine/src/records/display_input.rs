@@ -57,9 +57,13 @@ impl Execution {
             FieldType::GlideList => {
                 self.list_by_display(field, text).map_err(|error| error.to_string())
             }
-            FieldType::DateTime => match self.parse_instant(text) {
-                Some(at) => Ok(Value::from(at.to_glide_text()).into()),
+            FieldType::DateTime => match self.formats().stored_date_time(text) {
+                Some(stored) => Ok(Value::from(stored).into()),
                 None => Err(format!("could not parse date-time '{text}'")),
+            },
+            FieldType::Date => match self.formats().stored_date(text) {
+                Some(stored) => Ok(Value::from(stored).into()),
+                None => Err(format!("could not parse date '{text}'")),
             },
             FieldType::TableName => {
                 let dictionary = self.dictionary().map_err(|error| error.to_string())?;

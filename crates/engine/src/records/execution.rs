@@ -10,11 +10,12 @@ use std::time::Duration;
 use campanile_model::{Dictionary, Instant, NewEvent, Record, SysId, TableDef};
 use campanile_script::{
     Bindings, Host, LimitKind, Limits, LogLevel, MessageKind, RunOutcome, Sandbox, ScriptError,
-    ScriptErrorKind, ScriptSource,
+    ScriptErrorKind, ScriptKind, ScriptSource,
 };
 use campanile_store::{AppendMode, Appended, CommitMark, ReadTx, StoreError, WriteTx};
 
 use super::budget::Budget;
+use super::display::Formats;
 use super::operation::Failure;
 use super::operation::transaction::{Transaction, WaitingEvent};
 use super::script_host::ScriptHost;
@@ -102,6 +103,8 @@ pub struct Execution {
     ordinals: RefCell<FireOrdinals>,
     running: RefCell<Vec<ScriptSource>>,
     warnings: RefCell<Vec<String>>,
+    formats: OnceCell<Formats>,
+    limits: RefCell<Vec<(ScriptKind, Limits)>>,
 }
 
 impl Execution {
@@ -120,6 +123,8 @@ impl Execution {
             ordinals: RefCell::default(),
             running: RefCell::default(),
             warnings: RefCell::default(),
+            formats: OnceCell::new(),
+            limits: RefCell::default(),
         })
     }
 
@@ -150,6 +155,15 @@ impl Execution {
     /// The present dictionary.
     pub(crate) fn dictionary(&self) -> Result<Arc<Dictionary>, EngineError> {
         self.engine.dictionary()
+    }
+
+    pub(crate) fn formats_cell(&self) -> &OnceCell<Formats> {
+        &self.formats
+    }
+
+    /// Bounds of scripts that were looked up already.
+    pub(crate) fn known_limits(&self) -> &RefCell<Vec<(ScriptKind, Limits)>> {
+        &self.limits
     }
 
     pub(crate) fn budget(&self) -> &Budget {

@@ -1,60 +1,55 @@
 //! Display values as the session's user sees them.
 
-use std::sync::Arc;
+use campanile_model::Record;
 
-use campanile_model::{FieldType, Instant, Record};
-
+use super::display::{self, Formats};
 use super::execution::Execution;
+use super::journal;
+use crate::error::EngineError;
 
 impl Execution {
+    /// Zone and formats of the session's user.
+    pub(crate) fn formats(&self) -> &Formats {
+        self.formats_cell().get_or_init(|| Formats::of(self.engine(), &self.session().user))
+    }
+
     /// Display value of a field of `record`; empty when nil, or when a reference leads nowhere.
     pub(crate) fn display_field(&self, record: &Record, index: usize) -> String {
-        let table = record.table();
-        let field = &table.fields[index];
-        let text = record.at(index).as_str();
-        if text.is_empty() {
-            return String::new();
-        }
-        let Ok(dictionary) = self.dictionary() else { return text.to_owned() };
-        if field.has_choices {
-            let label = dictionary.choice_label(record.class_name(), &field.name, text);
-            return label.map_or_else(|| text.to_owned(), ToString::to_string);
-        }
-        match field.field_type {
-            FieldType::Boolean => if text == "1" { "true" } else { "false" }.to_owned(),
-            FieldType::Reference => self.display_of_row(&field.reference, text),
-            FieldType::GlideList if !field.reference.is_empty() => {
-                let names = text.split(',').map(|id| self.display_of_row(&field.reference, id));
-                names.collect::<Vec<_>>().join(", ")
-            }
-            FieldType::TableName => dictionary
-                .table(text)
-                .map_or_else(|| text.to_owned(), |table| table.label.to_string()),
-            FieldType::Password | FieldType::Password2 => "********".to_owned(),
-            _ => text.to_owned(),
-        }
+        let shown = self.dictionary().and_then(|dictionary| {
+            self.with_read(|tx| display::field(tx, &dictionary, record, index, self.formats()))
+        });
+        self.or_empty(shown, record)
     }
 
-    fn display_of_row(&self, table: &str, sys_id: &str) -> String {
-        let Ok(dictionary) = self.dictionary() else { return String::new() };
-        let Some(table) = dictionary.table(table).map(Arc::clone) else { return String::new() };
-        match self.read_row(&table, sys_id) {
-            Ok(Some(row)) => row.at(table.display_field).as_str().to_owned(),
-            Ok(None) => String::new(),
-            Err(error) => {
-                tracing::error!(%error, table = &*table.name, "a display value could not be read");
-                String::new()
-            }
-        }
+    /// Display value of the row.
+    pub(crate) fn display_record(&self, record: &Record) -> String {
+        let shown = self.dictionary().and_then(|dictionary| {
+            self.with_read(|tx| display::record(tx, &dictionary, record, self.formats()))
+        });
+        self.or_empty(shown, record)
     }
 
-    /// An instant in the session's zone and format.
-    pub(crate) fn display_instant(&self, at: Instant) -> String {
-        at.to_glide_text()
+    /// The newest `count` entries of a journal, all for −1, formatted, newest first.
+    pub(crate) fn journal_text(&self, record: &Record, index: usize, count: i64) -> String {
+        let field = &record.table().fields[index];
+        let text = self.dictionary().and_then(|dictionary| {
+            self.with_read(|tx| {
+                let key = record.text("sys_id");
+                let entries = journal::entries(tx, &dictionary, key, &field.name, count)?;
+                journal::print(tx, &dictionary, &entries, &field.label, self.formats())
+            })
+        });
+        self.or_empty(text, record)
     }
 
-    /// The instant of a text in the session's zone and format.
-    pub(crate) fn parse_instant(&self, text: &str) -> Option<Instant> {
-        Instant::parse_glide_text(text)
+    fn or_empty(&self, shown: Result<String, EngineError>, record: &Record) -> String {
+        shown.unwrap_or_else(|error| {
+            let table = &record.table().name;
+            self.log_error(
+                "record",
+                &format!("a display value of {table} could not be read: {error}"),
+            );
+            String::new()
+        })
     }
 }

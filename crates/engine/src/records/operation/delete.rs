@@ -6,9 +6,9 @@ use std::sync::Arc;
 use campanile_model::Record;
 
 use super::change::{Change, Failure, Kind, Outcome};
-use super::follow;
 use super::{audit, cascade, journal};
 use crate::error::EngineError;
+use crate::records::dictionary;
 use crate::records::execution::{Execution, WrittenRecord};
 use crate::records::rules::{self, ClassRules, Moment, RuleRun};
 use crate::records::script_record::ScriptRecord;
@@ -97,9 +97,9 @@ fn remove(
             sys_id: stored.text("sys_id").to_owned(),
         }));
     }
-    if follow::defines_tables(&class.name) {
+    if dictionary::defines_tables(&class.name) {
         let checked = execution.with_writer(|writer| {
-            Ok(follow::after_write(writer, follow::Change::Deleted, stored))
+            Ok(dictionary::after_write(writer, dictionary::Change::Deleted, stored))
         })?;
         match checked {
             Ok(()) => {}

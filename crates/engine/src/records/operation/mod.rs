@@ -7,7 +7,6 @@ pub(crate) mod cascade;
 pub(crate) mod change;
 pub(crate) mod defaults;
 pub(crate) mod delete;
-pub(crate) mod follow;
 pub(crate) mod integrity;
 pub(crate) mod journal;
 pub(crate) mod outermost;

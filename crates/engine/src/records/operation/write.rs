@@ -7,9 +7,9 @@ use campanile_model::{FieldIndex, Record, SysId, TableDef};
 use campanile_store::StoreError;
 
 use super::change::{Change, Failure, Kind, Outcome};
-use super::follow;
 use super::{audit, defaults, integrity, journal, save_checks, stamp};
 use crate::error::EngineError;
+use crate::records::dictionary;
 use crate::records::execution::{Execution, WrittenRecord};
 use crate::records::rules::{self, ClassRules, Moment, RuleRun};
 use crate::records::script_record::ScriptRecord;
@@ -218,7 +218,7 @@ fn store(execution: &Rc<Execution>, change: &Change, passage: &Passage) -> Resul
         return Ok(Stored::Yes(record));
     }
     stamp::stamp(execution, &mut record, base.as_ref(), change, &mut changed);
-    let defines_tables = follow::defines_tables(&class.name);
+    let defines_tables = dictionary::defines_tables(&class.name);
     let savepoint = match defines_tables {
         true => Some(execution.with_writer(|writer| Ok(writer.savepoint()?))?),
         false => None,
@@ -243,8 +243,8 @@ fn store(execution: &Rc<Execution>, change: &Change, passage: &Passage) -> Resul
         Err(other) => return Err(other.into()),
     }
     if let Some(savepoint) = savepoint {
-        let moved = base.as_ref().map_or(follow::Change::Inserted, follow::Change::Updated);
-        match execution.with_writer(|writer| Ok(follow::after_write(writer, moved, &record)))? {
+        let moved = base.as_ref().map_or(dictionary::Change::Inserted, dictionary::Change::Updated);
+        match execution.with_writer(|writer| Ok(dictionary::after_write(writer, moved, &record)))? {
             Ok(()) => execution.with_writer(|writer| Ok(writer.release(savepoint)?))?,
             Err(refusal @ EngineError::Integrity { .. }) => {
                 execution.with_writer(|writer| Ok(writer.rollback_to(savepoint)?))?;

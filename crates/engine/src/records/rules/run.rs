@@ -224,8 +224,18 @@ fn recurses_too_often(run: &RuleRun<'_>, rule: &Rule) -> bool {
     }
 }
 
-/// The bounds of one run of this kind (scripting §16).
+/// The bounds of one run of this kind (scripting §16); looked up once in an execution.
 pub(crate) fn limits_of(execution: &Execution, kind: ScriptKind) -> Limits {
+    let mut known = execution.known_limits().borrow_mut();
+    if let Some((_, limits)) = known.iter().find(|(of, _)| *of == kind) {
+        return *limits;
+    }
+    let limits = look_up_limits(execution, kind);
+    known.push((kind, limits));
+    limits
+}
+
+fn look_up_limits(execution: &Execution, kind: ScriptKind) -> Limits {
     let (word, max_ms) = match kind {
         ScriptKind::BusinessRule => ("business_rule", 10_000),
         ScriptKind::BusinessRuleCondition => ("business_rule_condition", 1_000),

@@ -116,9 +116,10 @@ impl HostRecord for ScriptRecord {
     }
 
     fn record_display_value(&self) -> String {
-        self.table.fields.get(self.table.display_field).map_or_else(String::new, |_field| {
-            self.display_at(Self::path_of(self.table.display_field))
-        })
+        if self.table.fields.is_empty() {
+            return String::new();
+        }
+        self.execution.display_record(&self.snapshot())
     }
 
     fn referenced_record(&self, path: PathId) -> Option<RecordRef> {
@@ -130,7 +131,7 @@ impl HostRecord for ScriptRecord {
     }
 
     fn journal_entries(&self, path: PathId, count: i64) -> String {
-        self.journal_text(path, count)
+        self.journal_at(path, count)
     }
 
     fn assign(&self, path: PathId, value: &ExternalValue) -> Result<(), HostError> {

@@ -6,7 +6,6 @@
 mod assigning;
 mod changes;
 mod host_record;
-mod journals;
 mod moving;
 mod object;
 mod operation_side;

@@ -52,27 +52,31 @@ impl ScriptRecord {
     pub(super) fn display_at(&self, path: PathId) -> String {
         let Some(at) = self.locate(path) else { return String::new() };
         if is_journal(at.field()) {
-            return self.journal_text(path, -1);
+            return self.journal_at(path, -1);
         }
         if at.value.is_nil() {
             return String::new();
         }
-        match self.own_field(path) {
-            Some(index) => {
-                let record = self.row().record.clone();
-                self.execution.display_field(&record, index)
-            }
+        let record = match self.own_field(path) {
+            Some(_) => self.snapshot(),
             None => {
                 let mut record = Record::empty(at.table.clone());
                 record.set_at(at.index, at.value.clone());
-                self.execution.display_field(&record, at.index)
+                record
             }
-        }
+        };
+        self.execution.display_field(&record, at.index)
     }
 
     /// Display value of the field called `name`; `None` when there is no such field.
     pub(crate) fn display_of(&self, name: &str) -> Option<String> {
         self.path_by_name(name).map(|path| self.display_at(path))
+    }
+
+    /// The newest `count` entries of a journal element, all for −1.
+    pub(super) fn journal_at(&self, path: PathId, count: i64) -> String {
+        let Some(index) = self.own_field(path) else { return String::new() };
+        self.execution.journal_text(&self.snapshot(), index, count)
     }
 
     pub(super) fn kind_at(&self, path: PathId) -> ElementKind {
