@@ -45,7 +45,13 @@ pub(crate) fn count(query: &BoundQuery) -> Statement {
     let mut joins = Joins::default();
     let condition = condition(query, &mut joins);
     let mut statement = Statement { text: "SELECT count(*)".to_owned(), params: Vec::new() };
-    push_source(&mut statement, query, &joins, condition);
+    if condition.is_none() {
+        // The index on the class has all that counting needs.
+        statement.push(" FROM ").name(&query.table.root).push(" AS t0");
+        statement.class_condition_by_index(" WHERE ", "t0", &query.table);
+    } else {
+        push_source(&mut statement, query, &joins, condition);
+    }
     statement
 }
 

@@ -146,3 +146,77 @@ impl Checkpoints {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::connection::{Role, open};
+    use super::*;
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        writer: Connection,
+        mover: Connection,
+        checkpoints: Arc<Checkpoints>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("campanile.db");
+            let mut writer = open(&file, Role::Writer).unwrap();
+            writer.execute_batch("CREATE TABLE pages (page BLOB)").unwrap();
+            let checkpoints = Arc::new(Checkpoints::default());
+            checkpoints.watch(&mut writer).unwrap();
+            let mover = open(&file, Role::Checkpointer).unwrap();
+            Self { folder, writer, mover, checkpoints }
+        }
+
+        /// Writes until a checkpoint is due.
+        fn write_until_due(&self) {
+            while !self.checkpoints.state.lock().due {
+                self.writer.execute("INSERT INTO pages VALUES (zeroblob(1000000))", []).unwrap();
+            }
+        }
+
+        fn log_bytes(&self) -> u64 {
+            let log = Path::join(self.folder.path(), "campanile.db-wal");
+            std::fs::metadata(log).unwrap().len()
+        }
+    }
+
+    #[test]
+    fn the_log_grows_once_and_is_then_overwritten() {
+        let bench = Bench::new();
+        bench.write_until_due();
+        let grown = bench.log_bytes();
+        assert!(grown > DUE_PAGES * 4096);
+        for _ in 0..2 {
+            bench.checkpoints.move_long_part(&bench.mover);
+            assert_eq!(bench.checkpoints.pages_to_move(), 0);
+            bench.write_until_due();
+        }
+        assert!(bench.log_bytes() < grown + 2_000_000, "{} after {grown}", bench.log_bytes());
+    }
+
+    #[test]
+    fn the_writer_moves_what_came_while_the_long_part_was_moved() {
+        let bench = Bench::new();
+        bench.write_until_due();
+        let reader = open(&bench.folder.path().join("campanile.db"), Role::Reader).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM pages").unwrap();
+        bench.writer.execute("INSERT INTO pages VALUES (zeroblob(1000000))", []).unwrap();
+        // The open reader holds the checkpoint up: something is left.
+        bench.checkpoints.move_long_part(&bench.mover);
+        assert!(bench.checkpoints.pages_to_move() > 0);
+        assert!(bench.checkpoints.last_part_wanted());
+        drop(reader);
+        bench.checkpoints.move_last_part(&bench.writer);
+        assert_eq!(bench.checkpoints.pages_to_move(), 0);
+        assert!(!bench.checkpoints.last_part_wanted());
+        let grown = bench.log_bytes();
+        bench.writer.execute("INSERT INTO pages VALUES (zeroblob(1000000))", []).unwrap();
+        assert_eq!(bench.log_bytes(), grown, "the log began anew");
+    }
+}

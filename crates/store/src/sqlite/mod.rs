@@ -26,6 +26,8 @@ mod group;
 mod handling;
 mod lapses;
 mod lock;
+#[cfg(test)]
+mod plans;
 mod read_tx;
 mod readers;
 mod refill;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{ArcMutexGuard, RawMutex};
 use rusqlite::Connection;
@@ -69,11 +69,6 @@ impl Turn {
     /// Drops the hooks beyond the first `count`.
     pub(in crate::sqlite) fn forget_hooks_after(&mut self, count: usize) {
         self.hooks.truncate(count);
-    }
-
-    /// How long the connection has been held.
-    pub(in crate::sqlite) fn held(&self) -> Duration {
-        self.taken.elapsed()
     }
 
     /// The same error with the file's name.

@@ -10,3 +10,4 @@ mod event_log;
 mod event_states;
 mod event_transactions;
 mod events_at_hand;
+mod sqlite_files;

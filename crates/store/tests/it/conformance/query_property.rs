@@ -14,8 +14,8 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use super::engine::Engine;
 
 /// Queries on one world: filling the database costs more than asking it.
-const QUERIES: usize = 24;
-const WORLDS: u32 = 60;
+const QUERIES: usize = 40;
+const WORLDS: u32 = 32;
 
 pub(crate) fn sql_and_memory_agree(engine: &dyn Engine) {
     let store = engine.open();
