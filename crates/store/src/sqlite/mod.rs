@@ -36,6 +36,7 @@ mod runs;
 mod store;
 mod sync;
 mod turn;
+mod waited;
 mod window;
 mod write_tx;
 mod writer;

@@ -21,6 +21,7 @@ use super::failure::{closed, located};
 use super::group;
 use super::sync::Durability;
 use super::turn::Turn;
+use super::waited::Waited;
 use crate::contract::{CommitMark, StoreError};
 
 /// Rows after which a group is closed, so that an operation that waits meanwhile waits some milliseconds.
@@ -178,12 +179,7 @@ impl Writer {
         committed: impl FnOnce(&T, CommitMark) + Send + 'static,
     ) -> Result<(T, CommitMark), StoreError> {
         let (tell, told) = mpsc::sync_channel(1);
-        self.submit(Box::new(Waited {
-            work: Some(Box::new(work)),
-            value: None,
-            after: Some(Box::new(committed)),
-            tell,
-        }));
+        self.submit(Box::new(Waited::new(Box::new(work), Box::new(committed), tell)));
         // The channel is dropped unanswered only when the writer's thread died.
         told.recv().unwrap_or_else(|_| Err(closed(&self.shared.place)))
     }
@@ -313,43 +309,6 @@ fn refuse(mut unit: Box<dyn Unit>, error: &StoreError) {
     let outcome = Err(error.clone());
     unit.committed(&outcome);
     unit.answer(outcome);
-}
-
-type Work<T> = Box<dyn FnOnce(&Connection) -> Result<T, StoreError> + Send>;
-type After<T> = Box<dyn FnOnce(&T, CommitMark) + Send>;
-
-/// The unit of [`Writer::run_and_wait`].
-struct Waited<T> {
-    work: Option<Work<T>>,
-    value: Option<T>,
-    after: Option<After<T>>,
-    tell: mpsc::SyncSender<Result<(T, CommitMark), StoreError>>,
-}
-
-impl<T: Send> Unit for Waited<T> {
-    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        if let Some(work) = self.work.take() {
-            self.value = Some(work(connection)?);
-        }
-        Ok(())
-    }
-
-    fn committed(&mut self, outcome: &Result<CommitMark, StoreError>) {
-        if let (Ok(mark), Some(value), Some(after)) = (outcome, &self.value, self.after.take()) {
-            after(value, *mark);
-        }
-    }
-
-    fn answer(self: Box<Self>, outcome: Result<CommitMark, StoreError>) {
-        let Self { value, tell, .. } = *self;
-        let answer = outcome.and_then(|mark| match value {
-            Some(value) => Ok((value, mark)),
-            None => Err(StoreError::Statement { reason: "a unit was not run".to_owned() }),
-        });
-        if tell.send(answer).is_err() {
-            tracing::debug!("nobody waits for this unit any more");
-        }
-    }
 }
 
 #[cfg(test)]
