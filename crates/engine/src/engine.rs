@@ -79,7 +79,9 @@ impl Engine {
             save_checks: SaveChecks::of_records()
                 .with(REGISTER_TABLE, events::save_check::save)
                 .with(QUEUE_TABLE, queues::save_check::save)
-                .with(SCRIPT_ACTION_TABLE, handlers::save_check::save),
+                .with(SCRIPT_ACTION_TABLE, handlers::save_check::save)
+                .with_delete(REGISTER_TABLE, events::save_check::delete)
+                .with_delete(QUEUE_TABLE, queues::save_check::delete),
             special_tables: SpecialTables::default().with(EVENT_TABLE, events::service::ROWS),
             unregistered_names: UnregisteredNames::default(),
             waiters: Arc::default(),

@@ -10,7 +10,10 @@ use parking_lot::{Condvar, Mutex};
 #[derive(Debug, Default)]
 pub struct Signal {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Where those wait who are woken by work.
+    awake: Condvar,
+    /// Where those wait who are not: a wake-up for work must not be spent on them.
+    deaf: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ struct State {
     work: u64,
     /// Counts wake-ups for everybody: another configuration, stop.
     all: u64,
+    /// Processors that wait and were not woken for everybody since.
+    waiting: usize,
 }
 
 /// What had happened when a processor began to look.
@@ -50,13 +55,24 @@ impl Signal {
     /// Events were added, for now or for later: one processor looks, and learns when the next one is due.
     pub fn work(&self) {
         self.state.lock().work += 1;
-        self.changed.notify_one();
+        self.awake.notify_one();
     }
 
     /// Every processor looks at the queue and at its configuration.
     pub fn everybody(&self) {
-        self.state.lock().all += 1;
-        self.changed.notify_all();
+        {
+            let mut state = self.state.lock();
+            state.all += 1;
+            state.waiting = 0;
+        }
+        self.awake.notify_all();
+        self.deaf.notify_all();
+    }
+
+    /// How many processors wait and have seen the last [`Signal::everybody`].
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.state.lock().waiting
     }
 
     /// Waits until something happens after `ticket`, an event becomes due, or patience ends.
@@ -71,12 +87,12 @@ impl Signal {
             millis.map_or(patience.poll, Duration::from_millis).min(patience.poll)
         };
         let next_due = patience.next_due.filter(|_| patience.wake);
+        let place = if patience.wake { &self.awake } else { &self.deaf };
+        state.waiting += 1;
         // One wait: whoever is woken looks, and an unneeded look is one indexed read.
-        let timed_out = self.changed.wait_for(&mut state, until(next_due)).timed_out();
-        while !timed_out && !patience.wake && state.all == ticket.all {
-            if self.changed.wait_for(&mut state, patience.poll).timed_out() {
-                return;
-            }
+        place.wait_for(&mut state, until(next_due));
+        if state.all == ticket.all {
+            state.waiting -= 1;
         }
     }
 }

@@ -121,6 +121,17 @@ impl Queues {
         }
     }
 
+    /// Whether every processor that runs has seen the last change of the registry or of a property, and waits. For
+    /// tests.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let is_dirty = self.control.lock().dirty;
+        let lines = self.signals.read();
+        let waits =
+            |line: &Arc<Line>| line.signal.waiting() == line.running.load(Ordering::Acquire);
+        !is_dirty && !lines.is_empty() && lines.values().all(waits)
+    }
+
     /// Queue, busy processors, idle processors.
     #[must_use]
     pub fn processors(&self) -> Vec<(Arc<str>, usize, usize)> {
@@ -188,9 +199,9 @@ impl Queues {
         let thread = spawn_named(&name, Some(SCRIPT_STACK_BYTES), move || {
             let processor =
                 Processor::new(Arc::clone(&engine), queue, (number, slot), Arc::clone(&stopping));
-            line.running.fetch_add(1, Ordering::Relaxed);
+            line.running.fetch_add(1, Ordering::AcqRel);
             serve(&engine, &line, processor, &stopping);
-            line.running.fetch_sub(1, Ordering::Relaxed);
+            line.running.fetch_sub(1, Ordering::AcqRel);
         })
         .map_err(no_thread)?;
         Ok(Running { queue: running, number, slot, thread })

@@ -24,10 +24,10 @@ pub(super) fn of(story: &Story<'_>) -> Vec<TimelineItem> {
         let waited = event.fired.process_on.as_millis() - event.fired.created.as_millis();
         items.push((event.fired.process_on, waiting("due", waited, "process_on")));
     }
-    items.extend(attempts(story));
     items.extend(story.actions.iter().map(|action| (action.at, by_hand(action))));
+    items.extend(attempts(story));
     items.extend(ending(story));
-    // Equal times keep the order above: fired, due, handled, by hand, end.
+    // Equal times keep the order above: fired, due, by hand, handled, end.
     items.sort_by_key(|(at, _)| *at);
     let dated = |(at, item): (Instant, TimelineItem)| TimelineItem { at: at.to_rfc3339(), ..item };
     items.into_iter().map(dated).collect()

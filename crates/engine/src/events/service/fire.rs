@@ -12,6 +12,7 @@ use crate::error::EngineError;
 use crate::events::fire::{FireRequest, Resolved, count_fired, key_prefix, resolve};
 use crate::events::ordinals::FireOrdinals;
 use crate::events::provision::{self, Provision};
+use crate::records::display::{self, Formats};
 use crate::records::{gate, lookup};
 use crate::session::Session;
 use crate::worker::spawn_named;
@@ -214,7 +215,7 @@ impl Prepared {
         let events = Vec::with_capacity(calls_max);
         let mut prepared = Self { events, provisions: Vec::new(), places };
         for call in calls {
-            let resolved = request(engine, call)
+            let resolved = request(engine, session, call)
                 .and_then(|request| resolve(engine, session, &mut ordinals, request));
             let place = match resolved {
                 Ok(Resolved::Event(event, provisions)) => {
@@ -311,7 +312,7 @@ impl Places {
 }
 
 /// The request of a call, with the display value and the values of its record as far as they are wanted.
-fn request(engine: &Engine, call: FireCall) -> Result<FireRequest, EngineError> {
+fn request(engine: &Engine, session: &Session, call: FireCall) -> Result<FireRequest, EngineError> {
     let mut request = FireRequest {
         name: call.name,
         table: call.table,
@@ -336,7 +337,8 @@ fn request(engine: &Engine, call: FireCall) -> Result<FireRequest, EngineError> 
     if let Ok(table) = lookup::table(&dictionary, &request.table) {
         let read = Arc::clone(engine.store()).read()?;
         if let Some(record) = read.get(table, &request.instance)? {
-            request.record_display = Some(record.at(table.display_field).as_str().to_owned());
+            let formats = Formats::of(engine, &session.user);
+            request.record_display = Some(display::record(&*read, &dictionary, &record, &formats)?);
             request.record = Some(record);
         }
     }

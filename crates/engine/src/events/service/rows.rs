@@ -122,7 +122,7 @@ fn add_record(execution: &Rc<Execution>, call: &mut FireRequest) -> Result<(), E
     // An unknown table is refused when the call is resolved.
     let Ok(table) = lookup::table(&dictionary, &call.table) else { return Ok(()) };
     if let Some(record) = execution.with_read(|read| read.get(table, &call.instance))? {
-        call.record_display = Some(execution.display_field(&record, table.display_field));
+        call.record_display = Some(execution.display_record(&record));
         call.record = Some(record);
     }
     Ok(())

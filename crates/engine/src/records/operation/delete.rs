@@ -6,7 +6,7 @@ use std::sync::Arc;
 use campanile_model::Record;
 
 use super::change::{Change, Failure, Kind, Outcome};
-use super::{audit, cascade, journal};
+use super::{audit, cascade, journal, save_checks};
 use crate::error::EngineError;
 use crate::records::dictionary;
 use crate::records::execution::{Execution, WrittenRecord};
@@ -69,6 +69,9 @@ fn remove(
     row: &Arc<str>,
 ) -> Result<Option<EngineError>, Failure> {
     execution.ensure_writer()?;
+    if let Some(refusal) = save_checks::run_delete(execution, stored)? {
+        return Ok(Some(refusal));
+    }
     let references = cascade::rules_for(execution, stored.table())?;
     if let Some(refusal) = cascade::restricted(execution, stored, &references)? {
         return Ok(Some(refusal));

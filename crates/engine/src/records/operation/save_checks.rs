@@ -18,10 +18,14 @@ use crate::records::script_record::ScriptRecord;
 pub type SaveCheck =
     fn(&Rc<Execution>, &mut Record, Option<&Record>) -> Result<Vec<String>, EngineError>;
 
+/// Looks at a row of one table before it is deleted: may refuse that.
+pub type DeleteCheck = fn(&Rc<Execution>, &Record) -> Result<(), EngineError>;
+
 /// The checks of all tables, put together where the engine is.
 #[derive(Debug, Default)]
 pub struct SaveChecks {
     by_table: HashMap<&'static str, Vec<SaveCheck>>,
+    on_delete: HashMap<&'static str, DeleteCheck>,
 }
 
 impl SaveChecks {
@@ -39,6 +43,13 @@ impl SaveChecks {
     #[must_use]
     pub fn with(mut self, table: &'static str, check: SaveCheck) -> Self {
         self.by_table.entry(table).or_default().push(check);
+        self
+    }
+
+    /// Adds the check for deletions of rows of `table`.
+    #[must_use]
+    pub fn with_delete(mut self, table: &'static str, check: DeleteCheck) -> Self {
+        self.on_delete.insert(table, check);
         self
     }
 
@@ -83,6 +94,20 @@ pub(super) fn run(
     }
     current.replace_values(&record);
     Ok(None)
+}
+
+/// Runs the check for deletions of the row's class: the refusal, if it may not go.
+pub(super) fn run_delete(
+    execution: &Rc<Execution>,
+    stored: &Record,
+) -> Result<Option<EngineError>, Failure> {
+    let checks = &execution.engine().save_checks.on_delete;
+    let Some(check) = checks.get(&*stored.table().name) else { return Ok(None) };
+    match check(execution, stored) {
+        Ok(()) => Ok(None),
+        Err(EngineError::Store(error)) => Err(error.into()),
+        Err(refusal) => Ok(Some(refusal)),
+    }
 }
 
 fn business_rule(
