@@ -360,6 +360,7 @@
   const shown = (value) => {
     if (typeof value === 'string') return value;
     if (typeof value !== 'object' || value === null || value instanceof Error) return String(value);
+    if (hooks.elementOps !== null && hooks.elementOps.isElement(value)) return String(value);
     try {
       return stringify(value) ?? String(value);
     } catch {

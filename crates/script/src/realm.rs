@@ -125,7 +125,7 @@ impl Realm {
         let mut pad = None;
         for name in &prepared.globals {
             match *name {
-                "current" => args.push_arg(bound(ctx, bindings.current.as_ref())?)?,
+                "current" => args.push_arg(current(ctx, bindings.current.as_ref())?)?,
                 "previous" => args.push_arg(bound(ctx, bindings.previous.as_ref())?)?,
                 "event" => args.push_arg(bound(ctx, bindings.event.as_ref())?)?,
                 "g_scratchpad" => {
@@ -277,6 +277,11 @@ fn furnish(ctx: &Ctx<'_>, level: &Level, is_sealed: bool) -> Result<(Hooks, Hash
         known_globals: Persistent::save(ctx, known),
     };
     Ok((hooks, names.into_iter().collect()))
+}
+
+fn current<'js>(ctx: &Ctx<'js>, record: Option<&RecordRef>) -> Result<Value<'js>> {
+    record
+        .map_or_else(|| Ok(Value::new_null(ctx.clone())), |record| glide::wrap_current(ctx, record))
 }
 
 fn bound<'js>(ctx: &Ctx<'js>, record: Option<&RecordRef>) -> Result<Value<'js>> {

@@ -1,54 +1,43 @@
-//! The Glide API: classes and objects that scripts see, over the [`Host`] of the run.
+//! The Glide API: classes and objects that scripts see, over the [`Host`](crate::host::Host) of the run.
 //!
-//! The sandbox calls these four functions and nothing else here:
+//! The sandbox calls what is re-exported here and nothing else:
 //!
-//! * [`install`], once for each realm, before the realm is sealed. `hooks` is the object that `runtime.js` made:
-//!   set `hooks.elementOps = { isElement(x), truth(x), looseEquals(el, y), add(el, n) }` (called with objects only;
-//!   `add` when the left side of `+=` is an element), and `hooks.console` if console output should go elsewhere
-//!   than to `gs`. Everything reachable from the globals is frozen afterwards: keep state that changes in
-//!   closures, in Rust or on instances.
+//! * [`install`], once for each realm, before the realm is sealed. `hooks` is the object that the runtime of the
+//!   sandbox made: `hooks.elementOps` becomes `{ isElement(x), truth(x), looseEquals(el, y), add(el, n) }`, which
+//!   compiled scripts ask whenever an operand is an object.
 //! * [`begin`] before each run of the realm's runtime, [`end`] after it. In between natives reach the host of the
 //!   run; a runtime never runs two scripts at a time, nested runs have runtimes of their own.
-//! * [`wrap_record`], to bind `current` and its like.
+//! * [`wrap_record`], to bind `previous` and its like; [`wrap_current`] for `current`.
 //!
 //! Natives ask [`RunControl::check`] before they serve, and turn `HostError::Terminated` into
 //! [`RunControl::terminate`].
+//!
+//! All state is in Rust: a realm keeps its prototypes in one hidden object ([`realm_objects`]), a runtime keeps the
+//! run's host and records ([`run_state`]), and JavaScript objects hold a record only through a cell that the end of
+//! the run empties. Reading order: `install`, `record_object`, `element_object`, `coercion`, then the methods.
 
-use std::rc::Rc;
+mod coercion;
+mod condition;
+mod crossing;
+mod date_text;
+mod date_time;
+mod descriptor;
+mod element_methods;
+mod element_object;
+mod element_text;
+mod errors;
+mod globals;
+mod gs_log;
+mod gs_session;
+mod install;
+mod list;
+mod native;
+mod realm_objects;
+mod record_methods;
+mod record_object;
+mod record_query;
+mod record_write;
+mod run_state;
 
-use rquickjs::{Ctx, Error, Object, Result, Value};
-
-use crate::host::{Host, RecordRef};
-use crate::run::LimitKind;
-
-/// How the sandbox lets natives take part in its limits.
-pub(crate) trait RunControl {
-    /// Fails when the run is over already: no host call is served any more.
-    fn check(&self, ctx: &Ctx<'_>) -> Result<()>;
-    /// Ends the run; the error that comes back cannot be caught by the script.
-    fn terminate(&self, ctx: &Ctx<'_>, limit: LimitKind) -> Error;
-    /// Longest string that may cross to the host, in bytes.
-    fn string_bytes_max(&self) -> usize;
-}
-
-/// Makes the Glide globals of a realm.
-pub(crate) fn install<'js>(_ctx: &Ctx<'js>, _hooks: &Object<'js>) -> Result<()> {
-    Ok(())
-}
-
-/// From now on natives of this runtime speak to `host`.
-pub(crate) fn begin(
-    _ctx: &Ctx<'_>,
-    _host: &Rc<dyn Host>,
-    _control: Rc<dyn RunControl>,
-) -> Result<()> {
-    Ok(())
-}
-
-/// The run is over: no native reaches its host any more.
-pub(crate) fn end(_ctx: &Ctx<'_>) {}
-
-/// The object that scripts see for `record`; the same object for the same record within a run.
-pub(crate) fn wrap_record<'js>(ctx: &Ctx<'js>, _record: &RecordRef) -> Result<Value<'js>> {
-    Ok(Value::new_null(ctx.clone()))
-}
+pub(crate) use install::{begin, end, install, wrap_current, wrap_record};
+pub(crate) use run_state::RunControl;

@@ -2,6 +2,11 @@
 
 mod bare_host;
 mod completion;
+mod glide_elements;
+mod glide_record;
+mod glide_run;
+mod gs;
 mod hostile;
 mod isolation;
+mod mock;
 mod runs;
