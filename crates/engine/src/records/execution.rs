@@ -430,13 +430,17 @@ impl Execution {
         self.commit_mark.set(self.commit_mark.get().max(mark));
     }
 
-    pub(crate) fn note_fired(&self, fired: Vec<FiredEvent>) {
+    fn note_fired(&self, fired: Vec<FiredEvent>) {
         self.report.borrow_mut().fired.extend(fired);
     }
 
     /// The operation was committed.
     pub(crate) fn note_done(&self, tx: Transaction) {
-        self.report.borrow_mut().written.extend(tx.written);
+        {
+            let mut report = self.report.borrow_mut();
+            report.written.extend(tx.written);
+            report.fired.extend(tx.fired);
+        }
         self.warnings.borrow_mut().extend(tx.warnings);
     }
 

@@ -166,7 +166,9 @@ fn store_events(execution: &Rc<Execution>) -> Result<(), Failure> {
                 .log_error("event", &format!("event '{}' was not stored: {error}", event.name)),
         }
     }
-    execution.note_fired(fired);
-    execution.transaction(|tx| tx.tables.extend(tables.into_iter().map(|name| Arc::from(&*name))));
+    execution.transaction(|tx| {
+        tx.fired = fired;
+        tx.tables.extend(tables.into_iter().map(Arc::from));
+    });
     Ok(())
 }

@@ -12,7 +12,7 @@ use campanile_store::WriteTx;
 
 use super::change::Failure;
 use crate::events::provision::Provision;
-use crate::records::execution::WrittenRecord;
+use crate::records::execution::{FiredEvent, WrittenRecord};
 
 /// A hold of the writer longer than this is logged (DESIGN §5).
 const HOLD_LOGGED: Duration = Duration::from_millis(50);
@@ -62,6 +62,8 @@ pub(crate) struct Transaction {
     /// Events of operations that succeeded.
     pub(crate) kept: Vec<WaitingEvent>,
     next_ordinal: u64,
+    /// Events that were appended: told when the commit has succeeded.
+    pub(crate) fired: Vec<FiredEvent>,
     pub(crate) written: Vec<WrittenRecord>,
     pub(crate) tables: BTreeSet<Arc<str>>,
     /// Set when something failed under a script: the scripts above end, then everything is rolled back.
@@ -82,6 +84,7 @@ impl Transaction {
             writes: HashMap::new(),
             kept: Vec::new(),
             next_ordinal: 0,
+            fired: Vec::new(),
             written: Vec::new(),
             tables: BTreeSet::new(),
             failure: None,

@@ -89,7 +89,18 @@ fn begin_insert(execution: &Rc<Execution>, change: &Change) -> Result<Begin, Fai
     let class = insert_class(execution, change)?;
     let mut record = Record::empty(Arc::clone(&class));
     for (name, value) in &change.values {
-        record.set(name, value.clone());
+        let read_only = class
+            .field(name)
+            .is_some_and(|field| integrity::is_read_only(change.options.door, field));
+        if read_only {
+            tracing::debug!(
+                table = &*class.name,
+                field = &**name,
+                "a read-only field was left empty"
+            );
+        } else {
+            record.set(name, value.clone());
+        }
     }
     let sys_id: Arc<str> = match change.sys_id.as_ref().filter(|id| !id.is_empty()) {
         Some(id) if SysId::is_valid(id) => Arc::clone(id),

@@ -14,6 +14,7 @@ mod query_values;
 mod reading;
 mod row;
 mod searching;
+mod special;
 mod writing;
 
 pub(crate) use assigning::ours;

@@ -208,9 +208,9 @@ impl ScriptRecord {
         if let Some(sys_id) = row.unread.take() {
             match self.execution.read_row(&self.table, &sys_id) {
                 Ok(Some(record)) => *row = Row::read(record),
-                Ok(None) => row.place = Place::NotFound,
+                Ok(None) => row.place = Place::Gone,
                 Err(error) => {
-                    row.place = Place::NotFound;
+                    row.place = Place::Gone;
                     tracing::error!(%error, table = &*self.table.name, "a record could not be read");
                 }
             }

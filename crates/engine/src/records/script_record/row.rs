@@ -24,6 +24,8 @@ pub(super) enum Place {
     PastEnd,
     /// `get` found nothing.
     NotFound,
+    /// The row that the object was made for has gone.
+    Gone,
 }
 
 /// A row that a reference leads to, as it was when it was first needed.

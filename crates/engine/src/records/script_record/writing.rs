@@ -100,9 +100,9 @@ impl ScriptRecord {
         let place = self.row().place;
         match place {
             Place::OnRow | Place::Inserted => {}
-            Place::PastEnd => {
+            Place::PastEnd | Place::Gone => {
                 self.execution.warn(&format!(
-                    "update() on {} behind the last row was refused: nothing stands at the cursor",
+                    "update() on {} was refused: no row stands at the cursor",
                     self.name
                 ));
                 return Ok(None);
@@ -257,22 +257,18 @@ impl ScriptRecord {
     /// Does the operation: the row as written, `None` when it was refused.
     fn perform(&self, change: &Change) -> Result<Option<Record>, HostError> {
         self.last_operation.set(Some(change.kind));
+        if let Some(special) = self.special_table() {
+            return Ok(match self.perform_special(special, change) {
+                Ok(record) => Some(record),
+                Err(error) => self.refused(change, &error),
+            });
+        }
         match operation::run(&self.execution, change) {
             Ok(Outcome::Done { record, .. }) => {
                 self.last_error.replace(None);
                 Ok(Some(record))
             }
-            Ok(Outcome::Refused(error)) => {
-                if !matches!(error, EngineError::Aborted { .. }) {
-                    self.execution.warn(&format!(
-                        "{} on {} was refused: {error}",
-                        change.kind.word(),
-                        self.name
-                    ));
-                }
-                self.last_error.replace(Some(error.to_string()));
-                Ok(None)
-            }
+            Ok(Outcome::Refused(error)) => Ok(self.refused(change, &error)),
             Err(failure) => match self.ended(failure) {
                 HostError::Throw { message, .. } => {
                     self.last_error.replace(Some(message));
@@ -281,6 +277,19 @@ impl ScriptRecord {
                 terminated @ HostError::Terminated(_) => Err(terminated),
             },
         }
+    }
+
+    /// A refusal is a return value and a text, never an exception (scripting §17).
+    fn refused(&self, change: &Change, error: &EngineError) -> Option<Record> {
+        if !matches!(error, EngineError::Aborted { .. }) {
+            self.execution.warn(&format!(
+                "{} on {} was refused: {error}",
+                change.kind.word(),
+                self.name
+            ));
+        }
+        self.last_error.replace(Some(error.to_string()));
+        None
     }
 
     /// What a failed operation means for the script that began it: inside another operation the script ends,
