@@ -3,11 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error it does not expect has failed")]
 
 mod bootstrap;
+mod business_rules;
 mod definitions;
 mod dictionary;
 mod display;
+mod fixture;
 mod gate;
 mod house;
 mod numbers;
+mod record_service;
+mod record_writes;
+mod script_records;
 mod syslog;
 mod users;
