@@ -19,6 +19,7 @@ use super::display::Formats;
 use super::operation::Failure;
 use super::operation::transaction::{Transaction, WaitingEvent};
 use super::script_host::ScriptHost;
+use super::unit_of_work::Unit;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::fire::{self, FireRequest, Resolved};
@@ -100,6 +101,7 @@ pub struct Execution {
     messages: RefCell<Vec<(MessageKind, String)>>,
     commit_mark: Cell<CommitMark>,
     transaction: RefCell<Option<Transaction>>,
+    pub(super) unit: RefCell<Option<Unit>>,
     ordinals: RefCell<FireOrdinals>,
     running: RefCell<Vec<ScriptSource>>,
     warnings: RefCell<Vec<String>>,
@@ -120,6 +122,7 @@ impl Execution {
             messages: RefCell::default(),
             commit_mark: Cell::new(CommitMark::default()),
             transaction: RefCell::new(None),
+            unit: RefCell::new(None),
             ordinals: RefCell::default(),
             running: RefCell::default(),
             warnings: RefCell::default(),
@@ -152,9 +155,10 @@ impl Execution {
         self.engine.clock().now()
     }
 
-    /// The present dictionary.
+    /// The present dictionary, as this execution sees it.
     pub(crate) fn dictionary(&self) -> Result<Arc<Dictionary>, EngineError> {
-        self.engine.dictionary()
+        let changed = self.unit.borrow().as_ref().and_then(|unit| unit.dictionary().cloned());
+        changed.map_or_else(|| self.engine.dictionary(), Ok)
     }
 
     pub(crate) fn formats_cell(&self) -> &OnceCell<Formats> {
@@ -198,7 +202,9 @@ impl Execution {
 
     /// What is left of `max_writer_ms`; `None` while the writer is not held.
     pub(crate) fn writer_time_left(&self) -> Option<Duration> {
-        let held = self.transaction.borrow().as_ref().and_then(Transaction::held_for)?;
+        let by_operation = self.transaction.borrow().as_ref().and_then(Transaction::held_for);
+        let by_unit = self.unit.borrow().as_ref().and_then(Unit::held_for);
+        let held = by_operation.max(by_unit)?;
         let allowed = Duration::from_millis(self.budget.writer_ms(&self.engine));
         Some(allowed.saturating_sub(held))
     }
@@ -227,6 +233,9 @@ impl Execution {
     ) -> Result<T, EngineError> {
         self.budget.count_statement();
         if let Some(writer) = self.transaction.borrow().as_ref().and_then(|tx| tx.writer.as_ref()) {
+            return Ok(read(writer.as_read())?);
+        }
+        if let Some(writer) = self.unit.borrow().as_ref().and_then(Unit::writer) {
             return Ok(read(writer.as_read())?);
         }
         let reader = Arc::clone(self.engine.store()).read()?;
@@ -378,7 +387,9 @@ impl Execution {
             queue: Arc::clone(&event.queue),
             process_on: event.process_on,
         };
-        let (outcomes, mark) = if provisions.is_empty() {
+        let (outcomes, mark) = if self.in_unit() {
+            (self.append_in_unit(&event, provisions)?, self.commit_mark())
+        } else if provisions.is_empty() {
             let mode = AppendMode { durable: false, atomic: false };
             self.engine.store().append_blocking(vec![event], mode)?
         } else {

@@ -14,7 +14,7 @@ pub mod syslog;
 pub mod users;
 
 mod budget;
-mod conversion;
+pub(crate) mod conversion;
 mod display_input;
 pub mod execution;
 mod execution_log;
@@ -26,3 +26,4 @@ pub mod script_record;
 pub mod service;
 mod session_display;
 pub mod special_tables;
+pub mod unit_of_work;

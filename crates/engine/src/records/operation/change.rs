@@ -47,6 +47,8 @@ pub(crate) struct Options {
     pub(crate) auto_sys_fields: bool,
     /// Go on even when nothing changed (`setForceUpdate`).
     pub(crate) force: bool,
+    /// On insert: defaults give way to the values, nil ones included (replay: the file wins).
+    pub(crate) values_win: bool,
     /// Whose write it is.
     pub(crate) door: Door,
     /// The `sys_mod_count` that the row must have.
@@ -56,7 +58,14 @@ pub(crate) struct Options {
 impl Options {
     /// Everything on, nothing forced.
     pub(crate) const fn plain(door: Door) -> Self {
-        Self { workflow: true, auto_sys_fields: true, force: false, door, if_match: None }
+        Self {
+            workflow: true,
+            auto_sys_fields: true,
+            force: false,
+            values_win: false,
+            door,
+            if_match: None,
+        }
     }
 }
 

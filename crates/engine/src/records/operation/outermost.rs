@@ -56,15 +56,19 @@ fn attempt(
     change: &Change,
     writer_first: bool,
 ) -> Result<Outcome, Failure> {
-    execution.begin_transaction(Transaction::new());
-    let result = (|| {
+    let body = || {
         if writer_first {
             execution.ensure_writer()?;
         }
         let outcome = nested(execution, change)?;
         store_events(execution)?;
         Ok(outcome)
-    })();
+    };
+    if let Some(savepoint) = execution.begin_in_unit()? {
+        return execution.end_in_unit(savepoint, body());
+    }
+    execution.begin_transaction(Transaction::new());
+    let result = body();
     let Some(mut tx) = execution.end_transaction() else { return result };
     if result.is_err() {
         // Dropping the writer rolls back.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use campanile_model::{FieldIndex, Record, SysId, TableDef};
+use campanile_model::{FieldIndex, Record, SysId, TableDef, Value};
 use campanile_store::StoreError;
 
 use super::change::{Change, Failure, Kind, Outcome};
@@ -26,6 +26,17 @@ struct Passage {
     writes_seen: u32,
 }
 
+impl Passage {
+    /// Gives the fields these values, nil ones included.
+    fn lay_over(&self, values: &[(Arc<str>, Value)]) {
+        for (name, value) in values {
+            if let Some(index) = self.class.index(name).filter(|_| &**name != "sys_class_name") {
+                self.current.put(index, value.clone());
+            }
+        }
+    }
+}
+
 /// What step 1 found.
 enum Begin {
     Go(Box<Passage>),
@@ -43,6 +54,9 @@ pub(super) fn perform(execution: &Rc<Execution>, change: &Change) -> Result<Outc
     };
     if change.kind == Kind::Insert {
         defaults::fill(execution, &passage.current)?;
+        if change.options.values_win {
+            passage.lay_over(&change.values);
+        }
     }
     // Step 4.
     let previous = execution
@@ -229,7 +243,8 @@ fn store(execution: &Rc<Execution>, change: &Change, passage: &Passage) -> Resul
         return Ok(Stored::Yes(record));
     }
     stamp::stamp(execution, &mut record, base.as_ref(), change, &mut changed);
-    let defines_tables = dictionary::defines_tables(&class.name);
+    let defines_tables =
+        dictionary::defines_tables(&class.name) && !execution.defers_definition(&record);
     let savepoint = match defines_tables {
         true => Some(execution.with_writer(|writer| Ok(writer.savepoint()?))?),
         false => None,
