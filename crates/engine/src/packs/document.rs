@@ -123,9 +123,12 @@ impl Item {
     pub fn members(&self) -> Vec<String> {
         match self {
             Self::List(members) => members.clone(),
-            Self::Text(text) => {
-                text.split(',').map(str::trim).filter(|m| !m.is_empty()).map(str::to_owned).collect()
-            }
+            Self::Text(text) => text
+                .split(',')
+                .map(str::trim)
+                .filter(|m| !m.is_empty())
+                .map(str::to_owned)
+                .collect(),
         }
     }
 
@@ -151,7 +154,11 @@ pub fn parse(source: &PackSource) -> Result<PackDocument, EngineError> {
     let file = &source.name_or_path;
     let sections: serde_yaml_ng::Value = yaml::read(file, &source.text)?;
     let Some(sections) = sections.as_mapping() else {
-        return Err(bad_input(file, "", "expected a pack: keys and values, beginning with 'campanile: pack/v1'"));
+        return Err(bad_input(
+            file,
+            "",
+            "expected a pack: keys and values, beginning with 'campanile: pack/v1'",
+        ));
     };
     match sections.get("campanile").and_then(serde_yaml_ng::Value::as_str) {
         Some(FORM) => {}
@@ -187,7 +194,8 @@ pub fn parse(source: &PackSource) -> Result<PackDocument, EngineError> {
 }
 
 fn check_name(file: &str, name: &str) -> Result<(), EngineError> {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.');
+    let fits =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.');
     if name.is_empty() {
         return Err(bad_input(file, "name", "is missing: every pack needs a name"));
     }
@@ -196,7 +204,11 @@ fn check_name(file: &str, name: &str) -> Result<(), EngineError> {
         return Err(bad_input(file, "name", detail));
     }
     if name == "system" {
-        return Err(bad_input(file, "name", "'system' is the product's own pack: choose another name"));
+        return Err(bad_input(
+            file,
+            "name",
+            "'system' is the product's own pack: choose another name",
+        ));
     }
     Ok(())
 }
@@ -350,7 +362,10 @@ mod tests {
             ("campanile: pack/v9", "mine.yaml: campanile: expected 'pack/v1', got 'pack/v9'"),
             ("campanile: pack/v1", "mine.yaml: name: is missing"),
             ("{campanile: pack/v1, name: My Pack}", "mine.yaml: name: 'My Pack' is no name"),
-            ("{campanile: pack/v1, name: system}", "mine.yaml: name: 'system' is the product's own"),
+            (
+                "{campanile: pack/v1, name: system}",
+                "mine.yaml: name: 'system' is the product's own",
+            ),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.starts_with(told), "{text}: {error}");
@@ -364,15 +379,25 @@ mod tests {
             "mine.yaml: flows: this section waits for a later release: take it out of the pack"
         );
         assert_eq!(refusal("tabels: []"), "mine.yaml: tabels: unknown key; did you mean 'tables'?");
-        assert!(refusal("records: [{table: a, value: {}}]").contains("records[0].value: unknown key"));
+        assert!(
+            refusal("records: [{table: a, value: {}}]").contains("records[0].value: unknown key")
+        );
         assert!(refusal("records: [{table: a}]").contains("records[0]: missing field `values`"));
-        assert!(refusal("users: [{a: {b: c}}]").starts_with("mine.yaml: users[0].a: invalid type: map"));
-        assert!(refusal("users: [{a: b, a: c}]").contains("twice") || refusal("users: [{a: b, a: c}]").contains("duplicate"));
+        assert!(
+            refusal("users: [{a: {b: c}}]").starts_with("mine.yaml: users[0].a: invalid type: map")
+        );
+        assert!(
+            refusal("users: [{a: b, a: c}]").contains("twice")
+                || refusal("users: [{a: b, a: c}]").contains("duplicate")
+        );
     }
 
     #[test]
     fn credentials_are_refused() {
         let told = refusal("users: [{user_name: a, password: secret}]");
-        assert!(told.starts_with("mine.yaml: users[0].password: packs hold no credentials"), "{told}");
+        assert!(
+            told.starts_with("mine.yaml: users[0].password: packs hold no credentials"),
+            "{told}"
+        );
     }
 }

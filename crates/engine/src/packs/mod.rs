@@ -1,1 +1,16 @@
 //! Configuration as code: apply, diff; and replay of change logs.
+
+pub mod apply;
+pub mod document;
+mod marks;
+mod names;
+mod nearest;
+pub mod report;
+mod rows;
+mod sections;
+pub mod source;
+mod tables;
+mod values;
+pub mod yaml;
+
+pub mod replay;

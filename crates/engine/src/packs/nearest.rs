@@ -18,7 +18,8 @@ pub(super) fn suggestion<'a>(
     unknown: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> String {
-    nearest(unknown, candidates).map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
+    nearest(unknown, candidates)
+        .map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
 }
 
 /// Levenshtein distance in characters.

@@ -58,13 +58,8 @@ pub(super) const ROLES: Section = Section {
     ..PLAIN
 };
 
-pub(super) const GROUPS: Section = Section {
-    name: "groups",
-    table: "sys_user_group",
-    key: "name",
-    beside: &["roles"],
-    ..PLAIN
-};
+pub(super) const GROUPS: Section =
+    Section { name: "groups", table: "sys_user_group", key: "name", beside: &["roles"], ..PLAIN };
 
 pub(super) const USERS: Section = Section {
     name: "users",
@@ -105,13 +100,8 @@ pub(super) const SCRIPT_ACTIONS: Section = Section {
     ..PLAIN
 };
 
-pub(super) const PROPERTIES: Section = Section {
-    name: "properties",
-    table: "sys_properties",
-    key: "name",
-    takes_over: true,
-    ..PLAIN
-};
+pub(super) const PROPERTIES: Section =
+    Section { name: "properties", table: "sys_properties", key: "name", takes_over: true, ..PLAIN };
 
 /// Columns whose text is the name of a row elsewhere: table, column, table of the row, its column, and the section
 /// that would bring it.

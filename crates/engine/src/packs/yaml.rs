@@ -106,7 +106,10 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_form_is_told_with_its_path_and_place() {
         let told = refusal("rules:\n  - {order: ten}");
-        assert!(told.starts_with("mine.yaml: rules[0].order: invalid type: string \"ten\""), "{told}");
+        assert!(
+            told.starts_with("mine.yaml: rules[0].order: invalid type: string \"ten\""),
+            "{told}"
+        );
         assert!(told.contains("line 2"), "{told}");
     }
 

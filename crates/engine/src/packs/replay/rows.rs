@@ -1,0 +1,211 @@
+//! Reading a file of changes: the columns of the map, the rows in the order in which they happened.
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use super::map::{OrderKind, ReplayMap};
+use crate::error::EngineError;
+use crate::packs::nearest::suggestion;
+use crate::packs::yaml::bad_input;
+
+/// The rows of a file, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChangeLog {
+    /// Names of the columns that the map knows, in the order of the file.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub rows: Vec<LoggedRow>,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedRow {
+    /// Line of the file on which it begins.
+    pub line: u64,
+    /// Cells, one for each of [`ChangeLog::columns`].
+    pub cells: Vec<String>,
+}
+
+/// A value that rows are ordered by; nothing comes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum SortKey {
+    Nothing,
+    Number(i64),
+    Text(String),
+}
+
+/// Reads the file. Rows that are equal in all columns of the order keep their order in the file.
+///
+/// # Errors
+/// [`EngineError::BadInput`]: the file cannot be read, a column of the map is missing, a row has more or fewer cells
+/// than the header, a cell of an ordering column has another form; with file, column and line.
+pub fn read(path: &Path, map: &ReplayMap) -> Result<ChangeLog, EngineError> {
+    let file = path.display().to_string();
+    let text = std::fs::read(path)
+        .map_err(|error| bad_input(&file, "", format!("the file could not be read: {error}")))?;
+    parse(&file, &text, map)
+}
+
+/// As [`read`], of text that is there already.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(file: &str, text: &[u8], map: &ReplayMap) -> Result<ChangeLog, EngineError> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let mut reader = csv::Reader::from_reader(text);
+    let broken = |error: csv::Error| bad_input(file, "", in_words(&error));
+    let header = reader.headers().map_err(broken)?.clone();
+    let place = |column: &str| {
+        header.iter().position(|name| name == column).ok_or_else(|| missing(file, column, &header))
+    };
+    for column in map.needed_columns() {
+        place(column)?;
+    }
+    let taken: Vec<usize> = (0..header.len())
+        .filter(|at| header.get(*at).is_some_and(|name| map.columns.contains_key(name)))
+        .collect();
+    let columns: Vec<String> =
+        taken.iter().filter_map(|at| header.get(*at)).map(str::to_owned).collect();
+    if let Some(twice) = columns.iter().enumerate().find(|(at, name)| columns[..*at].contains(name))
+    {
+        return Err(bad_input(file, format!("column '{}'", twice.1), "stands in the header twice"));
+    }
+    let order: Vec<(usize, OrderKind)> = map
+        .order
+        .iter()
+        .map(|key| Ok((place(&key.column)?, key.kind)))
+        .collect::<Result<_, EngineError>>()?;
+
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(broken)?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let keys: Vec<SortKey> = order
+            .iter()
+            .map(|(at, kind)| {
+                sort_key(map, *kind, record.get(*at).unwrap_or_default()).map_err(|reason| {
+                    let column = header.get(*at).unwrap_or_default();
+                    bad_input(file, format!("line {line}: column '{column}'"), reason)
+                })
+            })
+            .collect::<Result<_, EngineError>>()?;
+        let cells = taken.iter().map(|at| record.get(*at).unwrap_or_default().to_owned()).collect();
+        rows.push((keys, LoggedRow { line, cells }));
+    }
+    rows.sort_by(|(left, _), (right, _)| left.partial_cmp(right).unwrap_or(Ordering::Equal));
+    Ok(ChangeLog { columns, rows: rows.into_iter().map(|(_, row)| row).collect() })
+}
+
+fn sort_key(map: &ReplayMap, kind: OrderKind, cell: &str) -> Result<SortKey, String> {
+    let cell = map.cell(cell);
+    if cell.is_empty() {
+        return Ok(SortKey::Nothing);
+    }
+    match kind {
+        OrderKind::DateTime => map.instant(cell).map(|at| SortKey::Number(at.as_millis())),
+        OrderKind::Integer => match cell.trim().parse() {
+            Ok(number) => Ok(SortKey::Number(number)),
+            Err(_not_a_number) => Err(format!("'{cell}' is no whole number")),
+        },
+        OrderKind::Text => Ok(SortKey::Text(cell.to_owned())),
+    }
+}
+
+fn missing(file: &str, column: &str, header: &csv::StringRecord) -> EngineError {
+    let names: Vec<&str> = header.iter().collect();
+    let meant = suggestion(column, names.iter().copied());
+    let detail = format!(
+        "the map needs it and the file does not have it{meant}; it has: {}",
+        names.join(", ")
+    );
+    bad_input(file, format!("column '{column}'"), detail)
+}
+
+fn in_words(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            let line = pos.as_ref().map_or(0, csv::Position::line);
+            format!("line {line} has {len} cells, the header has {expected_len}")
+        }
+        csv::ErrorKind::Utf8 { pos, .. } => {
+            let line = pos.as_ref().map_or(0, csv::Position::line);
+            format!("line {line} is not UTF-8: save the file as UTF-8")
+        }
+        _ => format!("the file could not be read: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map() -> ReplayMap {
+        let text = "{campanile: map/v1, table: incident, key: number, empty: '?', date_format: '%d-%m-%Y %H:%M', \
+                    order: [{column: at, type: date_time}, {column: count, type: integer}], \
+                    columns: {number: {field: number}, state: {field: state}}}";
+        ReplayMap::parse("map", text).unwrap()
+    }
+
+    fn read(text: &str) -> Result<ChangeLog, EngineError> {
+        parse("log.csv", text.as_bytes(), &map())
+    }
+
+    fn refusal(text: &str) -> String {
+        read(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn rows_come_in_the_order_in_which_they_happened_and_equal_ones_as_in_the_file() {
+        let log = read(
+            "number,other,state,at,count\nC,x,1,01-02-2016 10:00,10\nA,x,2,01-02-2016 10:00,9\nB,x,3,31-01-2016 \
+             10:00,7\nD,x,4,01-02-2016 10:00,9\nE,x,5,?,9\n",
+        )
+        .unwrap();
+        assert_eq!(log.columns, ["number", "state"]);
+        let rows: Vec<(&str, u64)> =
+            log.rows.iter().map(|r| (r.cells[0].as_str(), r.line)).collect();
+        assert_eq!(rows, [("E", 6), ("B", 4), ("A", 3), ("D", 5), ("C", 2)]);
+    }
+
+    #[test]
+    fn a_missing_column_is_told_with_those_that_there_are() {
+        assert_eq!(
+            refusal("number,stat,at,count\n"),
+            "log.csv: column 'state': the map needs it and the file does not have it; did you mean 'stat'?; it has: \
+             number, stat, at, count"
+        );
+        assert!(refusal("number,state,at\n").contains("column 'count'"));
+        assert!(refusal("").contains("column 'number'"));
+    }
+
+    #[test]
+    fn a_cell_of_another_form_is_told_with_its_line_and_column() {
+        assert_eq!(
+            refusal("number,state,at,count\nA,1,01-02-2016 10:00,1\nA,1,2016-02-01,1\n"),
+            "log.csv: line 3: column 'at': '2016-02-01' is no date: expected %d-%m-%Y %H:%M"
+        );
+        assert!(
+            refusal("number,state,at,count\nA,1,01-02-2016 10:00,x\n")
+                .contains("'x' is no whole number")
+        );
+    }
+
+    #[test]
+    fn ragged_rows_other_encodings_and_doubled_columns_are_told() {
+        assert_eq!(
+            refusal("number,state,at,count\nA,1\n"),
+            "log.csv: line 2 has 2 cells, the header has 4"
+        );
+        assert!(
+            refusal("number,number,state,at,count\n")
+                .contains("column 'number': stands in the header twice")
+        );
+        let latin = parse("log.csv", b"number,state,at,count\nA,\xe4,01-02-2016 10:00,1\n", &map());
+        assert!(latin.unwrap_err().to_string().contains("line 2 is not UTF-8"));
+    }
+
+    #[test]
+    fn a_mark_of_the_encoding_is_no_part_of_the_first_column() {
+        assert!(read("\u{feff}number,state,at,count\n").is_ok());
+    }
+}
