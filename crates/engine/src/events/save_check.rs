@@ -12,7 +12,7 @@ use super::fire::UNKNOWN_QUEUES;
 use super::registry::REGISTER_TABLE;
 use crate::error::EngineError;
 use crate::handlers::script_action::{SCRIPT_ACTION_TABLE, listeners_of};
-use crate::queues::registry::QueueRegistry;
+use crate::queues::registry::{QUEUE_TABLE, QueueRegistry};
 use crate::queues::save_check::valid_name;
 use crate::records::execution::Execution;
 use crate::records::lookup;
@@ -144,7 +144,9 @@ fn check_queue(
     // The default queue has the empty name, on events and here.
     record.set("queue", &*queue);
     let engine = execution.engine();
-    if engine.definitions::<QueueRegistry>()?.find(&queue).is_some() {
+    if engine.definitions::<QueueRegistry>()?.find(&queue).is_some()
+        || execution.sees_row(QUEUE_TABLE, "queue", &queue)?
+    {
         return Ok(Vec::new());
     }
     match engine.property(UNKNOWN_QUEUES).as_deref() {

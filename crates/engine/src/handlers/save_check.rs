@@ -6,7 +6,7 @@ use campanile_model::Record;
 
 use super::script_action::SCRIPT_ACTION_TABLE;
 use crate::error::EngineError;
-use crate::events::registry::EventRegistry;
+use crate::events::registry::{EventRegistry, REGISTER_TABLE};
 use crate::records::execution::Execution;
 use crate::records::lookup;
 
@@ -43,7 +43,9 @@ fn unregistered(
     event_name: &str,
 ) -> Result<Option<String>, EngineError> {
     let registry = execution.engine().definitions::<EventRegistry>()?;
-    if registry.find(event_name).is_some() {
+    if registry.find(event_name).is_some()
+        || execution.sees_row(REGISTER_TABLE, "event_name", event_name)?
+    {
         return Ok(None);
     }
     let hint = registry

@@ -202,7 +202,12 @@ impl<'a> Installer<'a> {
         }
         let record = self.operate(&wanted, Kind::Update, differs)?;
         self.marks.set(&record);
-        self.note("update", &wanted, fields);
+        // A save check may have made of the value what was there before.
+        let fields: Vec<String> =
+            fields.into_iter().filter(|name| record.get(name) != existing.get(name)).collect();
+        if !fields.is_empty() {
+            self.note("update", &wanted, fields);
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use campanile_model::{Dictionary, Record, TableDef};
-use campanile_store::WriteTx;
+use campanile_store::{ReadTx, WriteTx};
 use parking_lot::Mutex;
 
 use crate::engine::Engine;
@@ -63,6 +63,12 @@ impl Load for NumberFormats {
         let dictionary: Arc<Dictionary> = engine.dictionary()?;
         let table = lookup::table(&dictionary, "sys_number")?;
         let read = Arc::clone(engine.store()).read()?;
+        Self::read(&*read, table)
+    }
+}
+
+impl NumberFormats {
+    fn read(read: &dyn ReadTx, table: &Arc<TableDef>) -> Result<Self, EngineError> {
         let rows = read.select(&lookup::equal(table, &[]))?;
         let by_table = rows.iter().map(format_of_row).map(|f| (Arc::clone(&f.table), f)).collect();
         Ok(Self { by_table })
@@ -136,7 +142,13 @@ impl Numbers {
         tx: &mut dyn WriteTx,
         table: &TableDef,
     ) -> Result<Option<String>, EngineError> {
-        let formats = engine.definitions::<NumberFormats>()?;
+        let mut formats = engine.definitions::<NumberFormats>()?;
+        if formats.of(table).is_none() {
+            // The transaction may have brought the format itself: a pack with its first rows.
+            let dictionary = engine.dictionary()?;
+            let own = lookup::table(&dictionary, "sys_number")?;
+            formats = Arc::new(NumberFormats::read(tx.as_read(), own)?);
+        }
         let Some(format) = formats.of(table) else { return Ok(None) };
         if let Some(number) = self.take_marked(format) {
             return Ok(Some(format.text(number)));

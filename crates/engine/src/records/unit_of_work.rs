@@ -11,10 +11,10 @@ use std::time::{Duration, Instant as Monotonic};
 use campanile_model::{Dictionary, NewEvent, Record};
 use campanile_store::{AppendOutcome, SavepointId, WriteTx};
 
-use super::dictionary;
 use super::execution::Execution;
 use super::operation::transaction::Transaction;
 use super::operation::{Failure, Outcome};
+use super::{dictionary, lookup};
 use crate::error::EngineError;
 use crate::events::provision::{self, Provision};
 
@@ -145,6 +145,23 @@ impl Execution {
         self.unit.borrow_mut().as_mut().map(f)
     }
 
+    /// Whether a row of `table` has this text in `column`, as this execution sees the database: caches do not know yet
+    /// what its transaction has written.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub(crate) fn sees_row(
+        &self,
+        table: &str,
+        column: &str,
+        text: &str,
+    ) -> Result<bool, EngineError> {
+        let dictionary = self.dictionary()?;
+        let Some(table) = dictionary.table(table) else { return Ok(false) };
+        let rows = self.with_read(|tx| tx.select(&lookup::equal(table, &[(column, text)])))?;
+        Ok(rows.iter().any(|row| row.text(column) == text))
+    }
+
     /// Makes the physical tables follow all definitions that were written since the last call, and the unit see
     /// them and the choices. Does nothing outside an installation.
     ///
@@ -260,7 +277,6 @@ impl Execution {
         result
     }
 
-    #[expect(clippy::disallowed_types, reason = "a duration, not a point in time")]
     fn take_unit_writer(&self) -> Result<Box<dyn WriteTx>, EngineError> {
         if !self.in_unit() {
             return Err(EngineError::Unavailable("no unit of work is open".to_owned()));
