@@ -14,11 +14,11 @@
 
   // $$_t: what a boolean context judges.
   const truth = (value) =>
-    typeof value === 'object' && value !== null && ops !== null && ops.isElement(value) ? ops.truth(value) : value;
+    typeof value === 'object' && value !== null && ops !== null ? ops.truth(value) : value;
 
   // $$_o: the left side of `||`, or of `&&` whose value nobody uses.
   const orLeft = (value) =>
-    typeof value === 'object' && value !== null && ops !== null && ops.isElement(value) && !ops.truth(value)
+    typeof value === 'object' && value !== null && ops !== null && !ops.truth(value)
       ? undefined
       : value;
 
@@ -37,9 +37,10 @@
   const identity = (value) => value;
 
   const equals = (a, b) => {
-    if (ops === null) return a == b;
-    if (typeof a === 'object' && a !== null && ops.isElement(a)) return !!ops.looseEquals(a, b);
-    if (typeof b === 'object' && b !== null && ops.isElement(b)) return !!ops.looseEquals(b, a);
+    if (ops !== null && ((typeof a === 'object' && a !== null) || (typeof b === 'object' && b !== null))) {
+      const equal = ops.looseEquals(a, b);
+      if (equal !== undefined) return equal;
+    }
     return a == b;
   };
   const differs = (a, b) => !equals(a, b);

@@ -263,14 +263,10 @@ pub(super) fn op_truth<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>> {
     truth(call.ctx(), call.run, &call.arg(0)).map(|truthy| call.bool(truthy))
 }
 
-/// `looseEquals(x, y)`: what this API has no rule for is the language's `==`.
+/// `looseEquals(x, y)`: `undefined` where this API has no rule, and the language's `==` decides.
 pub(super) fn op_loose_equals<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>> {
-    let (a, b) = (call.arg(0), call.arg(1));
-    if let Some(equal) = loose_equals(call.ctx(), call.run, &a, &b)? {
-        return Ok(call.bool(equal));
-    }
-    let equal = GlideRealm::of(call.ctx())?.borrow().equal.clone();
-    equal.call((a, b))
+    let equal = loose_equals(call.ctx(), call.run, &call.arg(0), &call.arg(1))?;
+    Ok(equal.map_or_else(|| call.undefined(), |equal| call.bool(equal)))
 }
 
 /// `add(el, n)`, for `el += n`: adds when the field is numeric and `n` is a number, else appends (§3.3).

@@ -55,7 +55,6 @@ pub(crate) fn install<'js>(ctx: &Ctx<'js>, hooks: &Object<'js>) -> Result<()> {
         list_proto: list::prototype(ctx)?,
         to_well_formed: string_proto.get("toWellFormed")?,
         plus: ctx.eval("(a, b) => a + b")?,
-        equal: ctx.eval("(a, b) => a == b")?,
         reflect_get: ctx.globals().get::<_, Object<'js>>("Reflect")?.get("get")?,
         names: RefCell::default(),
         string_proto,

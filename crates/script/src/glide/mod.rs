@@ -3,8 +3,9 @@
 //! The sandbox calls what is re-exported here and nothing else:
 //!
 //! * [`install`], once for each realm, before the realm is sealed. `hooks` is the object that the runtime of the
-//!   sandbox made: `hooks.elementOps` becomes `{ isElement(x), truth(x), looseEquals(el, y), add(el, n) }`, which
-//!   compiled scripts ask whenever an operand is an object.
+//!   sandbox made: `hooks.elementOps` becomes `{ isElement(x), truth(x), looseEquals(x, y), add(el, n) }`, which
+//!   compiled scripts ask whenever an operand is an object: `truth` answers for any object, `looseEquals` gives
+//!   `undefined` where the language decides.
 //! * [`begin`] before each run of the realm's runtime, [`end`] after it. In between natives reach the host of the
 //!   run; a runtime never runs two scripts at a time, nested runs have runtimes of their own.
 //! * [`wrap_record`], to bind `previous` and its like; [`wrap_current`] for `current`.

@@ -30,8 +30,6 @@ pub(super) struct GlideRealm<'js> {
     pub(super) to_well_formed: Function<'js>,
     /// The language's `+`.
     pub(super) plus: Function<'js>,
-    /// The language's `==`.
-    pub(super) equal: Function<'js>,
     /// The pristine `Reflect.get`.
     pub(super) reflect_get: Function<'js>,
     /// Texts of property names that were looked up: making them anew costs more than the lookup.
@@ -63,7 +61,6 @@ impl<'js> Trace<'js> for GlideRealm<'js> {
         }
         self.to_well_formed.trace(tracer);
         self.plus.trace(tracer);
-        self.equal.trace(tracer);
         self.reflect_get.trace(tracer);
         for name in self.names.borrow().0.keys() {
             name.trace(tracer);

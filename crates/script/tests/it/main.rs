@@ -2,6 +2,7 @@
 
 mod bare_host;
 mod completion;
+mod element_expressions;
 mod glide_elements;
 mod glide_record;
 mod glide_run;
