@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use campanile_model::{Clock, Dictionary};
 use campanile_store::Store;
+use parking_lot::Mutex;
 
 use crate::error::EngineError;
 use crate::events::registry::{REGISTER_TABLE, UnregisteredNames};
@@ -22,6 +23,7 @@ use crate::records::seed;
 use crate::records::special_tables::SpecialTables;
 use crate::records::syslog::SystemLog;
 use crate::records::users::VerifiedCredentials;
+use crate::worker::ScriptWorkers;
 use crate::{events, handlers, queues};
 
 /// How to open an engine.
@@ -56,6 +58,7 @@ pub struct Engine {
     pub(crate) queues: Queues,
     pub(crate) handlers: HandlerRegistry,
     definitions: DefinitionRegistry,
+    workers: Mutex<Option<Arc<ScriptWorkers>>>,
 }
 
 impl Engine {
@@ -88,6 +91,7 @@ impl Engine {
             queues: Queues::default(),
             handlers: HandlerRegistry::standard(),
             definitions: DefinitionRegistry::default(),
+            workers: Mutex::new(None),
             store,
             config,
         };
@@ -108,12 +112,30 @@ impl Engine {
         &self.queues
     }
 
+    /// The script threads that serve requests; started at the first call.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`] when the machine gives no thread.
+    pub fn workers(self: &Arc<Self>) -> Result<Arc<ScriptWorkers>, EngineError> {
+        let mut workers = self.workers.lock();
+        if let Some(workers) = &*workers {
+            return Ok(Arc::clone(workers));
+        }
+        let started = Arc::new(ScriptWorkers::start(self, self.config.script_workers)?);
+        *workers = Some(Arc::clone(&started));
+        Ok(started)
+    }
+
     /// Stops what was started, writes what waits, closes the store. Returns when all threads have ended.
     ///
     /// # Errors
     /// The first failure; the rest is stopped all the same.
     pub fn stop(&self) -> Result<(), EngineError> {
         self.queues.stop();
+        let workers = self.workers.lock().take();
+        if let Some(workers) = workers {
+            workers.stop();
+        }
         let settled = self.numbers.settle(self);
         self.system_log.stop();
         let closed = self.store.close().map_err(EngineError::from);

@@ -13,6 +13,7 @@ pub mod packs;
 pub mod queues;
 pub mod records;
 pub mod session;
+pub mod status;
 pub mod worker;
 
 pub use engine::{Engine, EngineConfig};

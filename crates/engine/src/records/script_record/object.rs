@@ -137,6 +137,26 @@ impl ScriptRecord {
         Self::make(execution, Arc::clone(&table.name), row, Nature::Plain)
     }
 
+    /// `current` of an operation that is only tried: `changes()`, `operation()` and `setAbortAction()` work as in a
+    /// rule. `original` is the row as it is stored.
+    #[must_use]
+    pub fn trial(
+        execution: &Rc<Execution>,
+        record: Record,
+        original: Option<Record>,
+        operation: &str,
+    ) -> RecordRef {
+        let kind = match operation {
+            "insert" => Kind::Insert,
+            "delete" => Kind::Delete,
+            _ => Kind::Update,
+        };
+        let name = Arc::clone(&record.table().name);
+        let mut row = Row::read(record);
+        row.original = original.map(Rc::new);
+        Self::make(execution, name, row, Nature::Operation(kind))
+    }
+
     /// An object whose values cannot be changed: writes have no effect and are logged under the name `what`.
     #[must_use]
     pub fn read_only(execution: &Rc<Execution>, record: Record, what: &str) -> RecordRef {

@@ -109,6 +109,17 @@ impl VerifiedCredentials {
         right
     }
 
+    /// Whether exactly this credential was verified some minutes ago, against this hash.
+    pub(super) fn remembers(
+        &self,
+        now: Instant,
+        user_name: &str,
+        password: &str,
+        hash: Option<&str>,
+    ) -> bool {
+        self.is_remembered(now, &self.digest(user_name, password), hash)
+    }
+
     fn is_remembered(&self, now: Instant, digest: &[u8; 32], hash: Option<&str>) -> bool {
         let remembered = self.remembered.lock();
         remembered

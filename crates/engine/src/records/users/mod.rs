@@ -2,8 +2,10 @@
 
 mod credentials;
 mod directory;
+mod manage;
 
 pub use credentials::{VerifiedCredentials, hash_password, is_password_hash};
 pub use directory::{
-    Account, account, authenticate, session_user, session_user_by_id, set_password,
+    Account, account, authenticate, remembered, session_user, session_user_by_id, set_password,
 };
+pub use manage::{add, grant, list, revoke};

@@ -1,0 +1,189 @@
+//! How the engine is doing: readiness, numbers for metrics, and what `doctor` finds.
+
+use std::sync::Arc;
+use std::time::Instant as Monotonic;
+
+use campanile_model::query::BoundQuery;
+use campanile_store::Select;
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+/// One check of `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// `storage`, `definitions`, `disk`, …
+    pub name: &'static str,
+    /// It is all right.
+    pub ok: bool,
+    /// How long the check took.
+    pub millis: u64,
+    /// What is wrong, or a number worth knowing; empty when there is nothing to say.
+    pub detail: String,
+}
+
+/// Something that `doctor` found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Somebody has to do something.
+    pub serious: bool,
+    /// What it is, and where.
+    pub what: String,
+    /// How to mend it.
+    pub fix: String,
+}
+
+/// Kinds of rules that are saved and do not run yet.
+const RULES_THAT_WAIT: [&str; 2] = ["async", "display"];
+
+impl Engine {
+    /// Whether work can be done, check by check. Reads a little; takes some milliseconds.
+    #[must_use]
+    pub fn readiness(&self) -> Vec<Check> {
+        vec![
+            timed("storage", || {
+                Arc::clone(self.store())
+                    .read()
+                    .map(|_reader| String::new())
+                    .map_err(|e| e.to_string())
+            }),
+            timed("definitions", || {
+                self.dictionary()
+                    .map(|dictionary| format!("{} tables", dictionary.tables().count()))
+                    .map_err(|error| error.to_string())
+            }),
+            timed("disk", || {
+                let free =
+                    self.store().gauges().into_iter().find(|(name, _)| *name == "disk_free_ratio");
+                match free {
+                    Some((_, ratio)) if ratio < 0.01 => Err(format!("{:.1} % free", ratio * 100.0)),
+                    _ => Ok(String::new()),
+                }
+            }),
+        ]
+    }
+
+    /// Sets the gauges that are read when somebody asks for metrics.
+    pub fn publish_gauges(&self) {
+        for (name, value) in self.store().gauges() {
+            metrics::gauge!(format!("campanile_storage_{name}")).set(value);
+        }
+        let now = self.clock().now();
+        match self.store().backlog(now) {
+            Ok(backlog) => {
+                for queue in backlog {
+                    let name =
+                        if queue.queue.is_empty() { "default".to_owned() } else { queue.queue };
+                    let labels = [("queue", name)];
+                    #[expect(
+                        clippy::cast_precision_loss,
+                        reason = "a gauge is a float; counts stay far below 2^52"
+                    )]
+                    let ready = queue.ready as f64;
+                    metrics::gauge!("campanile_events_backlog", &labels).set(ready);
+                    let oldest =
+                        queue.oldest_ready.map_or(0, |at| now.as_millis() - at.as_millis());
+                    #[expect(clippy::cast_precision_loss, reason = "an age in milliseconds")]
+                    let seconds = oldest.max(0) as f64 / 1000.0;
+                    metrics::gauge!("campanile_events_oldest_ready_seconds", &labels).set(seconds);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the backlog could not be counted"),
+        }
+    }
+
+    /// The newest migration of the database.
+    #[must_use]
+    pub fn schema_version(&self) -> i64 {
+        let found = self.store().gauges().into_iter().find(|(name, _)| *name == "schema_version");
+        #[expect(clippy::cast_possible_truncation, reason = "a version is a small whole number")]
+        found.map_or(0, |(_, version)| version as i64)
+    }
+
+    /// Everything in this folder that somebody should know: damage, definitions that do nothing, events that wait in
+    /// vain. Slow on a large database.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn examine(&self) -> Result<Vec<Finding>, EngineError> {
+        let mut findings: Vec<Finding> = self
+            .store()
+            .integrity_problems()?
+            .into_iter()
+            .map(|problem| Finding {
+                serious: true,
+                what: format!("the database is damaged: {problem}"),
+                fix: "stop the server and restore the folder from a backup".to_owned(),
+            })
+            .collect();
+        self.rules_that_do_not_run(&mut findings)?;
+        self.queues_that_stand_still(&mut findings)?;
+        Ok(findings)
+    }
+
+    fn rules_that_do_not_run(&self, findings: &mut Vec<Finding>) -> Result<(), EngineError> {
+        for rule in self.rows_of("sys_script")? {
+            let when = rule.text("when");
+            let queries = rule.get("action_query").is_true();
+            if rule.get("active").is_true() && (RULES_THAT_WAIT.contains(&when) || queries) {
+                let kind = if queries { "query" } else { when };
+                findings.push(Finding {
+                    serious: false,
+                    what: format!(
+                        "business rule '{}' (sys_script {}) on {} is active and does not run: {kind} rules \
+                         wait for a later release",
+                        rule.text("name"),
+                        rule.text("sys_id"),
+                        rule.text("collection")
+                    ),
+                    fix: "make it a before or after rule, or leave it for later".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn queues_that_stand_still(&self, findings: &mut Vec<Finding>) -> Result<(), EngineError> {
+        let queues = self.rows_of("sysevent_queue")?;
+        for waiting in self.store().backlog(self.clock().now())? {
+            if waiting.ready == 0 {
+                continue;
+            }
+            let name = if waiting.queue.is_empty() { "default" } else { &waiting.queue };
+            let row = queues.iter().find(|row| row.text("queue") == name);
+            let (what, fix) = match row {
+                None => {
+                    ("nobody registered it", "make a row in sysevent_queue, or move the events")
+                }
+                Some(row) if !row.get("active").is_true() => {
+                    ("it is inactive", "set `active` of its sysevent_queue row, or move the events")
+                }
+                Some(_) => continue,
+            };
+            findings.push(Finding {
+                serious: true,
+                what: format!("{} events wait in queue '{name}' in vain: {what}", waiting.ready),
+                fix: fix.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// All rows of a definition table.
+    fn rows_of(&self, table: &str) -> Result<Vec<campanile_model::Record>, EngineError> {
+        let dictionary = self.dictionary()?;
+        let Some(table) = dictionary.table(table) else { return Ok(Vec::new()) };
+        let read = Arc::clone(self.store()).read()?;
+        Ok(read.select(&Select::new(BoundQuery::all(Arc::clone(table))))?)
+    }
+}
+
+fn timed(name: &'static str, check: impl FnOnce() -> Result<String, String>) -> Check {
+    let began = Monotonic::now();
+    let (ok, detail) = match check() {
+        Ok(detail) => (true, detail),
+        Err(detail) => (false, detail),
+    };
+    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Check { name, ok, millis, detail }
+}
