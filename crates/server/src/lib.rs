@@ -1,1 +1,15 @@
+//! HTTP: the Table API, the events API, evaluate, health and metrics.
+//!
+//! Translates between HTTP and the engine's services and decides nothing: no rule and no SQL stands here. All
+//! addresses are on one screen in [`routes`].
 
+mod api;
+mod app;
+mod errors;
+mod extract;
+mod layers;
+mod respond;
+mod routes;
+mod serve;
+
+pub use serve::{ServeConfig, ServeError, serve};

@@ -1,0 +1,12 @@
+//! The events API (rest-api §17): fire, read, act, explain. JSON with real types; strict bodies.
+
+mod act;
+pub(crate) mod body;
+mod fire;
+mod object;
+mod read;
+mod wait;
+
+pub(crate) use act::{cancel, move_kind, move_one, reprocess, reschedule, run_now};
+pub(crate) use fire::{batch, fire};
+pub(crate) use read::{explain, get, list};

@@ -1,0 +1,6 @@
+//! One file an endpoint group.
+
+pub(crate) mod evaluate;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod table;

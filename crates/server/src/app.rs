@@ -1,0 +1,64 @@
+//! What every handler needs: the engine, and a way to run its synchronous work without blocking the network.
+
+use std::sync::Arc;
+
+use campanile_engine::worker::Worker;
+use campanile_engine::{Engine, EngineError};
+use campanile_store::CommitMark;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::oneshot;
+
+/// Shared by all requests.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    /// The engine.
+    pub(crate) engine: Arc<Engine>,
+    /// Renders `/metrics`; none when no recorder was installed.
+    pub(crate) metrics: Option<PrometheusHandle>,
+    /// When the server started, on the engine's clock.
+    pub(crate) started: campanile_model::Instant,
+}
+
+impl App {
+    /// Runs `job` on a script thread and waits for it without blocking the network.
+    ///
+    /// # Errors
+    /// What `job` answers; [`EngineError::Unavailable`] when too much work waits, or the job was lost.
+    pub(crate) async fn on_worker<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Worker) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let (sender, receiver) = oneshot::channel();
+        self.engine.workers()?.submit(Box::new(move |worker| {
+            // A caller who went away has no use for the result.
+            if sender.send(job(worker)).is_err() {
+                tracing::debug!("the caller went away before the work was done");
+            }
+        }))?;
+        receiver.await.unwrap_or_else(|_gone| {
+            Err(EngineError::Unavailable(
+                "the work ended without a result; the log says why".into(),
+            ))
+        })
+    }
+
+    /// Waits until everything up to `mark` is on disk, so that the caller may be told.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] when the disk refused.
+    pub(crate) async fn durable(&self, mark: CommitMark) -> Result<(), EngineError> {
+        let (sender, receiver) = oneshot::channel();
+        self.engine.store().on_durable(
+            mark,
+            Box::new(move |outcome| {
+                if sender.send(outcome).is_err() {
+                    tracing::debug!("the caller went away before its work was durable");
+                }
+            }),
+        );
+        match receiver.await {
+            Ok(outcome) => outcome.map_err(EngineError::from),
+            Err(_gone) => Err(EngineError::Unavailable("the store is closing".into())),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Who is calling (rest-api §3): Basic credentials to a session.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use base64::Engine as _;
+use campanile_engine::records::users;
+use campanile_engine::{Channel, Engine, Session, User};
+use campanile_model::EventSource;
+
+use crate::app::App;
+use crate::errors::ApiError;
+use crate::extract::params::Params;
+
+/// An authenticated caller and what its request says about itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// Who acts.
+    pub(crate) session: Session,
+    /// Decoded parameters.
+    pub(crate) params: Params,
+    /// Path as sent.
+    pub(crate) path: String,
+    /// `scheme://host` of generated links (rest-api §1).
+    pub(crate) base: String,
+    /// API version segment with its slash, as sent: `/v1`, `/v2` or nothing.
+    pub(crate) version: String,
+}
+
+impl Caller {
+    /// Whether version 1 of the Table API was asked for.
+    pub(crate) fn is_v1(&self) -> bool {
+        self.version == "/v1"
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let (name, password) =
+            basic_credentials(&parts.headers).ok_or_else(ApiError::unauthenticated)?;
+        let user = authenticate(app, name, password).await?;
+        let uri = parts
+            .extensions
+            .get::<OriginalUri>()
+            .map_or_else(|| parts.uri.clone(), |original| original.0.clone());
+        let path = uri.path().to_owned();
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        Ok(Self {
+            session: Session {
+                user,
+                channel: Channel::Http,
+                source: EventSource::Api,
+                uri: Arc::from(masked(uri.path(), uri.query())),
+                cause: None,
+            },
+            params: Params::parse(uri.query()),
+            base: base_address(&app.engine, &parts.headers, peer),
+            version: version_segment(&path),
+            path,
+        })
+    }
+}
+
+/// Checks a user's password. A credential that was verified lately costs no hashing.
+async fn authenticate(app: &App, name: String, password: String) -> Result<Arc<User>, ApiError> {
+    if let Some(user) = users::remembered(&app.engine, &name, &password) {
+        return Ok(user);
+    }
+    let engine = Arc::clone(&app.engine);
+    tokio::task::spawn_blocking(move || users::authenticate(&engine, &name, &password))
+        .await
+        .map_err(|_panicked| {
+            ApiError::unavailable("overloaded", "the password could not be checked")
+        })?
+        .map_err(ApiError::from)
+}
+
+fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+/// Path and query as they are kept with events: values of parameters that look like secrets are masked.
+fn masked(path: &str, query: Option<&str>) -> String {
+    const SECRET_WORDS: [&str; 6] =
+        ["password", "secret", "token", "apikey", "api_key", "signature"];
+    let Some(query) = query else { return path.to_owned() };
+    let parts: Vec<String> = query
+        .split('&')
+        .map(|part| {
+            let name = part.split('=').next().unwrap_or_default();
+            let lower = name.to_ascii_lowercase();
+            if SECRET_WORDS.iter().any(|word| lower.contains(word)) {
+                format!("{name}=***")
+            } else {
+                part.to_owned()
+            }
+        })
+        .collect();
+    format!("{path}?{}", parts.join("&"))
+}
+
+/// rest-api §1: the property when it is set and wanted, the proxy's headers when the peer is trusted, the request.
+fn base_address(engine: &Engine, headers: &HeaderMap, peer: Option<IpAddr>) -> String {
+    if engine.bool_property("glide.rest.replace_request_host_with_property", true)
+        && let Some(base) = engine.property("glide.servlet.uri").filter(|uri| !uri.is_empty())
+    {
+        return base.trim_end_matches('/').to_owned();
+    }
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let trusted = peer.is_some_and(|ip| ip.is_loopback());
+    let forwarded = |name: &str| header(name).filter(|_| trusted);
+    let scheme = forwarded("x-forwarded-proto").unwrap_or("http");
+    let host = forwarded("x-forwarded-host").or_else(|| header("host")).unwrap_or("localhost");
+    format!("{scheme}://{host}")
+}
+
+/// The version segment of an `/api/now` path, with its slash.
+fn version_segment(path: &str) -> String {
+    path.strip_prefix("/api/now/")
+        .and_then(|rest| rest.split('/').next())
+        .filter(|segment| matches!(*segment, "v1" | "v2"))
+        .map_or_else(String::new, |segment| format!("/{segment}"))
+}
+
+/// Refuses what the caller cannot read back (rest-api §2.2).
+///
+/// # Errors
+/// 406 when `Accept` allows no JSON.
+pub(crate) fn accepts_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()) else {
+        return Ok(());
+    };
+    let fits = |range: &str| {
+        let kind = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        matches!(kind.as_str(), "*/*" | "application/*" | "application/json" | "")
+            || kind.ends_with("+json")
+    };
+    if accept.split(',').any(fits) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "media_type",
+        "Not acceptable",
+        format!("asked for {accept}, this address offers application/json"),
+    ))
+}
+
+/// Refuses a body of a type that is not read here (rest-api §2.2).
+///
+/// # Errors
+/// 415 when `Content-Type` is none of `offered` (`+json` types count as JSON); a missing one means JSON.
+pub(crate) fn content_type(headers: &HeaderMap, offered: &[&str]) -> Result<String, ApiError> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok("application/json".to_owned());
+    };
+    let text = value.to_str().unwrap_or("not readable");
+    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if kind.is_empty() || kind.ends_with("+json") {
+        return Ok("application/json".to_owned());
+    }
+    if offered.contains(&kind.as_str()) {
+        return Ok(kind);
+    }
+    Err(ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "media_type",
+        "Unsupported media type",
+        format!("the body is {text}, this address takes {}", offered.join(", ")),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_the_query_are_masked() {
+        assert_eq!(
+            masked("/api/x", Some("a=1&x-sn-apikey=abc&Password=p%20q")),
+            "/api/x?a=1&x-sn-apikey=***&Password=***"
+        );
+    }
+
+    #[test]
+    fn only_known_versions_are_versions() {
+        assert_eq!(version_segment("/api/now/v1/table/incident"), "/v1");
+        assert_eq!(version_segment("/api/now/table/v1"), "");
+        assert_eq!(version_segment("/api/now/v9/table/incident"), "");
+    }
+}

@@ -1,0 +1,5 @@
+//! From a request to what the services take.
+
+pub(crate) mod caller;
+pub(crate) mod json_body;
+pub(crate) mod params;

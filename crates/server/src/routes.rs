@@ -1,0 +1,82 @@
+//! All addresses, on one screen.
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Router, middleware};
+
+use crate::api::{evaluate, events, health, table};
+use crate::app::App;
+use crate::errors::ApiError;
+use crate::extract::caller::Caller;
+use crate::layers;
+
+/// Largest body that is read at all; endpoints have their own, smaller limits (rest-api §2.2: at most 25 MB).
+const BODY_BYTES_MAX: usize = 25 << 20;
+
+/// The router of the whole server.
+pub(crate) fn router(app: App) -> Router {
+    let table_list = || or_405("GET, HEAD, POST", get(table::list).post(table::create));
+    let table_one = || {
+        or_405(
+            "GET, HEAD, PUT, PATCH, DELETE",
+            get(table::get).put(table::update).patch(table::update).delete(table::delete),
+        )
+    };
+    let now = Router::new()
+        .route("/api/now/table/{table}", table_list())
+        .route("/api/now/v1/table/{table}", table_list())
+        .route("/api/now/v2/table/{table}", table_list())
+        .route("/api/now/table/{table}/{sys_id}", table_one())
+        .route("/api/now/v1/table/{table}/{sys_id}", table_one())
+        .route("/api/now/v2/table/{table}/{sys_id}", table_one());
+
+    Router::new()
+        .merge(now)
+        .nest("/api/events", events_routes())
+        .nest("/api/v1/events", events_routes())
+        .route("/api/registrations/{name}/move", or_405("POST", post(events::move_kind)))
+        .route("/api/scripts/evaluate", or_405("POST", post(evaluate::evaluate)))
+        .route("/api/version", or_405("GET, HEAD", get(health::version)))
+        .route("/healthz", or_405("GET, HEAD", get(health::healthz)))
+        .route("/readyz", or_405("GET, HEAD", get(health::readyz)))
+        .route("/metrics", or_405("GET, HEAD", get(health::metrics)))
+        .fallback(no_resource)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(layers::api_headers))
+        .layer(middleware::from_fn(layers::request_line_limit))
+        .with_state(app)
+}
+
+fn events_routes() -> Router<App> {
+    Router::new()
+        .route("/", or_405("GET, HEAD, POST", get(events::list).post(events::fire)))
+        .route("/batch", or_405("POST", post(events::batch)))
+        .route("/{sys_id}", or_405("GET, HEAD", get(events::get)))
+        .route("/{sys_id}/explain", or_405("GET, HEAD", get(events::explain)))
+        .route("/{sys_id}/reprocess", or_405("POST", post(events::reprocess)))
+        .route("/{sys_id}/move", or_405("POST", post(events::move_one)))
+        .route("/{sys_id}/run-now", or_405("POST", post(events::run_now)))
+        .route("/{sys_id}/cancel", or_405("POST", post(events::cancel)))
+        .route("/{sys_id}/reschedule", or_405("POST", post(events::reschedule)))
+}
+
+/// E3a for every method that `router` does not know; who calls comes first (rest-api §4.2).
+fn or_405(allowed: &'static str, router: MethodRouter<App>) -> MethodRouter<App> {
+    router.fallback(move |State(_app): State<App>, caller: Result<Caller, ApiError>| async move {
+        match caller {
+            Ok(_caller) => ApiError::method_not_supported(allowed).into_response(),
+            Err(error) => error.into_response(),
+        }
+    })
+}
+
+/// E3, or E1 for whoever did not say who he is.
+async fn no_resource(method: Method, caller: Result<Caller, ApiError>) -> Response {
+    tracing::debug!(%method, "no such address");
+    match caller {
+        Ok(_caller) => ApiError::no_resource().into_response(),
+        Err(error) => error.into_response(),
+    }
+}

@@ -1,0 +1,73 @@
+//! Listening, and stopping gracefully.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use campanile_engine::Engine;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+use crate::routes;
+
+/// Where to listen.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    /// `host:port`.
+    pub listen: String,
+}
+
+/// The server could not start or broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is taken.
+    #[error(
+        "{listen} is in use by another program: stop it, or choose another address with --listen"
+    )]
+    AddressInUse {
+        /// The address.
+        listen: String,
+    },
+    /// The address cannot be used for another reason.
+    #[error("could not listen on {listen}: {source}; choose another address with --listen")]
+    Listen {
+        /// The address.
+        listen: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Serving broke off.
+    #[error("the HTTP server broke off: {0}")]
+    Broken(#[from] std::io::Error),
+}
+
+/// Serves `engine` until `stop` completes; requests that are under way are answered. `ready` is called with the
+/// address once the server listens.
+///
+/// # Errors
+/// [`ServeError`] when it cannot listen, or breaks off.
+pub async fn serve(
+    engine: Arc<Engine>,
+    config: ServeConfig,
+    ready: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let listener = TcpListener::bind(&config.listen).await.map_err(|source| {
+        let listen = config.listen.clone();
+        if source.kind() == std::io::ErrorKind::AddrInUse {
+            ServeError::AddressInUse { listen }
+        } else {
+            ServeError::Listen { listen, source }
+        }
+    })?;
+    let address = listener.local_addr()?;
+    // A second server in one process (tests) finds a recorder already there: then this one has no /metrics.
+    let metrics = PrometheusBuilder::new().install_recorder().ok();
+    let started = engine.clock().now();
+    let app = App { engine, metrics, started };
+    let service = routes::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    ready(address);
+    axum::serve(listener, service).with_graceful_shutdown(stop).await?;
+    Ok(())
+}
