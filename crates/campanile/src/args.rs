@@ -1,0 +1,354 @@
+//! The command line as clap sees it: commands, flags, examples.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A self-hosted system-events engine: registers events, queues them durably, hands them to handlers, and keeps a
+/// log that explains every outcome.
+#[derive(Debug, Parser)]
+#[command(name = "campanile", version, max_term_width = 100, propagate_version = true)]
+#[command(
+    after_help = "Examples:\n  campanile serve --demo\n  campanile fire incident.commented --table incident \
+                        --instance 9d38… --parm1 hello\n  campanile events list --query state=error\n  campanile \
+                        events explain 0192…\n\nExit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 the server \
+                        cannot be reached, 4 refused credentials."
+)]
+pub(crate) struct Cli {
+    /// Answers as JSON, for scripts.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Settings file (see campanile.default.toml).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Makes a data folder: the database, the first administrator, packs.
+    #[command(
+        after_help = "Example:\n  CAMPANILE_ADMIN_PASSWORD=… campanile init --data /var/lib/campanile --pack itsm"
+    )]
+    Init(InitArgs),
+    /// Runs the server; on an empty folder it first does what `init --pack itsm` does.
+    #[command(
+        after_help = "Example:\n  campanile serve --data ./campanile-data --listen 127.0.0.1:8080 --demo"
+    )]
+    Serve(ServeArgs),
+    /// Applies a pack (a file, or the name of one inside the binary) to a running server.
+    #[command(
+        after_help = "Examples:\n  campanile apply packs/mine.yaml\n  campanile apply itsm --demo"
+    )]
+    Apply(ApplyArgs),
+    /// Shows what applying a pack would change.
+    #[command(after_help = "Example:\n  campanile diff packs/mine.yaml")]
+    Diff(DiffArgs),
+    /// Fires one event.
+    #[command(
+        after_help = "Example:\n  campanile fire disk.full --parm1 /var --parm2 '{\"percent\": 97}' --wait 5"
+    )]
+    Fire(FireArgs),
+    /// Looks at events and acts on them.
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Runs a script on the server; nothing it does remains unless --commit is given.
+    #[command(
+        after_help = "Examples:\n  campanile eval -e \"new GlideRecord('incident').isValid()\"\n  campanile eval \
+                            fix.js --commit"
+    )]
+    Eval(EvalArgs),
+    /// Checks a data folder and says what is wrong and how to mend it.
+    #[command(after_help = "Example:\n  campanile doctor --data ./campanile-data")]
+    Doctor(FolderArgs),
+    /// Users of a data folder (the server must not be running on it).
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+/// The folder a command works on.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FolderArgs {
+    /// Data folder [default: ./campanile-data].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// The server a command talks to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// Address of the server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: String,
+    /// Login; the password comes from CAMPANILE_PASSWORD, else from a prompt.
+    #[arg(long, value_name = "NAME", default_value = "admin")]
+    pub(crate) user: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+    /// Packs to apply: files, or names of packs inside the binary.
+    #[arg(long = "pack", value_name = "PACK")]
+    pub(crate) packs: Vec<String>,
+    /// Applies the packs' demo data too.
+    #[arg(long)]
+    pub(crate) demo: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+    /// Address and port to listen on [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// On an empty folder: applies the ITSM pack's demo data too.
+    #[arg(long)]
+    pub(crate) demo: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// A file, or the name of a pack inside the binary.
+    pub(crate) pack: String,
+    /// Applies the pack's demo data too.
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Overwrites definitions that were edited since the pack was applied last.
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// A file, or the name of a pack inside the binary.
+    pub(crate) pack: String,
+    /// Includes the pack's demo data.
+    #[arg(long)]
+    pub(crate) demo: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FireArgs {
+    /// Event name.
+    pub(crate) name: String,
+    /// Table of the record it is about.
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    /// sys_id of that record.
+    #[arg(long)]
+    pub(crate) instance: Option<String>,
+    /// First value.
+    #[arg(long)]
+    pub(crate) parm1: Option<String>,
+    /// Second value.
+    #[arg(long)]
+    pub(crate) parm2: Option<String>,
+    /// Queue; overrides the registration's.
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+    /// Not before: a time (RFC 3339) or a duration from now (PT15M).
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) process_on: Option<String>,
+    /// Idempotency key: a second fire with the same key and content stores nothing.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Waits up to this many seconds until the event is handled, and shows what its handlers did.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<u64>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// Commands on events.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Lists events, newest first.
+    #[command(
+        after_help = "Example:\n  campanile events list --query 'state=error^nameSTARTSWITHincident.'"
+    )]
+    List(EventsListArgs),
+    /// Shows one event with its handler runs.
+    Show(EventArgs),
+    /// Says why each handler ran or did not run.
+    Explain(EventArgs),
+    /// Has an event handled again.
+    Reprocess(ReprocessArgs),
+    /// Moves a waiting event, or a kind of event, to another queue.
+    #[command(
+        after_help = "Examples:\n  campanile events move 0192… --queue urgent\n  campanile events move --kind \
+                            incident.updated --queue adaptive"
+    )]
+    Move(MoveArgs),
+    /// Follows the log: prints events as they come.
+    Tail(TailArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsListArgs {
+    /// Encoded query.
+    #[arg(long, default_value = "")]
+    pub(crate) query: String,
+    /// Fired at or after this time (RFC 3339).
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// Fired before this time (RFC 3339).
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// Most events.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: u64,
+    /// Counts all events that match.
+    #[arg(long)]
+    pub(crate) count: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventArgs {
+    /// sys_id of the event.
+    pub(crate) event: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReprocessArgs {
+    /// sys_id of the event.
+    pub(crate) event: String,
+    /// Runs only the handlers that failed.
+    #[arg(long)]
+    pub(crate) only_failed: bool,
+    /// Why, for the action log.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    /// sys_id of the event.
+    #[arg(required_unless_present = "kind", conflicts_with = "kind")]
+    pub(crate) event: Option<String>,
+    /// Name of a registered event: moves its registration and what waits of it.
+    #[arg(long, value_name = "EVENT_NAME")]
+    pub(crate) kind: Option<String>,
+    /// Queue to move to; `default` is the default queue.
+    #[arg(long)]
+    pub(crate) queue: String,
+    /// Why, for the action log.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    /// Encoded query.
+    #[arg(long, default_value = "")]
+    pub(crate) query: String,
+    /// Seconds between two looks.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) every: u64,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// What kind of script `eval` runs.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum EvalKind {
+    /// A background script.
+    Background,
+    /// A business rule.
+    BusinessRule,
+    /// A script action.
+    ScriptAction,
+    /// A condition.
+    Condition,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// Script file; `-` reads standard input.
+    #[arg(required_unless_present = "expression", conflicts_with = "expression")]
+    pub(crate) file: Option<String>,
+    /// Script text.
+    #[arg(short, long)]
+    pub(crate) expression: Option<String>,
+    /// Kind of script.
+    #[arg(long, value_enum, default_value_t = EvalKind::Background)]
+    pub(crate) kind: EvalKind,
+    /// Keeps what the script does.
+    #[arg(long)]
+    pub(crate) commit: bool,
+    /// Compiles only.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Runs as this user.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) run_as: Option<String>,
+    /// `current` as TABLE:SYS_ID.
+    #[arg(long, value_name = "TABLE:SYS_ID")]
+    pub(crate) current: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// Commands on users.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Lists users with their roles.
+    List(FolderArgs),
+    /// Adds a user; the password comes from CAMPANILE_PASSWORD, else from a prompt.
+    #[command(after_help = "Example:\n  campanile user add beth --name 'Beth Anglin' --role itil")]
+    Add(UserAddArgs),
+    /// Sets a user's password, from CAMPANILE_PASSWORD or a prompt.
+    SetPassword(UserArgs),
+    /// Gives a user a role.
+    Grant(UserRoleArgs),
+    /// Takes a role from a user.
+    Revoke(UserRoleArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserArgs {
+    /// Login.
+    pub(crate) user_name: String,
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserAddArgs {
+    /// Login.
+    pub(crate) user_name: String,
+    /// Name for people.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Roles.
+    #[arg(long = "role", value_name = "ROLE")]
+    pub(crate) roles: Vec<String>,
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserRoleArgs {
+    /// Login.
+    pub(crate) user_name: String,
+    /// Role.
+    pub(crate) role: String,
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+}

@@ -1,0 +1,15 @@
+//! One file a command.
+
+mod apply;
+mod doctor;
+mod eval;
+mod events;
+mod explain_text;
+mod fire;
+mod folder;
+mod init;
+mod run;
+mod serve;
+mod user;
+
+pub(crate) use run::run;

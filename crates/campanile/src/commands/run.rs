@@ -1,0 +1,34 @@
+//! From the parsed command line to the command.
+
+use super::{apply, doctor, eval, events, fire, init, serve, user};
+use crate::args::{Cli, Command};
+use crate::output::Failure;
+use crate::settings::{self, Settings};
+
+/// Runs the command.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    let json = cli.json;
+    dispatch(cli).map_err(|failure| failure.as_json(json))
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let settings = settings(&cli)?;
+    let json = cli.json;
+    match cli.command {
+        Command::Init(args) => init::run(&settings, args, json),
+        Command::Serve(args) => serve::run(settings, args),
+        Command::Apply(args) => apply::apply(&args, json),
+        Command::Diff(args) => apply::diff(&args, json),
+        Command::Fire(args) => fire::run(&args, json),
+        Command::Events(command) => events::run(command, json),
+        Command::Eval(args) => eval::run(&args, json),
+        Command::Doctor(args) => doctor::run(&settings, args, json),
+        Command::User(command) => user::run(&settings, command, json),
+    }
+}
+
+fn settings(cli: &Cli) -> Result<Settings, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "this is where settings are read")]
+    let variables = std::env::vars().filter(|(name, _)| name.starts_with("CAMPANILE_"));
+    settings::load(cli.settings.as_deref(), variables).map_err(Failure::usage)
+}

@@ -1,0 +1,185 @@
+//! One layer of settings over the other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::Value;
+
+use super::suggest::nearest;
+
+const DEFAULTS: &str = include_str!("../../campanile.default.toml");
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Data folder.
+    pub(crate) data: PathBuf,
+    /// `host:port`.
+    pub(crate) listen: String,
+    /// Name of this node.
+    pub(crate) node: String,
+    /// Script threads; never 0.
+    pub(crate) script_workers: usize,
+    /// Log filter.
+    pub(crate) log_level: String,
+}
+
+/// A setting cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// The file cannot be read.
+    #[error("{path}: could not be read: {reason}")]
+    Unreadable { path: String, reason: String },
+    /// The file is no TOML.
+    #[error("{place}: {reason}")]
+    Malformed { place: String, reason: String },
+    /// A key that does not exist.
+    #[error("{place}: there is no setting '{key}'{suggestion}")]
+    Unknown { place: String, key: String, suggestion: String },
+    /// A value of the wrong kind.
+    #[error("{place}: '{key}' expected {expected}, got {got}")]
+    WrongKind { place: String, key: String, expected: &'static str, got: String },
+}
+
+/// Reads the layers. `variables` are those of the environment that begin with `CAMPANILE_`.
+///
+/// # Errors
+/// [`SettingsError`] that names file, key and fix.
+pub(crate) fn load(
+    file: Option<&Path>,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Settings, SettingsError> {
+    let mut values = flat("the embedded defaults", DEFAULTS)?;
+    if let Some(path) = file {
+        let place = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| SettingsError::Unreadable {
+            path: place.clone(),
+            reason: error.to_string(),
+        })?;
+        for (key, value) in flat(&place, &text)? {
+            overlay(&mut values, &place, &key, value)?;
+        }
+    }
+    let known: Vec<String> = values.keys().cloned().collect();
+    for (name, text) in variables {
+        // Other CAMPANILE_ variables (passwords, test settings) are not settings.
+        if let Some(key) = known.iter().find(|key| variable_of(key) == name) {
+            let value = match values.get(key) {
+                Some(Value::Integer(_)) => text.parse().map_or(Value::String(text), Value::Integer),
+                _ => Value::String(text),
+            };
+            overlay(&mut values, &name, key, value)?;
+        }
+    }
+    Ok(Settings {
+        data: PathBuf::from(text(&values, "server.data")),
+        listen: text(&values, "server.listen"),
+        node: text(&values, "node.name"),
+        script_workers: workers(
+            values.get("scripts.workers").and_then(Value::as_integer).unwrap_or(0),
+        ),
+        log_level: text(&values, "log.level"),
+    })
+}
+
+fn variable_of(key: &str) -> String {
+    format!("CAMPANILE_{}", key.replace('.', "_").to_ascii_uppercase())
+}
+
+fn workers(wanted: i64) -> usize {
+    match usize::try_from(wanted) {
+        Ok(number) if number > 0 => number,
+        _ => std::thread::available_parallelism().map_or(4, |n| (n.get() * 2).max(4)),
+    }
+}
+
+fn text(values: &BTreeMap<String, Value>, key: &str) -> String {
+    values.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// The leaves of a TOML text by dotted key.
+fn flat(place: &str, text: &str) -> Result<BTreeMap<String, Value>, SettingsError> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        SettingsError::Malformed { place: place.to_owned(), reason: error.to_string() }
+    })?;
+    let mut leaves = BTreeMap::new();
+    let mut open = vec![(String::new(), table)];
+    while let Some((prefix, table)) = open.pop() {
+        for (name, value) in table {
+            let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+            match value {
+                Value::Table(inner) => open.push((key, inner)),
+                leaf => {
+                    leaves.insert(key, leaf);
+                }
+            }
+        }
+    }
+    Ok(leaves)
+}
+
+fn overlay(
+    values: &mut BTreeMap<String, Value>,
+    place: &str,
+    key: &str,
+    value: Value,
+) -> Result<(), SettingsError> {
+    let Some(present) = values.get(key) else {
+        let suggestion = nearest(key, values.keys().map(String::as_str))
+            .map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+        return Err(SettingsError::Unknown {
+            place: place.to_owned(),
+            key: key.to_owned(),
+            suggestion,
+        });
+    };
+    if present.type_str() != value.type_str() {
+        return Err(SettingsError::WrongKind {
+            place: place.to_owned(),
+            key: key.to_owned(),
+            expected: present.type_str(),
+            got: value.to_string(),
+        });
+    }
+    values.insert(key.to_owned(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        std::fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn variables_win_over_the_file_and_the_file_over_the_defaults() {
+        let (_folder, path) = file("[server]\nlisten = \"0.0.0.0:1\"\n[scripts]\nworkers = 3\n");
+        let variables = [("CAMPANILE_SERVER_LISTEN".to_owned(), "127.0.0.1:2".to_owned())];
+        let settings = load(Some(&path), variables).unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:2");
+        assert_eq!(settings.script_workers, 3);
+        assert_eq!(settings.data, Path::new("./campanile-data"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_one() {
+        let (_folder, path) = file("[server]\nlisten_on = \"x\"\n");
+        let error = load(Some(&path), []).unwrap_err().to_string();
+        assert!(error.contains("there is no setting 'server.listen_on'"), "{error}");
+        assert!(error.contains("did you mean 'server.listen'"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_refused() {
+        let (_folder, path) = file("[scripts]\nworkers = \"many\"\n");
+        let error = load(Some(&path), []).unwrap_err().to_string();
+        assert!(error.contains("'scripts.workers' expected integer"), "{error}");
+        let variables = [("CAMPANILE_SCRIPTS_WORKERS".to_owned(), "many".to_owned())];
+        assert!(load(None, variables).is_err());
+    }
+}

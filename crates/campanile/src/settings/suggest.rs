@@ -1,0 +1,43 @@
+//! The nearest known key for one that is unknown.
+
+/// The candidate with the fewest edits to `unknown`, if it is near enough to be meant.
+pub(crate) fn nearest<'a>(
+    unknown: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (edits(unknown, candidate), candidate))
+        .min()
+        .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 3)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance in characters.
+fn edits(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, r) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(l != *r);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_its_key_and_nonsense_finds_none() {
+        let keys = ["server.data", "server.listen", "node.name"];
+        assert_eq!(nearest("server.listn", keys), Some("server.listen"));
+        assert_eq!(nearest("nod.name", keys), Some("node.name"));
+        assert_eq!(nearest("colour", keys), None);
+    }
+}
