@@ -1,0 +1,313 @@
+//! Starts `campanile serve` on a folder of its own and talks to it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use serde_json::Value;
+
+/// Password of `admin` in every test.
+pub(crate) const ADMIN_PASSWORD: &str = "correct horse battery staple";
+
+/// Longest a test waits for something that must come. Generous: it bounds a failure, it times nothing.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub(crate) fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_campanile")
+}
+
+/// Root of the repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Notes that a test did not run, and why; `make test` prints the list.
+pub(crate) fn skip(test: &str, reason: &str) {
+    eprintln!("SKIPPED {test}: {reason}");
+    if let Some(path) = std::env::var_os("CAMPANILE_TEST_SKIPS") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{test}: {reason}").unwrap();
+    }
+}
+
+/// The real incident log, when it is there: in the folder that `CAMPANILE_TEST_DATA` names, else beside the
+/// repository.
+pub(crate) fn incident_log() -> Option<PathBuf> {
+    let folder = std::env::var_os("CAMPANILE_TEST_DATA")
+        .map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    Some(folder.join("incident_event_log.csv")).filter(|path| path.is_file())
+}
+
+/// A running server. Killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    address: String,
+    data: PathBuf,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Server {
+    /// A server on a fresh folder with the ITSM pack.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Self::start_on(&folder.path().join("data"), &[]);
+        server._folder = Some(folder);
+        server
+    }
+
+    /// A server on `data`, which must outlive it.
+    pub(crate) fn start_on(data: &Path, flags: &[&str]) -> Self {
+        let mut child = Command::new(binary())
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(flags)
+            .env("CAMPANILE_ADMIN_PASSWORD", ADMIN_PASSWORD)
+            .env("CAMPANILE_LOG_LEVEL", "warn")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = loop {
+            match lines.next() {
+                Some(line) => {
+                    let line = line.unwrap();
+                    if let Some(url) = line.strip_prefix("campanile listens on ") {
+                        break url.to_owned();
+                    }
+                }
+                None => panic!("the server ended before it listened: {:?}", child.wait()),
+            }
+        };
+        // Keep reading, so that the server never blocks on a full pipe.
+        std::thread::Builder::new()
+            .name("server-output".into())
+            .spawn(move || lines.for_each(drop))
+            .unwrap();
+        Self { child, address, data: data.to_owned(), _folder: None }
+    }
+
+    /// `http://host:port`.
+    pub(crate) fn url(&self) -> &str {
+        &self.address
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// A client that logs in as `admin`.
+    pub(crate) fn admin(&self) -> Client {
+        self.client("admin", ADMIN_PASSWORD)
+    }
+
+    /// A client with these credentials.
+    pub(crate) fn client(&self, user: &str, password: &str) -> Client {
+        let token = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        Client {
+            agent: ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .allow_non_standard_methods(true)
+                .timeout_global(Some(PATIENCE))
+                .build()
+                .into(),
+            url: self.address.clone(),
+            authorization: Some(format!("Basic {token}")),
+        }
+    }
+
+    /// A client without credentials.
+    pub(crate) fn anonymous(&self) -> Client {
+        Client { authorization: None, ..self.admin() }
+    }
+
+    /// SIGKILL, and wait until the process is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; returns whether the server ended with success.
+    pub(crate) fn stop(mut self) -> bool {
+        let status = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success(), "the signal could not be sent");
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be gone already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A caller of the HTTP API.
+#[derive(Clone)]
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    url: String,
+    authorization: Option<String>,
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The `result` member of a success; panics with the answer otherwise.
+    pub(crate) fn result(&self) -> Value {
+        assert!((200..300).contains(&self.status), "{} {}", self.status, self.text);
+        self.json()["result"].clone()
+    }
+
+    /// A header's text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+impl Client {
+    /// Any request; a transport that broke off is an `Err`.
+    pub(crate) fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Result<Answer, ureq::Error> {
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let has_type = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        if body.is_some() && !has_type {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = match body {
+            Some(body) => self.agent.run(request.body(body.to_owned()).unwrap())?,
+            None => self.agent.run(request.body(()).unwrap())?,
+        };
+        let text = response.body_mut().with_config().limit(1 << 30).read_to_string()?;
+        Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), text })
+    }
+
+    /// Any request; the server must answer.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Answer {
+        self.try_send(method, path, headers, body)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], None)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, &[], Some(&body.to_string()))
+    }
+
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send("PATCH", path, &[], Some(&body.to_string()))
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], None)
+    }
+
+    /// All rows of `table` that match an encoded query, with these fields.
+    pub(crate) fn rows(&self, table: &str, query: &str, fields: &str) -> Vec<Value> {
+        let path = format!(
+            "/api/now/table/{table}?sysparm_limit=100000&sysparm_exclude_reference_link=true\
+             &sysparm_fields={fields}&sysparm_query={}",
+            encode(query)
+        );
+        self.get(&path).result().as_array().unwrap().clone()
+    }
+
+    /// Number of rows of `table` that match.
+    pub(crate) fn count(&self, table: &str, query: &str) -> u64 {
+        let path = format!(
+            "/api/now/table/{table}?sysparm_limit=1&sysparm_fields=sys_id&sysparm_query={}",
+            encode(query)
+        );
+        let answer = self.get(&path);
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.header("x-total-count").unwrap().parse().unwrap()
+    }
+
+    /// Waits until no event is waiting or claimed (future-dated ones do not count).
+    pub(crate) fn wait_until_drained(&self) {
+        wait_until("every due event is handled", || {
+            self.count("sysevent", "stateINready,queued^scheduled=false") == 0
+        });
+    }
+}
+
+/// Waits until `true`; fails the test with `what` when that does not come.
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Percent-encoding for a query string.
+pub(crate) fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}
+
+/// A command line that ran to its end.
+pub(crate) struct CliRun {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs `campanile ARGS` with the administrator's password in the environment.
+pub(crate) fn campanile(args: &[&str]) -> CliRun {
+    let output = Command::new(binary())
+        .args(args)
+        .env("CAMPANILE_PASSWORD", ADMIN_PASSWORD)
+        .env("CAMPANILE_ADMIN_PASSWORD", ADMIN_PASSWORD)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    CliRun {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
