@@ -1,0 +1,47 @@
+# Two commands for everybody: `make run` and `make test`. The rest is for people who work on Campanile.
+
+DATA ?= ./campanile-data
+LISTEN ?= 127.0.0.1:8080
+SKIPS := target/skipped-tests.txt
+
+.PHONY: run test check structure bench bench-full fmt setup clean-data
+
+## Builds everything and starts the server with the ITSM pack and demo data.
+run: setup
+	cargo build --release --package campanile
+	./target/release/campanile serve --data $(DATA) --listen $(LISTEN) --demo
+
+## Sets up what the tests need and runs them all.
+test: setup
+	@mkdir -p target && rm -f $(SKIPS)
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	    CAMPANILE_TEST_SKIPS=$(abspath $(SKIPS)) cargo nextest run --workspace; \
+	else \
+	    CAMPANILE_TEST_SKIPS=$(abspath $(SKIPS)) cargo test --workspace; \
+	fi
+	@if [ -s $(SKIPS) ]; then echo; echo "Skipped tests:"; sort -u $(SKIPS); else echo "No test was skipped."; fi
+
+## Format, lints and structure.
+check: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+## Benchmarks: a table with ratios, under eight minutes.
+bench: setup
+	cargo build --release --package campanile
+	./target/release/campanile bench --out target/bench.md
+
+## The same with a million and ten million rows in the log.
+bench-full: setup
+	cargo build --release --package campanile
+	./target/release/campanile bench --full --out target/bench-full.md
+
+fmt:
+	cargo fmt --all
+
+setup:
+	@scripts/setup
+
+## Throws the data folder of `make run` away.
+clean-data:
+	rm -rf $(DATA)
