@@ -3,7 +3,9 @@
 use campanile_model::{EventState, Outcome};
 use campanile_store::{EventStore, EventSummary, NextState};
 
-use crate::events_at_hand::{NOW, claim, completion, event, event_at, failed, finish, fire, fresh, run_of};
+use crate::events_at_hand::{
+    NOW, claim, completion, event, event_at, failed, finish, fire, fresh, run_of,
+};
 
 #[test]
 fn an_empty_log_has_no_counts() {
@@ -21,10 +23,12 @@ fn only_events_after_the_point_are_counted_by_name_and_state() {
     }
     let claimed = claim(&store, 3).events;
     let mut done = completion(&claimed[0], NextState::Processed);
-    done.runs = vec![run_of(&claimed[0], Outcome::Succeeded), run_of(&claimed[0], Outcome::Skipped)];
+    done.runs =
+        vec![run_of(&claimed[0], Outcome::Succeeded), run_of(&claimed[0], Outcome::Skipped)];
     store.complete(done);
     let mut broken = completion(&claimed[1], failed());
-    broken.runs = vec![run_of(&claimed[1], Outcome::Failed), run_of(&claimed[1], Outcome::Succeeded)];
+    broken.runs =
+        vec![run_of(&claimed[1], Outcome::Failed), run_of(&claimed[1], Outcome::Succeeded)];
     store.complete(broken);
     store.flush().unwrap();
     fire(&store, event_at("a.late", 100.0, 60_000));

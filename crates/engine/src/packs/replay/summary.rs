@@ -28,7 +28,11 @@ pub struct ReplaySummary {
 ///
 /// # Errors
 /// [`EngineError::NotAllowed`] for anybody but an administrator; what the store answers.
-pub fn summary(engine: &Engine, session: &Session, after: i64) -> Result<ReplaySummary, EngineError> {
+pub fn summary(
+    engine: &Engine,
+    session: &Session,
+    after: i64,
+) -> Result<ReplaySummary, EngineError> {
     gate::require_role(session, &[], "replay")?;
     engine.store().flush()?;
     let counted = engine.store().summary(after, engine.clock().now())?;
