@@ -88,6 +88,11 @@ impl LevelState {
 
     fn log(&self, ctx: &Ctx<'_>, level: &str, text: &str) -> Result<()> {
         self.budget.check(ctx)?;
+        let bytes_max = self.budget.string_bytes_max();
+        if text.len() > bytes_max {
+            let message = format!("a text of more than {bytes_max} bytes cannot leave the script");
+            return Err(Exception::throw_range(ctx, &message));
+        }
         let host = self.host.borrow().clone();
         if let Some(host) = host {
             let level = match level {
