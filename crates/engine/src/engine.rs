@@ -8,12 +8,12 @@ use campanile_store::Store;
 use parking_lot::Mutex;
 
 use crate::error::EngineError;
+use crate::events::queue_registry::QUEUE_TABLE;
 use crate::events::registry::{REGISTER_TABLE, UnregisteredNames};
 use crate::events::row::EVENT_TABLE;
 use crate::events::waiters::Waiters;
 use crate::handlers::HandlerRegistry;
 use crate::handlers::script_action::SCRIPT_ACTION_TABLE;
-use crate::queues::registry::QUEUE_TABLE;
 use crate::queues::supervisor::Queues;
 use crate::records::definitions::{DefinitionRegistry, Load};
 use crate::records::numbers::Numbers;
@@ -81,9 +81,10 @@ impl Engine {
             system_log: SystemLog::start(Arc::clone(&store))?,
             save_checks: SaveChecks::of_records()
                 .with(REGISTER_TABLE, events::save_check::save)
+                .with(REGISTER_TABLE, handlers::listeners::follow_renaming)
                 .with(QUEUE_TABLE, queues::save_check::save)
                 .with(SCRIPT_ACTION_TABLE, handlers::save_check::save)
-                .with_delete(REGISTER_TABLE, events::save_check::delete)
+                .with_delete(REGISTER_TABLE, handlers::listeners::keep_registration)
                 .with_delete(QUEUE_TABLE, queues::save_check::delete),
             special_tables: SpecialTables::default().with(EVENT_TABLE, events::service::ROWS),
             unregistered_names: UnregisteredNames::default(),

@@ -1,4 +1,4 @@
-//! What is checked when a registration is saved or deleted (§1.3), from every door.
+//! What is checked when a registration is saved (§1.3), from every door. Its listeners are the business of `handlers`.
 
 use std::rc::Rc;
 
@@ -6,20 +6,16 @@ use campanile_model::Record;
 use campanile_model::limits::{
     EVENT_NAME_CHARS_MAX, EVENT_NAME_CHARS_PORTABLE, EVENT_PRIORITY_MAX,
 };
-use campanile_script::ExternalValue;
+use campanile_model::queue_def::normalise_queue_name;
 
 use super::fire::UNKNOWN_QUEUES;
+use super::queue_registry::{QUEUE_TABLE, QueueRegistry};
 use super::registry::REGISTER_TABLE;
 use crate::error::EngineError;
-use crate::handlers::script_action::{SCRIPT_ACTION_TABLE, listeners_of};
-use crate::queues::registry::{QUEUE_TABLE, QueueRegistry};
-use crate::queues::save_check::valid_name;
 use crate::records::execution::Execution;
 use crate::records::lookup;
-use crate::records::script_record::ScriptRecord;
 
-/// Checks a row of `sysevent_register` before it is written. A renamed registration takes its script actions with
-/// it, in the same operation.
+/// Checks a row of `sysevent_register` before it is written.
 ///
 /// # Errors
 /// [`EngineError::Integrity`] naming the field and the fix; what the store answers.
@@ -30,8 +26,7 @@ pub fn save(
 ) -> Result<Vec<String>, EngineError> {
     let mut warnings = Vec::new();
     let name = record.text("event_name").to_owned();
-    let name_before = before.map(|before| before.text("event_name"));
-    if name_before != Some(name.as_str()) {
+    if before.is_none_or(|before| before.text("event_name") != name) {
         check_name(&name).map_err(|detail| refusal(record, before, detail))?;
         check_unique(execution, record, before, &name)?;
         if name.chars().count() > EVENT_NAME_CHARS_PORTABLE {
@@ -44,32 +39,7 @@ pub fn save(
     check_numbers(record, before)?;
     record.set("derived_priority", record.get("priority").clone().as_str());
     warnings.extend(check_queue(execution, record, before)?);
-    if let Some(old) = name_before.filter(|old| !old.is_empty() && *old != name) {
-        let renamed = rename_listeners(execution, old, &name)?;
-        if renamed > 0 {
-            warnings.push(format!(
-                "{renamed} script actions listen to '{name}' now instead of '{old}'"
-            ));
-        }
-    }
     Ok(warnings)
-}
-
-/// Refuses the deletion of a registration that active handlers name.
-///
-/// # Errors
-/// [`EngineError::Integrity`] with the list of them; what the store answers.
-pub fn delete(execution: &Rc<Execution>, record: &Record) -> Result<(), EngineError> {
-    let name = record.text("event_name");
-    let listeners = listeners_of(execution.engine(), name)?;
-    if listeners.is_empty() {
-        return Ok(());
-    }
-    let detail = format!(
-        "active script actions listen to '{name}': {}; switch them off or delete them first",
-        listeners.join(", ")
-    );
-    Err(integrity(record, "delete", "definition_invalid", detail))
 }
 
 /// The stricter pattern of registrations.
@@ -140,12 +110,13 @@ fn check_queue(
     if written.is_empty() || before.is_some_and(|before| before.text("queue") == written) {
         return Ok(Vec::new());
     }
-    let queue = valid_name(&written).map_err(|detail| refusal(record, before, detail))?;
+    let queue = normalise_queue_name(&written)
+        .map_err(|invalid| refusal(record, before, invalid.to_string()))?;
     // The default queue has the empty name, on events and here.
-    record.set("queue", &*queue);
+    record.set("queue", queue);
     let engine = execution.engine();
-    if engine.definitions::<QueueRegistry>()?.find(&queue).is_some()
-        || execution.sees_row(QUEUE_TABLE, "queue", &queue)?
+    if engine.definitions::<QueueRegistry>()?.find(queue).is_some()
+        || execution.sees_row(QUEUE_TABLE, "queue", queue)?
     {
         return Ok(Vec::new());
     }
@@ -159,26 +130,6 @@ fn check_queue(
             "there is no queue '{queue}' yet: it is made, provisional, when the first event goes to it"
         )]),
     }
-}
-
-/// Listeners are changed as any record is, so that their rules and audit see it. Returns how many.
-fn rename_listeners(execution: &Rc<Execution>, old: &str, new: &str) -> Result<usize, EngineError> {
-    let listeners = ScriptRecord::fresh(execution, SCRIPT_ACTION_TABLE);
-    let text = |text: &str| ExternalValue::Text(Rc::from(text));
-    listeners.add_query("event_name", "=", &text(old));
-    let mut renamed = 0;
-    let ended = |error: campanile_script::HostError| EngineError::Unavailable(error.to_string());
-    listeners.query().map_err(ended)?;
-    while listeners.next().map_err(ended)? {
-        let Some(field) = listeners.field("event_name") else { break };
-        // The query ignores case, as the database does; names do not.
-        if listeners.script_text(field).as_ref() == old {
-            listeners.set_value(field, &text(new)).map_err(ended)?;
-            listeners.update("").map_err(ended)?;
-            renamed += 1;
-        }
-    }
-    Ok(renamed)
 }
 
 fn refusal(record: &Record, before: Option<&Record>, detail: String) -> EngineError {

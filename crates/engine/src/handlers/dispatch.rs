@@ -10,7 +10,6 @@ use super::handler::{Attempt, Candidate, Handler};
 use super::run_log::{self, RunPlace};
 use crate::error::EngineError;
 use crate::events::row::EventLayout;
-use crate::queues::metrics;
 use crate::worker::Worker;
 
 /// Longest delay before an attempt (§5.5).
@@ -63,10 +62,11 @@ pub fn handle(worker: &Worker, event: &Event, queue: &QueueDef) -> Result<Comple
             let result = kind.run(worker, &attempt, candidate);
             let ended = engine.clock().now();
             failures.note(candidate, attempt.number, &result);
-            metrics::run_ended(kind.kind().as_str(), result.outcome);
             let place =
                 RunPlace { kind: kind.kind(), attempt: attempt.number, order, began, ended };
-            unrecorded.push(run_log::run(event, candidate, &place, result));
+            let run = run_log::run(event, candidate, &place, result);
+            run_log::count(&run);
+            unrecorded.push(run);
         }
     }
     let ended = engine.clock().now();

@@ -12,6 +12,8 @@ pub mod script_action;
 pub mod script_condition;
 pub mod target;
 
+pub mod explain;
+pub mod listeners;
 pub mod save_check;
 
 pub use handler::{Attempt, Candidate, Handler, HandlerRegistry, HandlerResult, NearMiss};

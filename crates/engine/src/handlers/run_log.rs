@@ -62,6 +62,13 @@ pub fn run(
     }
 }
 
+/// Counts a run for `campanile_handler_runs_total`.
+pub(super) fn count(run: &HandlerRun) {
+    let (kind, outcome) = (run.kind.as_str(), run.outcome.as_str());
+    metrics::counter!("campanile_handler_runs_total", "kind" => kind, "outcome" => outcome)
+        .increment(1);
+}
+
 /// All that were counted, and the first of them.
 fn references<T>(all: &[T], reference: impl Fn(&T) -> String) -> (i64, Vec<String>) {
     let count = i64::try_from(all.len()).unwrap_or(i64::MAX);

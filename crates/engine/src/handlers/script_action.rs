@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use campanile_model::{Event, EventSource, HandlerKind, Record, SysId};
 use campanile_script::{
-    Bindings, LimitKind, Limits, RunOutcome, ScriptError, ScriptErrorKind, ScriptKind, ScriptSource,
+    Bindings, LimitKind, Limits, ScriptError, ScriptErrorKind, ScriptKind, ScriptSource,
 };
 
 use super::handler::{Attempt, Candidate, Handler, HandlerResult, NearMiss, RunError};
@@ -15,11 +15,11 @@ use super::{script_condition, target};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::fire::{self, empty};
+use crate::events::queue_registry::duration;
 use crate::events::registry::likeness;
-use crate::queues::registry::duration;
 use crate::records::definitions::Load;
 use crate::records::execution::Execution;
-use crate::records::rules::limits_of;
+use crate::records::rules::limits_of_kind;
 use crate::records::{lookup, users};
 use crate::session::{Cause, Channel, Session, User};
 use crate::worker::Worker;
@@ -34,9 +34,18 @@ const ORDER_DEFAULT: i64 = 100;
 struct ScriptAction {
     condition: Option<ScriptSource>,
     script: Option<ScriptSource>,
-    /// Key of the user to run as; empty for the system.
-    run_as: Arc<str>,
+    run_as: RunAs,
     timeout: Option<Duration>,
+    /// Bounds of one run, besides its time.
+    limits: Limits,
+}
+
+/// Who runs a script action.
+#[derive(Debug)]
+enum RunAs {
+    System(Arc<User>),
+    /// The user with this key, as it is when the handler runs.
+    User(Arc<str>),
 }
 
 /// A script action as *explain* needs it, active or not.
@@ -54,17 +63,17 @@ pub struct ScriptActions {
     active: HashMap<Arc<str>, Arc<[Candidate]>>,
     by_likeness: HashMap<String, Vec<Listener>>,
     none: Arc<[Candidate]>,
-    system: Arc<User>,
 }
 
 impl Load for ScriptActions {
-    const TABLES: &'static [&'static str] = &[SCRIPT_ACTION_TABLE];
+    // The bounds of the scripts are properties.
+    const TABLES: &'static [&'static str] = &[SCRIPT_ACTION_TABLE, "sys_properties"];
 
     fn load(engine: &Engine) -> Result<Self, EngineError> {
         let dictionary = engine.dictionary()?;
         let table = lookup::table(&dictionary, SCRIPT_ACTION_TABLE)?;
         let rows = Arc::clone(engine.store()).read()?.select(&lookup::equal(table, &[]))?;
-        Ok(Self::new(&rows))
+        Ok(Self::new(&rows, limits_of_kind(engine, ScriptKind::ScriptAction)))
     }
 }
 
@@ -79,12 +88,13 @@ pub fn listeners_of(engine: &Engine, event_name: &str) -> Result<Vec<String>, En
 }
 
 impl ScriptActions {
-    fn new(rows: &[Record]) -> Self {
+    fn new(rows: &[Record], limits: Limits) -> Self {
         let mut rows: Vec<&Record> = rows.iter().collect();
         rows.sort_by_key(|row| {
             let order = row.get("order").as_i64().unwrap_or(ORDER_DEFAULT);
             (order, row.text("name").to_owned(), row.text("sys_id").to_owned())
         });
+        let system = Arc::new(User::system());
         let mut active: HashMap<Arc<str>, Vec<Candidate>> = HashMap::new();
         let mut by_likeness: HashMap<String, Vec<Listener>> = HashMap::new();
         for row in rows {
@@ -102,19 +112,21 @@ impl ScriptActions {
                 active: is_active,
             });
             if is_active {
-                active.entry(event_name).or_default().push(candidate(handler, row));
+                active
+                    .entry(event_name)
+                    .or_default()
+                    .push(candidate(handler, row, &system, limits));
             }
         }
         Self {
             active: active.into_iter().map(|(name, list)| (name, Arc::from(list))).collect(),
             by_likeness,
             none: Arc::from(Vec::new()),
-            system: Arc::new(User::system()),
         }
     }
 }
 
-fn candidate(handler: SysId, row: &Record) -> Candidate {
+fn candidate(handler: SysId, row: &Record, system: &Arc<User>, limits: Limits) -> Candidate {
     let name: Arc<str> = Arc::from(row.text("name"));
     let source = |kind: ScriptKind, field: &str| {
         let text = row.text(field);
@@ -129,8 +141,12 @@ fn candidate(handler: SysId, row: &Record) -> Candidate {
     let definition = ScriptAction {
         condition: source(ScriptKind::ScriptActionCondition, "condition_script"),
         script: source(ScriptKind::ScriptAction, "script"),
-        run_as: Arc::from(row.text("run_as")),
+        run_as: match row.get("run_as").as_option() {
+            Some(user) => RunAs::User(Arc::from(user)),
+            None => RunAs::System(Arc::clone(system)),
+        },
         timeout: duration(row.text("timeout")),
+        limits,
     };
     Candidate {
         handler,
@@ -204,22 +220,18 @@ fn session(
     candidate: &Candidate,
     action: &ScriptAction,
 ) -> Result<Session, (&'static str, String)> {
-    let engine = worker.engine();
-    let user = if action.run_as.is_empty() {
-        engine.definitions::<ScriptActions>().map(|actions| Some(Arc::clone(&actions.system)))
-    } else {
-        users::session_user_by_id(engine, &action.run_as)
-    };
-    let user = match user {
-        Ok(Some(user)) => user,
-        Ok(None) => {
-            let message = format!(
-                "the user {} to run as is inactive or gone; choose another user in 'Run as'",
-                action.run_as
-            );
-            return Err(("run_as_inactive", message));
-        }
-        Err(error) => return Err(("script_error", error.to_string())),
+    let user = match &action.run_as {
+        RunAs::System(system) => Arc::clone(system),
+        RunAs::User(key) => match users::session_user_by_id(worker.engine(), key) {
+            Ok(Some(user)) => user,
+            Ok(None) => {
+                let message = format!(
+                    "the user {key} to run as is inactive or gone; choose another user in 'Run as'"
+                );
+                return Err(("run_as_inactive", message));
+            }
+            Err(error) => return Err(("script_error", error.to_string())),
+        },
     };
     let event = attempt.event;
     let cause = Cause {
@@ -256,10 +268,9 @@ fn run(execution: &Rc<Execution>, attempt: &Attempt<'_>, action: &ScriptAction) 
         scratchpad: None,
     };
     let timeout = action.timeout.unwrap_or(attempt.timeout);
+    let limits = Limits { max_wall: timeout, ..action.limits };
     if let Some(condition) = &action.condition {
-        let outcome =
-            execution.run_script(condition, &bindings, limits(execution, condition, timeout));
-        match outcome.result {
+        match execution.run_script(condition, &bindings, limits).result {
             Ok(answer) if !answer.truthy => {
                 let sentence = script_condition::sentence(&condition.text, &answer, &bindings);
                 return HandlerResult::skipped("condition_false", sentence, execution.report());
@@ -273,16 +284,10 @@ fn run(execution: &Rc<Execution>, attempt: &Attempt<'_>, action: &ScriptAction) 
     let Some(script) = &action.script else {
         return HandlerResult::succeeded(target.note, execution.report());
     };
-    let RunOutcome { result, .. } =
-        execution.run_script(script, &bindings, limits(execution, script, timeout));
-    match result {
+    match execution.run_script(script, &bindings, limits).result {
         Ok(_) => HandlerResult::succeeded(target.note, execution.report()),
         Err(error) => failure(execution, attempt.event, "script_error", error, timeout),
     }
-}
-
-fn limits(execution: &Execution, source: &ScriptSource, timeout: Duration) -> Limits {
-    Limits { max_wall: timeout, ..limits_of(execution, source.kind) }
 }
 
 /// The result of a run that ended in an error; `reason` is that of an ordinary exception.

@@ -7,7 +7,7 @@ use campanile_script::RecordRef;
 
 use super::handler::Attempt;
 use crate::error::EngineError;
-use crate::events::content::record_of_snapshot;
+use crate::events::fire::content::record_of_snapshot;
 use crate::records::execution::Execution;
 use crate::records::script_record::ScriptRecord;
 

@@ -1,12 +1,12 @@
 //! Numbers of queues and processors, by the names of rest-api §22. Event names are never labels.
 
-use campanile_model::{Event, Instant, Outcome};
+use campanile_model::{Event, Instant};
 use campanile_store::Completion;
 
 use super::processor::Counts;
-use super::registry::shown;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::events::queue_registry::shown;
 
 #[expect(clippy::cast_precision_loss, reason = "times and counts of metrics")]
 fn number(n: u64) -> f64 {
@@ -46,12 +46,6 @@ pub(super) fn completed(queue: &str, event: &Event, completion: &Completion) {
         .record(number(millis) / 1_000.0);
 }
 
-/// One handler run is done.
-pub(crate) fn run_ended(kind: &'static str, outcome: Outcome) {
-    metrics::counter!("campanile_handler_runs_total", "kind" => kind, "outcome" => outcome.as_str())
-        .increment(1);
-}
-
 /// Sets the gauges that are counted when somebody asks: backlog and age of the oldest due event of each queue.
 ///
 /// # Errors
@@ -59,7 +53,7 @@ pub(crate) fn run_ended(kind: &'static str, outcome: Outcome) {
 pub fn refresh(engine: &Engine) -> Result<(), EngineError> {
     let now = engine.clock().now();
     let backlog = engine.store().backlog(now)?;
-    let queues = engine.definitions::<super::registry::QueueRegistry>()?;
+    let queues = engine.definitions::<crate::events::queue_registry::QueueRegistry>()?;
     for queue in queues.queues().filter(|q| backlog.iter().all(|b| *b.queue != *q.name)) {
         gauges(&queue.name, 0, 0.0);
     }

@@ -1,6 +1,5 @@
 //! Queues: registry, processors, claims, retries.
 
-pub mod registry;
 pub mod save_check;
 
 pub mod metrics;

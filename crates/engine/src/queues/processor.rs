@@ -11,9 +11,9 @@ use campanile_store::{ClaimRequest, Completion, NextState};
 
 use super::metrics;
 use super::pace::Pace;
-use super::registry::{QueueRegistry, shown};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::events::queue_registry::{QueueRegistry, shown};
 use crate::handlers::dispatch;
 use crate::worker::Worker;
 

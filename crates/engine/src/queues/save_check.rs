@@ -2,17 +2,16 @@
 
 use std::ops::RangeInclusive;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use campanile_model::Record;
 use campanile_model::queue_def::{DEFAULT_QUEUE_ROW, normalise_queue_name};
 
-use super::registry::{
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::events::queue_registry::{
     ATTEMPTS_RANGE, CLAIM_LIMIT_RANGE, POLL_SECONDS_RANGE, QUEUE_TABLE, TIMEOUT_SECONDS_RANGE,
     duration,
 };
-use crate::engine::Engine;
-use crate::error::EngineError;
 use crate::events::registry::EventRegistry;
 use crate::records::execution::Execution;
 
@@ -204,9 +203,4 @@ fn integrity(record: &Record, operation: &'static str, detail: String) -> Engine
         display: record.text("queue").to_owned(),
         detail,
     }
-}
-
-/// The name of a queue that a definition gives, when it is valid; for checks of other tables.
-pub(crate) fn valid_name(name: &str) -> Result<Arc<str>, String> {
-    normalise_queue_name(name).map(Arc::from).map_err(|invalid| invalid.to_string())
 }

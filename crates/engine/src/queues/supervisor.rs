@@ -10,10 +10,10 @@ use campanile_model::QueueDef;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::processor::{Counts, Processor};
-use super::registry::{QUEUE_TABLE, QueueRegistry, shown};
 use super::signal::{Patience, Signal};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::events::queue_registry::{QUEUE_TABLE, QueueRegistry, shown};
 use crate::worker::{SCRIPT_STACK_BYTES, spawn_named};
 
 /// Property: processors are woken by new events; off, they look every poll interval only (§4.5).

@@ -22,9 +22,9 @@ use super::script_host::ScriptHost;
 use super::unit_of_work::Unit;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::events::fire::ordinals::FireOrdinals;
+use crate::events::fire::provision::{self, Provision};
 use crate::events::fire::{self, FireRequest, Resolved};
-use crate::events::ordinals::FireOrdinals;
-use crate::events::provision::{self, Provision};
 use crate::session::Session;
 
 /// One line that a script logged, as far as the bounds of §16 allow.

@@ -16,7 +16,7 @@ use super::operation::transaction::Transaction;
 use super::operation::{Failure, Outcome};
 use super::{dictionary, lookup};
 use crate::error::EngineError;
-use crate::events::provision::{self, Provision};
+use crate::events::fire::provision::{self, Provision};
 
 /// Tables whose rows the dictionary is made of.
 const DICTIONARY_TABLES: [&str; 4] =

@@ -10,8 +10,8 @@ use campanile_store::{ActionRecord, CommitMark, EventAction, ReprocessOptions, S
 use super::EVENTS_ADMIN;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::events::queue_registry::{QueueRegistry, shown};
 use crate::events::registry::{EventRegistry, REGISTER_TABLE};
-use crate::queues::registry::{QueueRegistry, shown};
 use crate::records::{gate, lookup};
 use crate::session::Session;
 

@@ -7,7 +7,7 @@ use super::change::{Change, Failure, Kind, Outcome};
 use super::transaction::{Frame, Transaction};
 use super::{delete, write};
 use crate::error::EngineError;
-use crate::events::provision;
+use crate::events::fire::provision;
 use crate::records::execution::{Execution, FiredEvent};
 
 /// How often an outermost operation begins again because its row moved, before it takes the writer first.

@@ -11,7 +11,7 @@ use campanile_model::{NewEvent, Record, TableDef};
 use campanile_store::WriteTx;
 
 use super::change::Failure;
-use crate::events::provision::Provision;
+use crate::events::fire::provision::Provision;
 use crate::records::execution::{FiredEvent, WrittenRecord};
 
 /// A hold of the writer longer than this is logged (DESIGN §5).

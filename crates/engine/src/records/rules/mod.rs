@@ -5,4 +5,4 @@ mod cache;
 mod run;
 
 pub(crate) use cache::{ClassRules, Moment};
-pub(crate) use run::{RuleRun, limits_of, run_phase};
+pub(crate) use run::{RuleRun, limits_of, limits_of_kind, run_phase};

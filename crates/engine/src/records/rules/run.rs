@@ -11,6 +11,7 @@ use campanile_script::{Bindings, Limits, RecordRef, ScriptKind, ScriptSource};
 
 use super::actions;
 use super::cache::{BoundRule, Moment, Rule};
+use crate::engine::Engine;
 use crate::records::execution::Execution;
 use crate::records::operation::transaction::RunningRule;
 use crate::records::operation::{Failure, Kind};
@@ -230,12 +231,13 @@ pub(crate) fn limits_of(execution: &Execution, kind: ScriptKind) -> Limits {
     if let Some((_, limits)) = known.iter().find(|(of, _)| *of == kind) {
         return *limits;
     }
-    let limits = look_up_limits(execution, kind);
+    let limits = limits_of_kind(execution.engine(), kind);
     known.push((kind, limits));
     limits
 }
 
-fn look_up_limits(execution: &Execution, kind: ScriptKind) -> Limits {
+/// The bounds of runs of this kind, from the properties as they are now.
+pub(crate) fn limits_of_kind(engine: &Engine, kind: ScriptKind) -> Limits {
     let (word, max_ms) = match kind {
         ScriptKind::BusinessRule => ("business_rule", 10_000),
         ScriptKind::BusinessRuleCondition => ("business_rule_condition", 1_000),
@@ -244,7 +246,6 @@ fn look_up_limits(execution: &Execution, kind: ScriptKind) -> Limits {
         ScriptKind::ScriptActionCondition => ("script_action_condition", 1_000),
         ScriptKind::Background => ("background", 14_400_000),
     };
-    let engine = execution.engine();
     let number = |name: &str, default: i64| {
         let general = engine.int_property(&format!("campanile.script.{name}"), default);
         let value = engine.int_property(&format!("campanile.script.{word}.{name}"), general);

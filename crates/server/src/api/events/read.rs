@@ -100,7 +100,7 @@ pub(crate) async fn explain(
     let engine = Arc::clone(&app.engine);
     let session = caller.session.clone();
     let explanation =
-        blocking(move || campanile_engine::events::explain::explain(&engine, &session, &sys_id))
+        blocking(move || campanile_engine::handlers::explain::explain(&engine, &session, &sys_id))
             .await?;
     Ok(respond::result(StatusCode::OK, explanation))
 }

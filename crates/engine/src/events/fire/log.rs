@@ -1,6 +1,7 @@
 //! What firing tells the system log: nothing that was skipped or replaced is silent.
 
-use super::fire::{FireRequest, UNKNOWN_QUEUES};
+use super::request::FireRequest;
+use super::resolve::UNKNOWN_QUEUES;
 use crate::engine::Engine;
 use crate::records::syslog::{Level, LogEntry, write};
 use crate::session::Session;

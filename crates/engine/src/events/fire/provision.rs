@@ -8,10 +8,10 @@ use std::sync::Arc;
 use campanile_model::{Record, SysId, TableDef};
 use campanile_store::{Select, StoreError, WriteTx};
 
-use super::registry::{PRIORITY_DEFAULT, REGISTER_TABLE};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::queues::registry::QUEUE_TABLE;
+use crate::events::queue_registry::QUEUE_TABLE;
+use crate::events::registry::{PRIORITY_DEFAULT, REGISTER_TABLE};
 use crate::records::lookup;
 
 /// Poll interval of a provisional queue as a stored duration.

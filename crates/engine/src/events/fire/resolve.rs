@@ -9,17 +9,18 @@ use campanile_model::limits::{
     DEDUPE_KEY_CHARS_MAX, EVENT_DEPTH_MAX, EVENT_NAME_CHARS_MAX, EVENT_PARM_CHARS_MAX,
 };
 use campanile_model::queue_def::normalise_queue_name;
-use campanile_model::{EventSource, Instant, NewEvent, Record, Registration, SysId};
+use campanile_model::{EventSource, Instant, NewEvent, Registration, SysId};
 
 use super::content::{self, ContentHash};
-use super::global_events;
 use super::log;
 use super::ordinals::FireOrdinals;
 use super::provision::Provision;
-use super::registry::{EventRegistry, PRIORITY_DEFAULT};
+use super::request::{FireRequest, Resolved};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::queues::registry::QueueRegistry;
+use crate::events::global_events;
+use crate::events::queue_registry::QueueRegistry;
+use crate::events::registry::{EventRegistry, PRIORITY_DEFAULT};
 use crate::session::Session;
 
 /// Property: an unregistered name is refused (§3.2).
@@ -35,56 +36,6 @@ const INSTANCE_CHARS_MAX: usize = 32;
 const DESCRIPTIVE_NAME_CHARS_MAX: usize = 255;
 /// An address without a query up to this length needs no masking and no cut.
 const URI_BYTES_PLAIN: usize = 1_024;
-
-/// One call that fires an event. Values are stored texts; empty means none.
-#[derive(Debug, Clone, Default)]
-pub struct FireRequest {
-    /// Event name.
-    pub name: String,
-    /// Table of the record it is about.
-    pub table: String,
-    /// sys_id of that record.
-    pub instance: String,
-    /// With an empty `table`, take the registration's (`eventQueueScheduled` with a sys_id text).
-    pub table_from_registration: bool,
-    /// Display value of the record; `None` leaves the descriptive name empty.
-    pub record_display: Option<String>,
-    /// First value.
-    pub parm1: String,
-    /// Second value.
-    pub parm2: String,
-    /// Queue named by the call; `None` or empty takes the registration's.
-    pub queue: Option<String>,
-    /// Not before; the past or `None` means now.
-    pub process_on: Option<Instant>,
-    /// Not before this long from now; `process_on` counts before it.
-    pub process_after_ms: Option<i64>,
-    /// Overrides the registration's priority.
-    pub priority: Option<f64>,
-    /// Idempotency key as the caller gave it.
-    pub dedupe_key: Option<String>,
-    /// What fired it; `None` takes the session's.
-    pub source: Option<EventSource>,
-    /// The record's values at this moment. Kept with the event when its registration asks for it, or while
-    /// that record is being deleted.
-    pub record: Option<Record>,
-    /// The call happens while `record` is being deleted.
-    pub deleting: bool,
-    /// A missing registration is made, with this note in `fired_by` (`global_events`).
-    pub register_as: Option<&'static str>,
-}
-
-/// What became of a call.
-#[derive(Debug, Clone)]
-pub enum Resolved {
-    /// To be stored, together with the provisions.
-    Event(Box<NewEvent>, Vec<Provision>),
-    /// Nothing is stored; the reason is already in the log. `registration_inactive` is the only one so far.
-    NotStored {
-        /// Code.
-        reason: &'static str,
-    },
-}
 
 /// Resolves a call against the registry (§3.2–3.5, 3.7, 3.8). Reads caches only (and the log, to name the chain
 /// when it is too long); writes nothing but log lines.

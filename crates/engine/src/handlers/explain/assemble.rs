@@ -12,12 +12,12 @@ use super::answer::{
 use super::timeline::{self, Story};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::events::content;
 use crate::events::fire::chain;
+use crate::events::fire::content;
+use crate::events::queue_registry::{QueueRegistry, shown};
 use crate::events::registry::EventRegistry;
 use crate::events::service::{get, runs_of, sees_values};
-use crate::handlers::NearMiss;
-use crate::queues::registry::{QueueRegistry, shown};
+use crate::handlers::handler::NearMiss;
 use crate::records::gate;
 use crate::session::Session;
 

@@ -1,0 +1,446 @@
+//! Firing: events-and-jobs §14, cases 1 to 20, and what a hostile caller would try.
+
+use campanile_engine::events::service::{FireCall, FireTime};
+use campanile_engine::{EngineError, Session};
+use campanile_model::{EventState, Instant};
+
+use crate::events_bed::{Bed, RECORDER, call, call_after, call_to, code};
+use crate::fixture::{A, ABEL, BETH, Fixture, update_a};
+
+#[test]
+fn ev_001_an_after_rule_fires_an_event_with_all_that_is_known_of_it() {
+    let bed = Bed::new();
+    bed.fixture.after("fires", "gs.eventQueue('t.ping', current, 'a', 'b');");
+    bed.fixture.script(&update_a("gA.short_description = 'changed'"));
+    let events = bed.events("name=t.ping");
+    assert_eq!(events.len(), 1);
+    let event = &events[0];
+    let fired = &event.fired;
+    assert_eq!((&*fired.parm1, &*fired.parm2), ("a", "b"));
+    assert_eq!((&*fired.table, &*fired.instance), ("incident", A));
+    assert_eq!((&*fired.queue, event.state), ("", EventState::Ready));
+    assert_eq!(fired.priority, 100.0);
+    assert!(fired.registered && !fired.scheduled);
+    assert_eq!((&*fired.user_id, &*fired.user_name), (ABEL, "abel"));
+    assert_eq!(&*fired.descriptive_name, "INC0000001");
+}
+
+#[test]
+fn ev_002_no_business_rule_runs_for_the_event_itself() {
+    let bed = Bed::new();
+    for (name, action) in [("on insert", "action_insert"), ("on update", "action_update")] {
+        bed.fixture.rule(
+            name,
+            &[
+                ("collection", "sysevent"),
+                ("when", "after"),
+                (action, "true"),
+                ("script", "gs.eventQueue('t.rule_ran', null, '', '');"),
+            ],
+        );
+    }
+    let event = bed.fire("t.ping", "x");
+    bed.drain();
+    assert_eq!(bed.state(&event), EventState::Processed);
+    assert!(bed.events("name=t.rule_ran").is_empty());
+}
+
+#[test]
+fn ev_003_an_aborted_operation_leaves_neither_record_nor_event() {
+    let bed = Bed::quiet();
+    bed.fixture.rule(
+        "fires and aborts",
+        &[
+            ("action_update", "false"),
+            ("action_insert", "true"),
+            ("script", "gs.eventQueue('t.ping', current, '', ''); current.setAbortAction(true);"),
+        ],
+    );
+    let before = bed.fixture.house.rows("incident", &[]).len();
+    bed.fixture
+        .script("var g = new GlideRecord('incident'); g.short_description = 'no'; g.insert();");
+    assert_eq!(bed.fixture.house.rows("incident", &[]).len(), before);
+    assert!(bed.events("name=t.ping").is_empty());
+}
+
+#[test]
+fn ev_004_an_unregistered_name_is_stored_flagged_and_handled() {
+    let bed = Bed::quiet();
+    bed.action("listens", "t.unknown", RECORDER, &[]);
+    let event = bed.fire("t.unknown", "heard");
+    assert!(!bed.event(&event).fired.registered);
+    bed.drain();
+    assert_eq!(bed.state(&event), EventState::Processed);
+    assert_eq!(bed.recorded(), ["heard"]);
+}
+
+#[test]
+fn an_unregistered_name_is_logged_once_a_day_with_the_nearest_registered_one() {
+    let bed = Bed::quiet();
+    for _ in 0..3 {
+        bed.fire("T.Ping", "");
+    }
+    campanile_engine::records::syslog::flush(bed.engine());
+    let lines = bed.fixture.house.rows("syslog", &[("source", "events")]);
+    let lines: Vec<_> = lines.iter().map(|row| row.text("message").to_owned()).collect();
+    assert_eq!(
+        lines,
+        ["event 'T.Ping' is not registered: stored all the same; did you mean 't.ping'?"]
+    );
+    bed.advance_seconds(86_400);
+    bed.fire("T.Ping", "");
+    campanile_engine::records::syslog::flush(bed.engine());
+    assert_eq!(bed.fixture.house.rows("syslog", &[("source", "events")]).len(), 2);
+}
+
+#[test]
+fn ev_005_with_require_registration_an_unregistered_name_is_refused() {
+    let bed = Bed::quiet();
+    bed.fixture.property("campanile.events.require_registration", "true");
+    assert_eq!(code(bed.try_fire(call("t.unknown", ""))), "name_unregistered");
+    assert!(bed.events("").is_empty());
+    assert!(bed.try_fire(call("t.ping", "")).is_ok());
+}
+
+#[test]
+fn ev_006_the_queue_argument_wins_over_the_registration_for_that_call_only() {
+    let bed = Bed::quiet();
+    bed.queue("q1", &[]);
+    bed.queue("q2", &[]);
+    bed.register("t.queued", &[("queue", "q1")]);
+    let with = bed.try_fire(call_to("q2", "t.queued", "")).unwrap();
+    let without = bed.try_fire(call("t.queued", "")).unwrap();
+    let to_default = bed.try_fire(call_to("DEFAULT", "t.queued", "")).unwrap();
+    assert_eq!((&*with.queue, &*without.queue, &*to_default.queue), ("q2", "q1", ""));
+}
+
+#[test]
+fn ev_007_a_scheduled_event_takes_the_registrations_queue_and_waits_aside() {
+    let bed = Bed::quiet();
+    bed.queue("q1", &[]);
+    bed.register("t.later", &[("queue", "q1")]);
+    bed.fixture.script(&format!(
+        "var g = new GlideRecord('incident'); g.get('{A}');
+         var when = new GlideDateTime('2024-03-13 18:40:00');
+         gs.eventQueueScheduled('t.later', g, 'a', 'b', when);"
+    ));
+    let event = &bed.events("name=t.later")[0];
+    assert_eq!(&*event.fired.queue, "q1");
+    assert!(event.fired.scheduled);
+    assert_eq!(event.fired.process_on, Instant::parse_glide_text("2024-03-13 18:40:00").unwrap());
+    let backlog = bed.engine().store().backlog(bed.engine().clock().now()).unwrap();
+    let q1 = backlog.iter().find(|queue| queue.queue == "q1").unwrap();
+    assert_eq!((q1.ready, q1.scheduled), (0, 1));
+    assert_eq!(bed.drain().claimed, 0);
+    bed.advance_seconds(600);
+    assert_eq!(bed.drain().processed, 1);
+}
+
+#[test]
+fn ev_008_a_scheduled_event_without_parms_takes_the_display_value_of_its_record() {
+    let bed = Bed::quiet();
+    bed.fixture.script(&format!(
+        "var g = new GlideRecord('incident'); g.get('{A}');
+         gs.eventQueueScheduled('t.ping', g);
+         gs.eventQueueScheduled('t.ping', '{A}');"
+    ));
+    let events = bed.events("name=t.ping");
+    assert_eq!((&*events[0].fired.parm1, &*events[0].fired.parm2), ("INC0000001", ""));
+    assert_eq!((&*events[1].fired.parm1, &*events[1].fired.instance), ("", A));
+    assert_eq!(&*events[1].fired.table, "incident", "the table comes from the registration");
+}
+
+#[test]
+fn ev_009_a_time_in_the_past_means_now() {
+    let bed = Bed::new();
+    let past = bed.engine().clock().now().plus_millis(-3_600_000);
+    let at = FireCall { process_on: Some(FireTime::At(past)), ..call("t.ping", "past") };
+    let event = bed.try_fire(at).unwrap().sys_id;
+    assert!(!bed.event(&event).fired.scheduled);
+    bed.drain();
+    assert_eq!(bed.recorded(), ["past"]);
+}
+
+#[test]
+fn ev_010_an_unknown_queue_is_provisioned_and_served() {
+    let bed = Bed::new();
+    let event = bed.try_fire(call_to("brand_new", "t.ping", "new")).unwrap().sys_id;
+    let rows = bed.fixture.house.rows("sysevent_queue", &[("queue", "brand_new")]);
+    assert_eq!(rows.len(), 1);
+    let row = &rows[0];
+    assert_eq!(row.text("processing_order"), "parallel");
+    assert_eq!((row.text("job_config"), row.text("job_config_value")), ("job_count", "1"));
+    assert_eq!(row.text("poll_interval"), "1970-01-01 00:00:30");
+    assert_eq!(row.text("provisional"), "1");
+    bed.drain();
+    assert_eq!(bed.state(&event), EventState::Processed);
+    bed.fixture.property("campanile.queues.unknown", "hold");
+    let held = bed.try_fire(call_to("held_back", "t.ping", "")).unwrap().sys_id;
+    bed.drain();
+    assert_eq!(bed.state(&held), EventState::Ready);
+    assert_eq!(bed.explain(&held).verdict, "ready; queue 'held_back' does not exist");
+    bed.fixture.property("campanile.queues.unknown", "default");
+    let fell_back = bed.try_fire(call_to("nowhere", "t.ping", "")).unwrap();
+    assert_eq!(&*fell_back.queue, "");
+}
+
+#[test]
+fn an_unknown_queue_in_a_rule_is_provisioned_with_the_operation_or_not_at_all() {
+    let bed = Bed::new();
+    let fires = "gs.eventQueue('t.ping', current, 'a', '', 'from_rule');";
+    bed.fixture.after("fires", fires);
+    bed.fixture.script(&update_a("gA.short_description = 'x'"));
+    assert_eq!(bed.fixture.house.rows("sysevent_queue", &[("queue", "from_rule")]).len(), 1);
+    bed.drain();
+    assert_eq!(bed.recorded(), ["a"]);
+}
+
+#[test]
+fn ev_011_a_wrong_queue_name_is_refused_with_the_nearest_valid_one() {
+    let bed = Bed::quiet();
+    let refused = bed.try_fire(call_to("My Queue!", "t.ping", "")).unwrap_err();
+    assert!(refused.to_string().contains("'my_queue'"), "{refused}");
+    assert_eq!(code(Err(refused)), "queue_invalid");
+    let ran = bed.fixture.script(
+        "try { gs.eventQueue('t.ping', null, '', '', 'My Queue!'); gs.print('stored'); } catch (e) { \
+         gs.print('refused: ' + e.message); }",
+    );
+    assert!(ran.trace()[0].starts_with("refused: "), "{:?}", ran.trace());
+    assert!(bed.events("").is_empty());
+    assert!(bed.fixture.house.rows("sysevent_queue", &[("queue", "My Queue!")]).is_empty());
+}
+
+#[test]
+fn ev_012_an_over_long_parameter_is_refused_whole_and_the_limit_itself_is_kept_whole() {
+    let bed = Bed::quiet();
+    let limit = "ä".repeat(65_536);
+    let refused = bed.try_fire(call("t.ping", &format!("{limit}x"))).unwrap_err();
+    let text = refused.to_string();
+    assert!(text.contains("parm1") && text.contains("65537") && text.contains("65536"), "{text}");
+    assert_eq!(code(Err(refused)), "value_too_long");
+    assert!(bed.events("").is_empty());
+    let event = bed.fire("t.ping", &limit);
+    assert_eq!(&*bed.event(&event).fired.parm1, limit);
+}
+
+#[test]
+fn ev_013_undefined_becomes_empty_and_an_object_becomes_json() {
+    let bed = Bed::quiet();
+    bed.fixture.script("gs.eventQueue('t.ping', null, undefined, {a: 1});");
+    let event = &bed.events("name=t.ping")[0];
+    assert_eq!((&*event.fired.parm1, &*event.fired.parm2), ("", "{\"a\":1}"));
+}
+
+#[test]
+fn ev_014_a_name_of_41_characters_is_kept_whole_with_a_warning_and_101_are_refused() {
+    let bed = Bed::quiet();
+    let name = format!("t.{}", "x".repeat(39));
+    let values = [("event_name", &*name)];
+    let written = bed.fixture.insert("admin", "sysevent_register", &values).unwrap();
+    assert_eq!(written.record.text("event_name"), name);
+    assert!(written.warnings.iter().any(|w| w.contains("40 characters")), "{:?}", written.warnings);
+    bed.action("long", &name, RECORDER, &[]);
+    bed.fire(&name, "whole");
+    bed.drain();
+    assert_eq!(bed.recorded(), ["whole"]);
+    let too_long = "x".repeat(101);
+    bed.fixture.insert("admin", "sysevent_register", &[("event_name", &too_long)]).unwrap_err();
+    assert_eq!(code(bed.try_fire(call(&too_long, ""))), "name_invalid");
+}
+
+#[test]
+fn ev_018_a_repeated_key_stores_one_event_and_other_content_under_it_is_refused() {
+    let bed = Bed::quiet();
+    let keyed =
+        |parm1: &str| FireCall { dedupe_key: Some("k-1".to_owned()), ..call("t.ping", parm1) };
+    let first = bed.try_fire(keyed("a")).unwrap();
+    let second = bed.try_fire(keyed("a")).unwrap();
+    assert!(!first.duplicate && second.duplicate);
+    assert_eq!(first.sys_id, second.sys_id);
+    assert_eq!(code(bed.try_fire(keyed("b"))), "key_reused");
+    assert_eq!(bed.events("name=t.ping").len(), 1);
+    // Keys belong to the user.
+    let beth = publisher();
+    let other = campanile_engine::events::service::fire_blocking(bed.engine(), &beth, keyed("b"));
+    assert!(!other.unwrap().duplicate);
+    bed.advance_seconds(24 * 3_600 + 1);
+    assert!(!bed.try_fire(keyed("b")).unwrap().duplicate, "a key is forgotten after 24 hours");
+}
+
+fn publisher() -> Session {
+    let mut session = Fixture::session("beth", campanile_engine::Channel::Http);
+    let mut user = (*session.user).clone();
+    user.roles = vec!["event_publisher".into()];
+    session.user = user.into();
+    session
+}
+
+#[test]
+fn ev_019_global_events_fires_what_the_operation_did() {
+    let bed = Bed::quiet();
+    for (name, action) in [("insert", "action_insert"), ("update", "action_update")] {
+        bed.fixture.rule(
+            name,
+            &[
+                ("collection", "problem"),
+                ("when", "after"),
+                ("action_update", "false"),
+                (action, "true"),
+                ("script", "global_events(current);"),
+            ],
+        );
+    }
+    let names = |bed: &Bed, from: usize| -> Vec<String> {
+        bed.events("").iter().skip(from).map(|event| event.fired.name.to_string()).collect()
+    };
+    bed.fixture
+        .script("var g = new GlideRecord('problem'); g.short_description = 'p'; g.insert();");
+    assert_eq!(names(&bed, 0), ["problem.inserted"]);
+    let first = &bed.events("")[0];
+    assert_eq!((&*first.fired.parm1, &*first.fired.parm2), (ABEL, "abel"));
+    assert!(first.fired.registered, "its registration was made on first use");
+    let registered = bed.fixture.house.rows("sysevent_register", &[("fired_by", "global_events")]);
+    assert_eq!(registered.len(), 5);
+    let change = |what: &str| {
+        bed.fixture.script(&format!(
+            "var g = new GlideRecord('problem'); g.query(); g.next(); {what}; g.update();"
+        ));
+    };
+    change(&format!("g.assigned_to = '{ABEL}'"));
+    assert_eq!(names(&bed, 1), ["problem.updated", "problem.assigned"]);
+    change(&format!("g.comments = 'hello'; g.assigned_to = '{BETH}'"));
+    assert_eq!(names(&bed, 3), ["problem.commented", "problem.updated", "problem.assigned"]);
+    let assigned = bed.events("name=problem.assigned");
+    let assigned = assigned.last().unwrap();
+    assert_eq!((&*assigned.fired.parm1, &*assigned.fired.parm2), ("Beth Anglin", "Abel Tuter"));
+    change("g.active = false; g.state = 3");
+    assert_eq!(names(&bed, 6), ["problem.updated", "problem.inactive"]);
+    let inactive = bed.events("name=problem.inactive");
+    assert_eq!((&*inactive[0].fired.parm1, &*inactive[0].fired.parm2), ("3", "1"));
+}
+
+#[test]
+fn ev_020_a_loop_ends_after_51_events_and_shows_its_chain() {
+    let bed = Bed::quiet();
+    bed.register("t.loop", &[]);
+    bed.action("loops", "t.loop", "gs.eventQueue('t.loop', null, event.parm1, '');", &[]);
+    bed.fire("t.loop", "x");
+    bed.drain();
+    let events = bed.events("name=t.loop");
+    let depths: Vec<i64> = events.iter().map(|event| event.fired.depth).collect();
+    assert_eq!(depths, (0..=50).collect::<Vec<i64>>());
+    let last = events.last().unwrap();
+    assert_eq!((last.state, &*last.error_code), (EventState::Error, "loop_suspected"));
+    assert!(last.error_message.contains("t.loop ×51"), "{}", last.error_message);
+    assert!(events[..50].iter().all(|event| event.state == EventState::Processed));
+    assert_eq!(bed.outcomes(&last.fired.sys_id), ["loops failed/loop_suspected"]);
+}
+
+#[test]
+fn names_that_are_empty_or_hold_control_characters_are_refused() {
+    let bed = Bed::quiet();
+    for name in ["", "a\nb", "a\u{0}", "\u{7f}"] {
+        assert_eq!(code(bed.try_fire(call(name, ""))), "name_invalid", "{name:?}");
+    }
+    assert!(bed.try_fire(call("ä name with blanks is no registration but fires", "")).is_ok());
+}
+
+#[test]
+fn an_inactive_registration_stores_nothing_and_says_so() {
+    let bed = Bed::quiet();
+    bed.register("t.off", &[("active", "false")]);
+    assert_eq!(code(bed.try_fire(call("t.off", ""))), "registration_inactive");
+    bed.fixture.script("gs.eventQueue('t.off', null, '', '');");
+    assert!(bed.events("").is_empty());
+    campanile_engine::records::syslog::flush(bed.engine());
+    let lines = bed.fixture.house.rows("syslog", &[("source", "events")]);
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].text("message").contains("registration_inactive"));
+}
+
+#[test]
+fn an_unknown_table_is_refused_when_it_is_named() {
+    let bed = Bed::quiet();
+    let call = FireCall { table: "no_such_table".to_owned(), ..call("t.ping", "") };
+    assert_eq!(code(bed.try_fire(call)), "table_unknown");
+}
+
+#[test]
+fn one_wrong_event_refuses_an_atomic_batch_and_only_itself_otherwise() {
+    use campanile_engine::events::service::fire_batch_blocking;
+    let bed = Bed::quiet();
+    let calls = || vec![call("t.ping", "1"), call("", "2"), call("t.ping", "3")];
+    match fire_batch_blocking(bed.engine(), &Bed::admin(), calls(), true) {
+        Err(EngineError::BatchRefused { items }) => {
+            assert_eq!(items.len(), 1);
+            assert_eq!((items[0].0, items[0].1), (1, "name_invalid"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(bed.events("").is_empty());
+    let answers = fire_batch_blocking(bed.engine(), &Bed::admin(), calls(), false).unwrap();
+    assert!(answers[0].is_ok() && answers[1].is_err() && answers[2].is_ok());
+    let parms: Vec<_> = bed.events("").iter().map(|e| e.fired.parm1.to_string()).collect();
+    assert_eq!(parms, ["1", "3"]);
+}
+
+#[test]
+fn only_publishers_fire_and_only_administrators_of_events_give_a_priority() {
+    let bed = Bed::quiet();
+    let fire = |session: &Session, call| {
+        campanile_engine::events::service::fire_blocking(bed.engine(), session, call)
+    };
+    let nobody = Fixture::session("beth", campanile_engine::Channel::Http);
+    assert!(matches!(fire(&nobody, call("t.ping", "")), Err(EngineError::NotAllowed { .. })));
+    assert!(fire(&publisher(), call("t.ping", "")).is_ok());
+    let urgent = FireCall { priority: Some(1), ..call("t.ping", "") };
+    assert!(matches!(fire(&publisher(), urgent.clone()), Err(EngineError::NotAllowed { .. })));
+    let event = bed.try_fire(urgent).unwrap().sys_id;
+    assert_eq!(bed.event(&event).fired.priority, 1.0);
+    assert_eq!(bed.events("").len(), 2);
+}
+
+#[test]
+fn equal_events_within_the_coalescing_time_are_counted_on_the_first() {
+    let bed = Bed::new();
+    bed.register("t.burst", &[("coalesce_seconds", "60")]);
+    let first = bed.fire("t.burst", "x");
+    let second = bed.try_fire(call("t.burst", "x")).unwrap();
+    assert!(second.coalesced);
+    assert_eq!(second.sys_id, first);
+    assert!(!bed.try_fire(call("t.burst", "y")).unwrap().coalesced);
+    assert_eq!(bed.explain(&first).coalesced, 1);
+    bed.drain();
+    assert!(!bed.try_fire(call("t.burst", "x")).unwrap().coalesced, "it no longer waits");
+}
+
+#[test]
+fn a_row_of_sysevent_fires_and_everything_but_an_action_is_refused() {
+    let bed = Bed::new();
+    let values = [("name", "t.ping"), ("parm1", "row"), ("state", "processed"), ("sequence", "7")];
+    let written = bed.fixture.insert("admin", "sysevent", &values).unwrap();
+    assert_eq!(written.record.text("state"), "ready");
+    let id = written.record.text("sys_id").to_owned();
+    let change = |values: &[(&str, &str)]| bed.fixture.update("admin", "sysevent", &id, values);
+    assert!(matches!(change(&[("parm1", "x")]), Err(EngineError::OperationDenied { .. })));
+    assert!(matches!(change(&[("state", "processed")]), Err(EngineError::OperationDenied { .. })));
+    bed.queue("q2", &[]);
+    assert_eq!(change(&[("queue", "q2")]).unwrap().record.text("queue"), "q2");
+    bed.drain();
+    assert_eq!(bed.recorded(), ["row"]);
+    assert_eq!(change(&[("state", "ready")]).unwrap().record.text("epoch"), "1");
+    bed.drain();
+    assert_eq!(bed.recorded(), ["row", "row"]);
+}
+
+#[test]
+fn a_key_of_a_delayed_call_is_the_same_when_the_call_is_repeated_later() {
+    let bed = Bed::quiet();
+    let keyed =
+        || FireCall { dedupe_key: Some("later".to_owned()), ..call_after(60, "t.ping", "a") };
+    let first = bed.try_fire(keyed()).unwrap();
+    bed.advance_seconds(5);
+    let again = bed.try_fire(keyed()).unwrap();
+    assert!(again.duplicate);
+    assert_eq!(again.sys_id, first.sys_id);
+}
