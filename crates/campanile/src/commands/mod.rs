@@ -8,7 +8,6 @@ mod explain_text;
 mod fire;
 mod folder;
 mod init;
-mod replay;
 mod run;
 mod serve;
 mod user;

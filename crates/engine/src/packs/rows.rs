@@ -229,6 +229,7 @@ impl<'a> Installer<'a> {
             sys_id: Some(Arc::from(wanted.place.sys_id.as_str())),
             values,
             journals: wanted.journals.iter().map(journal).collect(),
+            fresh: None,
             reason: Arc::from(format!("pack {}", self.pack)),
             options: Options {
                 workflow: wanted.policy != Policy::Data,

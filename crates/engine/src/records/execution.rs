@@ -10,7 +10,7 @@ use std::time::Duration;
 use campanile_model::{Dictionary, Instant, NewEvent, Record, SysId, TableDef};
 use campanile_script::{
     Bindings, Host, LimitKind, Limits, LogLevel, MessageKind, RunOutcome, Sandbox, ScriptError,
-    ScriptErrorKind, ScriptKind, ScriptSource,
+    ScriptErrorKind, ScriptSource,
 };
 use campanile_store::{AppendMode, Appended, CommitMark, ReadTx, StoreError, WriteTx};
 
@@ -106,7 +106,6 @@ pub struct Execution {
     running: RefCell<Vec<ScriptSource>>,
     warnings: RefCell<Vec<String>>,
     formats: OnceCell<Formats>,
-    limits: RefCell<Vec<(ScriptKind, Limits)>>,
 }
 
 impl Execution {
@@ -127,7 +126,6 @@ impl Execution {
             running: RefCell::default(),
             warnings: RefCell::default(),
             formats: OnceCell::new(),
-            limits: RefCell::default(),
         })
     }
 
@@ -163,11 +161,6 @@ impl Execution {
 
     pub(crate) fn formats_cell(&self) -> &OnceCell<Formats> {
         &self.formats
-    }
-
-    /// Bounds of scripts that were looked up already.
-    pub(crate) fn known_limits(&self) -> &RefCell<Vec<(ScriptKind, Limits)>> {
-        &self.limits
     }
 
     pub(crate) fn budget(&self) -> &Budget {
@@ -266,6 +259,13 @@ impl Execution {
             Some(class) if class.extends(&table.root) => self.read_row(class, sys_id),
             _ => Ok(Some(row)),
         }
+    }
+
+    /// Whether a row that the caller of an outermost operation read just now may stand for the stored one: until
+    /// the writer is taken, which checks it.
+    pub(crate) fn may_use_fresh(&self) -> bool {
+        self.transaction(|tx| tx.first_attempt && tx.writer.is_none() && tx.frames.len() == 1)
+            == Some(true)
     }
 
     /// Whether an operation of this execution runs.

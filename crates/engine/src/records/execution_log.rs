@@ -46,7 +46,7 @@ impl Execution {
 
     /// Debug lines are stored only when somebody asked for them.
     pub(crate) fn is_debugging(&self) -> bool {
-        self.engine().property("campanile.log.level").is_some_and(|level| level == "debug")
+        self.budget().bounds(self.engine()).debugging()
     }
 
     /// Something that a script did has no effect, or not the one that it seems to have.

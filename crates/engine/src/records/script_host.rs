@@ -294,10 +294,4 @@ impl Execution {
     pub(crate) fn is_restarting(&self) -> bool {
         self.transaction(|tx| tx.failure.is_some()).unwrap_or(false)
     }
-
-    /// How often one rule may stand on the stack for one record.
-    pub(crate) fn rule_recursion_max(&self) -> usize {
-        let limit = self.engine().int_property("campanile.script.max_rule_recursion", 3);
-        usize::try_from(limit).unwrap_or(3)
-    }
 }

@@ -184,6 +184,7 @@ pub fn insert(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Writt
         sys_id: sys_id.map(Arc::from),
         values,
         journals,
+        fresh: None,
         reason: Arc::from(""),
         options: Options::plain(door(execution)),
     };
@@ -211,6 +212,7 @@ pub fn update(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Writt
         sys_id: Some(Arc::from(stored.text("sys_id"))),
         values,
         journals,
+        fresh: Some(stored),
         reason: Arc::from(""),
         options: Options { if_match: request.if_match, ..Options::plain(door(execution)) },
     };
@@ -243,6 +245,7 @@ pub fn delete(
         sys_id: Some(Arc::from(stored.text("sys_id"))),
         values: Vec::new(),
         journals: Vec::new(),
+        fresh: None,
         reason: Arc::from(""),
         options: Options::plain(door(execution)),
     };
@@ -268,12 +271,12 @@ fn door(execution: &Execution) -> Door {
 fn perform(execution: &Rc<Execution>, change: &Change) -> Result<Written, EngineError> {
     let messages = execution.message_count();
     let outcome = operation::run(execution, change).map_err(operation::Failure::into_error)?;
-    let (record, changed) = match outcome {
-        Outcome::Done { record, changed } => (record, changed),
+    let (record, changed, written_again) = match outcome {
+        Outcome::Done { record, changed, written_again } => (record, changed, written_again),
         Outcome::Refused(error) => return Err(error),
     };
     // After rules may have written the row once more, or deleted it.
-    let record = match changed {
+    let record = match written_again {
         true => execution.read_row(record.table(), record.text("sys_id"))?.unwrap_or(record),
         false => record,
     };

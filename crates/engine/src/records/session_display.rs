@@ -1,6 +1,6 @@
 //! Display values as the session's user sees them.
 
-use campanile_model::Record;
+use campanile_model::{FieldType, Record};
 
 use super::display::{self, Formats};
 use super::execution::Execution;
@@ -23,6 +23,13 @@ impl Execution {
 
     /// Display value of the row.
     pub(crate) fn display_record(&self, record: &Record) -> String {
+        let field = &record.table().fields[record.table().display_field];
+        if field.field_type == FieldType::String && !field.has_choices {
+            let shown = record.at(record.table().display_field);
+            if !shown.is_nil() {
+                return shown.as_str().to_owned();
+            }
+        }
         let shown = self.dictionary().and_then(|dictionary| {
             self.with_read(|tx| display::record(tx, &dictionary, record, self.formats()))
         });

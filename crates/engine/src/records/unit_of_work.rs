@@ -207,7 +207,7 @@ impl Execution {
                 return Err(error.into());
             }
         };
-        let mut tx = Transaction::new();
+        let mut tx = Transaction::new(true);
         tx.hold(writer);
         self.begin_transaction(tx);
         Ok(Some(savepoint))

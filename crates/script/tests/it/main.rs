@@ -9,6 +9,5 @@ mod glide_run;
 mod gs;
 mod hostile;
 mod isolation;
-mod meaning;
 mod mock;
 mod runs;

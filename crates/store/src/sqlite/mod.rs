@@ -34,7 +34,6 @@ mod refill;
 mod rows;
 mod runs;
 mod store;
-mod summary;
 mod sync;
 mod turn;
 mod waited;

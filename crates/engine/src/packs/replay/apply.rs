@@ -282,11 +282,12 @@ impl Replay<'_> {
             sys_id,
             values,
             journals: Vec::new(),
+            fresh: None,
             reason: Arc::from("replay"),
             options: Options { values_win: true, ..Options::plain(Door::System) },
         };
         let outcome = operation::run(execution, &change)?;
-        if let Outcome::Done { record, changed } = &outcome {
+        if let Outcome::Done { record, changed, .. } = &outcome {
             match (kind, changed) {
                 (operation::Kind::Insert, _) => {
                     self.counts.inserts += 1;

@@ -243,6 +243,7 @@ fn write(
         sys_id: None,
         values,
         journals: Vec::new(),
+        fresh: None,
         reason: Arc::from("replay"),
         options: Options::plain(Door::System),
     };

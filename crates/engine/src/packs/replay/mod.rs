@@ -7,4 +7,3 @@ mod convert;
 pub mod map;
 mod references;
 pub mod rows;
-pub mod summary;

@@ -80,6 +80,7 @@ impl References {
             sys_id: None,
             values: vec![(Arc::clone(&finder.1), Value::text(name))],
             journals: Vec::new(),
+            fresh: None,
             reason: Arc::from("replay"),
             options: Options::plain(Door::System),
         };

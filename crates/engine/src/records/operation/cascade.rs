@@ -145,6 +145,7 @@ pub(super) fn apply(
                         sys_id: Some(Arc::from(row.text("sys_id"))),
                         values: Vec::new(),
                         journals: Vec::new(),
+                        fresh: None,
                         reason: Arc::from(""),
                         options: Options::plain(Door::Script),
                     };

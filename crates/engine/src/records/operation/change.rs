@@ -95,6 +95,8 @@ pub(crate) struct Change {
     pub(crate) values: Vec<(Arc<str>, Value)>,
     /// New journal entries.
     pub(crate) journals: Vec<JournalEntry>,
+    /// The row as the caller read it just now, of its real class: saves reading it once more.
+    pub(crate) fresh: Option<Record>,
     /// Goes to the audit.
     pub(crate) reason: Arc<str>,
     /// Switches.
@@ -110,6 +112,8 @@ pub(crate) enum Outcome {
         record: Record,
         /// Whether anything was written.
         changed: bool,
+        /// A nested operation wrote the row once more: `record` is not its last state.
+        written_again: bool,
     },
     /// It was refused: nothing of its own was kept, what nested operations did stays.
     Refused(EngineError),

@@ -58,7 +58,7 @@ pub(super) fn perform(execution: &Rc<Execution>, change: &Change) -> Result<Outc
     if let Some(rules) = &rules {
         rules::run_phase(&run, rules.list(Kind::Delete, Moment::After), Moment::After)?;
     }
-    Ok(Outcome::Done { record: stored, changed: true })
+    Ok(Outcome::Done { record: stored, changed: true, written_again: false })
 }
 
 /// Cascades, journal, audit, the row: all of it, or a refusal that leaves nothing of it.

@@ -30,7 +30,7 @@ pub(crate) fn run(execution: &Rc<Execution>, change: &Change) -> Result<Outcome,
     let (messages, ordinals) = (execution.message_count(), execution.ordinals_mark());
     let mut restarts = 0;
     loop {
-        match attempt(execution, change, restarts >= RESTARTS_MAX) {
+        match attempt(execution, change, restarts) {
             Err(Failure::Restart) if restarts < RESTARTS_MAX => {
                 restarts += 1;
                 execution.forget_messages_after(messages);
@@ -51,13 +51,9 @@ pub(crate) fn run(execution: &Rc<Execution>, change: &Change) -> Result<Outcome,
     }
 }
 
-fn attempt(
-    execution: &Rc<Execution>,
-    change: &Change,
-    writer_first: bool,
-) -> Result<Outcome, Failure> {
+fn attempt(execution: &Rc<Execution>, change: &Change, restarts: u32) -> Result<Outcome, Failure> {
     let body = || {
-        if writer_first {
+        if restarts >= RESTARTS_MAX {
             execution.ensure_writer()?;
         }
         let outcome = nested(execution, change)?;
@@ -67,7 +63,7 @@ fn attempt(
     if let Some(savepoint) = execution.begin_in_unit()? {
         return execution.end_in_unit(savepoint, body());
     }
-    execution.begin_transaction(Transaction::new());
+    execution.begin_transaction(Transaction::new(restarts == 0));
     let result = body();
     let Some(mut tx) = execution.end_transaction() else { return result };
     if result.is_err() {

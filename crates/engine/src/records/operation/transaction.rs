@@ -47,6 +47,8 @@ pub(crate) struct Frame {
 
 /// Everything of one outermost operation that is not committed yet.
 pub(crate) struct Transaction {
+    /// The operation did not begin again.
+    pub(crate) first_attempt: bool,
     pub(crate) writer: Option<Box<dyn WriteTx>>,
     held_since: Option<Monotonic>,
     /// The slowest rule while the writer was held.
@@ -72,8 +74,9 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(first_attempt: bool) -> Self {
         Self {
+            first_attempt,
             writer: None,
             held_since: None,
             slowest: None,
@@ -93,7 +96,6 @@ impl Transaction {
     }
 
     /// The writer is ours from now on.
-    #[expect(clippy::disallowed_types, reason = "a duration, not a point in time")]
     pub(crate) fn hold(&mut self, writer: Box<dyn WriteTx>) {
         self.writer = Some(writer);
         self.held_since = Some(Monotonic::now());

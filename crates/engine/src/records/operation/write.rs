@@ -95,7 +95,9 @@ pub(super) fn perform(execution: &Rc<Execution>, change: &Change) -> Result<Outc
     if let Some(rules) = &rules {
         rules::run_phase(&run, rules.list(change.kind, Moment::After), Moment::After)?;
     }
-    Ok(Outcome::Done { record: written, changed: true })
+    let writes = execution.transaction(|tx| tx.writes_of(&passage.row)).unwrap_or(0);
+    let written_again = writes > passage.writes_seen + 1;
+    Ok(Outcome::Done { record: written, changed: true, written_again })
 }
 
 /// Step 2, without the defaults: key, class, values.
@@ -157,7 +159,13 @@ fn insert_class(execution: &Execution, change: &Change) -> Result<Arc<TableDef>,
 /// Steps 0 and 1: the stored row, the caller's changes on it.
 fn begin_update(execution: &Rc<Execution>, change: &Change) -> Result<Begin, Failure> {
     let sys_id = change.sys_id.as_deref().unwrap_or_default();
-    let Some(stored) = execution.read_real_row(&change.table, sys_id)? else {
+    // Inside an operation, and when it begins again, only what is read now counts.
+    let fresh = change.fresh.clone().filter(|_| execution.may_use_fresh());
+    let read = match fresh {
+        Some(row) => Some(row),
+        None => execution.read_real_row(&change.table, sys_id)?,
+    };
+    let Some(stored) = read else {
         return Ok(Begin::End(Outcome::Refused(EngineError::RecordUnknown {
             table: change.table.name.to_string(),
             sys_id: sys_id.to_owned(),
@@ -199,7 +207,11 @@ fn begin_update(execution: &Rc<Execution>, change: &Change) -> Result<Begin, Fai
         }
     }
     if !changed {
-        return Ok(Begin::End(Outcome::Done { record: stored, changed: false }));
+        return Ok(Begin::End(Outcome::Done {
+            record: stored,
+            changed: false,
+            written_again: false,
+        }));
     }
     let row: Arc<str> = Arc::from(stored.text("sys_id").to_ascii_lowercase());
     let before = Some(stored.clone());

@@ -45,6 +45,8 @@ pub(crate) struct Rule {
     filter: Option<Query>,
     pub(crate) condition: Option<ScriptSource>,
     pub(crate) script: Option<ScriptSource>,
+    /// The script names `g_scratchpad`, or could reach it by another way.
+    pub(crate) uses_scratchpad: bool,
     /// "Set field values", each term an assignment.
     pub(crate) template: Option<Query>,
     /// Shown when the rule runs.
@@ -87,6 +89,10 @@ impl Rule {
         let roles = row.text("role_conditions").split(',').map(str::trim).filter(|r| !r.is_empty());
         let scripted = row.get("advanced").is_true();
         let message = text("message");
+        let script = source(ScriptKind::BusinessRule, "script").filter(|_| scripted);
+        let mentions =
+            |word: &str| script.as_ref().is_some_and(|script| script.text.contains(word));
+        let uses_scratchpad = mentions("scratchpad") || mentions("eval");
         Some((
             Self {
                 table: text("collection"),
@@ -99,7 +105,8 @@ impl Rule {
                 roles: roles.map(Arc::from).collect(),
                 filter,
                 condition: source(ScriptKind::BusinessRuleCondition, "condition"),
-                script: source(ScriptKind::BusinessRule, "script").filter(|_| scripted),
+                script,
+                uses_scratchpad,
                 template,
                 message: Some(message)
                     .filter(|text| row.get("add_message").is_true() && !text.is_empty()),

@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant as Monotonic};
+use std::time::Instant as Monotonic;
 
 use campanile_model::query::memory::{EvaluationMode, References, Subject, matches};
 use campanile_model::{Record, TableDef};
@@ -12,6 +12,7 @@ use campanile_script::{Bindings, Limits, RecordRef, ScriptKind, ScriptSource};
 use super::actions;
 use super::cache::{BoundRule, Moment, Rule};
 use crate::engine::Engine;
+use crate::records::budget::bounds_of;
 use crate::records::execution::Execution;
 use crate::records::operation::transaction::RunningRule;
 use crate::records::operation::{Failure, Kind};
@@ -128,7 +129,9 @@ fn run_rule(run: &RuleRun<'_>, rule: &Rule, moment: Moment) -> Result<(), Failur
         actions::set_values(run, rule, template, moment);
     }
     let Some(script) = &rule.script else { return Ok(()) };
-    let bindings = Bindings { scratchpad: Some(run.scratchpad.borrow().clone()), ..run.bindings() };
+    // Copying the scratchpad in and out costs; few rules have a use for it.
+    let scratchpad = rule.uses_scratchpad.then(|| run.scratchpad.borrow().clone());
+    let bindings = Bindings { scratchpad, ..run.bindings() };
     let outcome =
         run.execution.run_script(script, &bindings, limits_of(run.execution, script.kind));
     if let Some(scratchpad) = outcome.scratchpad.clone() {
@@ -194,7 +197,7 @@ fn condition_holds(run: &RuleRun<'_>, condition: &ScriptSource) -> Result<bool, 
 
 /// §6: the same rule for the same row stands on the stack three times already.
 fn recurses_too_often(run: &RuleRun<'_>, rule: &Rule) -> bool {
-    let limit = run.execution.rule_recursion_max();
+    let limit = run.execution.budget().bounds(run.execution.engine()).rule_recursion();
     let first = run.execution.transaction(|tx| {
         let same =
             |running: &&RunningRule| running.rule_id == rule.sys_id && running.row == *run.row;
@@ -225,38 +228,12 @@ fn recurses_too_often(run: &RuleRun<'_>, rule: &Rule) -> bool {
     }
 }
 
-/// The bounds of one run of this kind (scripting §16); looked up once in an execution.
+/// The bounds of one run of this kind (scripting §16).
 pub(crate) fn limits_of(execution: &Execution, kind: ScriptKind) -> Limits {
-    let mut known = execution.known_limits().borrow_mut();
-    if let Some((_, limits)) = known.iter().find(|(of, _)| *of == kind) {
-        return *limits;
-    }
-    let limits = limits_of_kind(execution.engine(), kind);
-    known.push((kind, limits));
-    limits
+    execution.budget().bounds(execution.engine()).limits(kind)
 }
 
-/// The bounds of runs of this kind, from the properties as they are now.
+/// The bounds of runs of this kind, for callers without an execution.
 pub(crate) fn limits_of_kind(engine: &Engine, kind: ScriptKind) -> Limits {
-    let (word, max_ms) = match kind {
-        ScriptKind::BusinessRule => ("business_rule", 10_000),
-        ScriptKind::BusinessRuleCondition => ("business_rule_condition", 1_000),
-        ScriptKind::DefaultValue => ("default_value", 1_000),
-        ScriptKind::ScriptAction => ("script_action", 300_000),
-        ScriptKind::ScriptActionCondition => ("script_action_condition", 1_000),
-        ScriptKind::Background => ("background", 14_400_000),
-    };
-    let number = |name: &str, default: i64| {
-        let general = engine.int_property(&format!("campanile.script.{name}"), default);
-        let value = engine.int_property(&format!("campanile.script.{word}.{name}"), general);
-        u64::try_from(value).unwrap_or(0)
-    };
-    let size =
-        |name: &str, default: i64| usize::try_from(number(name, default)).unwrap_or(usize::MAX);
-    Limits {
-        max_wall: Duration::from_millis(number("max_ms", max_ms)),
-        memory_bytes: size("memory_mb", 128) << 20,
-        stack_bytes: size("stack_kb", 1_024) << 10,
-        string_bytes: size("max_string_mb", 16) << 20,
-    }
+    bounds_of(engine).limits(kind)
 }

@@ -305,7 +305,7 @@ impl HostRecord for ScriptRecord {
                 self.choose_key(key.as_str());
             }
             Some(id) if id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) => {
-                self.choose_key(id)
+                self.choose_key(id);
             }
             Some(id) => {
                 self.execution

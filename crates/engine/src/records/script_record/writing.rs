@@ -68,6 +68,7 @@ impl ScriptRecord {
                     .map(|(field, value)| (Arc::clone(&field.name), value.clone()))
                     .collect(),
                 journals: row.journals.iter().filter(|entry| !entry.stored).cloned().collect(),
+                fresh: None,
                 reason: Arc::from(""),
                 options: self.options(),
             }
@@ -135,6 +136,7 @@ impl ScriptRecord {
                 .map(|(index, field)| (Arc::clone(&field.name), row.record.at(index).clone()))
                 .collect(),
             journals: row.journals.iter().filter(|entry| !entry.stored).cloned().collect(),
+            fresh: None,
             reason: Arc::from(reason),
             options: self.options(),
         }
@@ -224,6 +226,7 @@ impl ScriptRecord {
             sys_id: Some(Arc::from(sys_id)),
             values: Vec::new(),
             journals: Vec::new(),
+            fresh: None,
             reason: Arc::from(""),
             options: self.options(),
         }
