@@ -311,7 +311,7 @@ impl Fixture {
     pub(crate) fn property(&self, name: &str, value: &str) {
         match self.house.rows("sys_properties", &[("name", name)]).first() {
             Some(row) => {
-                self.house.change("sys_properties", row.text("sys_id"), &[("value", value)])
+                self.house.change("sys_properties", row.text("sys_id"), &[("value", value)]);
             }
             None => {
                 self.house.add("sys_properties", &[("name", name), ("value", value)]);

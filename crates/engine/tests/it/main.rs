@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error it does not expect has failed")]
 
 mod bootstrap;
-mod business_rules;
 mod definitions;
 mod dictionary;
 mod display;
@@ -20,6 +19,8 @@ mod packs_apply;
 mod record_service;
 mod record_writes;
 mod replay;
+mod rule_effects;
+mod rule_selection;
 mod script_records;
 mod syslog;
 mod users;
