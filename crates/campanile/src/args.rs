@@ -60,6 +60,12 @@ pub(crate) enum Command {
                             fix.js --commit"
     )]
     Eval(EvalArgs),
+    /// Sends a CSV of record changes through the server, as if people had typed them.
+    #[command(
+        after_help = "Examples:\n  campanile replay incident_event_log.csv --map \
+                      packs/itsm/incident_event_log.map.yaml\n  campanile replay log.csv --map my.map.yaml --speed 20"
+    )]
+    Replay(ReplayArgs),
     /// Checks a data folder and says what is wrong and how to mend it.
     #[command(after_help = "Example:\n  campanile doctor --data ./campanile-data")]
     Doctor(FolderArgs),
@@ -276,6 +282,23 @@ pub(crate) enum EvalKind {
     ScriptAction,
     /// A condition.
     Condition,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// CSV file with a header row.
+    pub(crate) file: PathBuf,
+    /// Map from columns to fields.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) map: PathBuf,
+    /// `max`, or rows a second.
+    #[arg(long, default_value = "max")]
+    pub(crate) speed: String,
+    /// Does not wait until the events are handled.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 #[derive(Debug, Args)]

@@ -6,8 +6,22 @@
   const { isArray } = Array;
   const NativeProxy = Proxy;
   const global = globalThis;
-  const define = (object, name, value) =>
-    defineProperty(object, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });
+  const own = new WeakSet();
+  const { add: addOwn, has: hasOwn } = WeakSet.prototype;
+  const define = (object, name, value) => {
+    if (typeof value === 'function') apply(addOwn, own, [value]);
+    return defineProperty(object, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });
+  };
+
+  // --- the text of a function is the stored one --------------------------------------------------------------------
+  const functionText = Function.prototype.toString;
+  define(Function.prototype, 'toString', {
+    toString() {
+      const text = apply(functionText, this, []);
+      if (apply(hasOwn, own, [this])) return `function ${this.name}() {\n    [native code]\n}`;
+      return text.includes('$$_') ? native.storedText(text) : text;
+    },
+  }.toString);
 
   // --- what is not there ---------------------------------------------------------------------------------------
   for (const name of [

@@ -14,11 +14,14 @@ pub(crate) const SCRIPTS_MAX: usize = 1_024;
 /// A text made ready, or why it is none.
 pub(crate) type Outcome = Result<Rc<Prepared>, SyntaxError>;
 
+/// A text and what came of it.
+type Met = (Arc<str>, Outcome);
+
 /// Made-ready texts of one sandbox, by kind and text.
 #[derive(Default)]
 pub(crate) struct ScriptCache {
     /// By address of the text. The entry keeps the text, so the address cannot come to mean another one.
-    by_address: RefCell<HashMap<(ScriptKind, usize), (Arc<str>, Outcome)>>,
+    by_address: RefCell<HashMap<(ScriptKind, usize), Met>>,
     by_text: RefCell<HashMap<(ScriptKind, Arc<str>), Outcome>>,
 }
 

@@ -37,6 +37,12 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// The stored text of a function, for the text that compiled code shows of it; `None` when it is not from here.
+    pub(crate) fn stored_function(&self, compiled: &str) -> Option<&str> {
+        let start = self.code.find(compiled)?;
+        self.map.stored_text(start, start + compiled.len())
+    }
+
     /// A place in the compiled code as a place in the stored text.
     pub(crate) fn place(&self, at: Position) -> Option<Position> {
         self.map.stored_position(at.line, at.column).map(|(line, column)| Position { line, column })
@@ -122,7 +128,7 @@ fn parse<'a>(
     let (message, at) = match parsed.diagnostics.first() {
         Some(diagnostic) => (
             diagnostic.message.to_string(),
-            diagnostic.labels.first().map_or(0, |label| u32::try_from(label.offset()).unwrap_or(0)),
+            diagnostic.labels.first().map_or(0, |label| label.offset()),
         ),
         None => ("the text could not be parsed".to_owned(), 0),
     };

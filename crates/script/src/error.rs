@@ -110,6 +110,17 @@ pub(crate) fn parse_frame(line: &str) -> Option<Frame<'_>> {
     Some(Frame { function, at: Position { line, column } })
 }
 
+/// A failure of the engine that is no exception of the script.
+pub(crate) fn from_engine(failed: &rquickjs::Error) -> ScriptError {
+    ScriptError {
+        kind: ScriptErrorKind::Runtime,
+        message: format!("InternalError: {failed}"),
+        line: None,
+        column: None,
+        stack: String::new(),
+    }
+}
+
 /// The error of a text that does not compile.
 pub(crate) fn from_syntax(error: &SyntaxError) -> ScriptError {
     ScriptError {

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use rquickjs::{Ctx, Error, Result, Runtime};
 
 use crate::budget::Budget;
+use crate::compile::Prepared;
 use crate::glide::RunControl;
 use crate::host::Host;
 use crate::memory::MeteredAllocator;
@@ -35,6 +36,8 @@ pub(crate) struct LevelState {
     pub(crate) budget: Rc<Budget>,
     /// The host of the run; `None` between runs.
     pub(crate) host: RefCell<Option<Rc<dyn Host>>>,
+    /// The script of the run; `None` between runs.
+    pub(crate) script: RefCell<Option<Rc<Prepared>>>,
     /// The realm of the run must not be used again.
     pub(crate) tainted: Cell<bool>,
 }
@@ -62,6 +65,7 @@ impl Level {
         let state = Rc::new(LevelState {
             budget: Rc::clone(&budget),
             host: RefCell::new(None),
+            script: RefCell::new(None),
             tainted: Cell::new(false),
         });
         Ok(Self { realm: RefCell::new(None), rejections, state, budget, runtime })

@@ -48,6 +48,8 @@ pub(crate) fn object<'js>(ctx: &Ctx<'js>, state: &Rc<LevelState>) -> Result<Obje
 
     let tainted = Rc::clone(state);
     native.set("taint", Func::from(move || tainted.tainted.set(true)))?;
+    let shown = Rc::clone(state);
+    native.set("storedText", Func::from(move |text: String| shown.stored_text(text)))?;
     let clock = Rc::clone(state);
     native.set("now", Func::from(move || clock.now_millis()))?;
     let log = Rc::clone(state);
@@ -77,8 +79,20 @@ impl LevelState {
         host.map_or(f64::NAN, |host| host.now().as_millis() as f64)
     }
 
+    /// What a script sees as the text of one of its functions.
+    fn stored_text(&self, compiled: String) -> String {
+        let script = self.script.borrow();
+        let stored = script.as_ref().and_then(|script| script.stored_function(&compiled));
+        stored.map(str::to_owned).unwrap_or(compiled)
+    }
+
     fn log(&self, ctx: &Ctx<'_>, level: &str, text: &str) -> Result<()> {
         self.budget.check(ctx)?;
+        let bytes_max = self.budget.string_bytes_max();
+        if text.len() > bytes_max {
+            let message = format!("a text of more than {bytes_max} bytes cannot leave the script");
+            return Err(Exception::throw_range(ctx, &message));
+        }
         let host = self.host.borrow().clone();
         if let Some(host) = host {
             let level = match level {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use rquickjs::context::EvalOptions;
 use rquickjs::function::Args;
-use rquickjs::{Coerced, Context, Ctx, Function, Object, Persistent, Result, Value};
+use rquickjs::{Coerced, Context, Ctx, Error, Function, Object, Persistent, Result, Value};
 
 use crate::compile::Prepared;
 use crate::error::{self, Position, SCRIPT_FILE};
@@ -98,16 +98,18 @@ impl Realm {
     ) -> RunResult {
         level.state.tainted.set(false);
         *level.state.host.borrow_mut() = Some(Rc::clone(host));
+        *level.state.script.borrow_mut() = Some(Rc::clone(prepared));
         let run = self.context.with(|ctx| {
             let mut scratchpad = None;
             let result = glide::begin(&ctx, host, level.budget.clone())
                 .and_then(|()| self.call(&ctx, level, kind, prepared, bindings, &mut scratchpad))
-                .map_err(|_| self.describe(&ctx, prepared));
+                .map_err(|failed| self.describe(&ctx, &failed, prepared));
             let reusable = self.clean_up(&ctx, prepared) && !level.state.tainted.get();
             glide::end(&ctx);
             RunResult { result, scratchpad, reusable }
         });
         *level.state.host.borrow_mut() = None;
+        *level.state.script.borrow_mut() = None;
         run
     }
 
@@ -179,7 +181,11 @@ impl Realm {
         } else {
             !value.is_null() && !value.is_undefined() && text_of(value)? != "0"
         };
-        let mut text = text_of(value)?;
+        // A value that cannot be made a text still has its truth.
+        let mut text = text_of(value).unwrap_or_else(|_| {
+            ctx.catch();
+            String::new()
+        });
         truncate(&mut text, COMPLETION_BYTES_MAX);
         Ok(Completion {
             truthy,
@@ -189,8 +195,11 @@ impl Realm {
         })
     }
 
-    /// The pending exception in words.
-    fn describe(&self, ctx: &Ctx<'_>, prepared: &Prepared) -> ScriptError {
+    /// The pending exception in words; a failure of the binding itself when there is none.
+    fn describe(&self, ctx: &Ctx<'_>, failed: &Error, prepared: &Prepared) -> ScriptError {
+        if !failed.is_exception() {
+            return error::from_engine(failed);
+        }
         let thrown = ctx.catch();
         let mut error = error::describe(ctx, &thrown, &|at| prepared.place(at));
         if error.line.is_none()

@@ -47,7 +47,7 @@ pub(crate) fn check_script(text: &str) -> Result<bool, SyntaxError> {
 
 fn compile(ctx: &Ctx<'_>, text: &str) -> Result<(), SyntaxError> {
     let source =
-        CString::new(text).map_err(|_| at_start("the text holds a NUL character".to_owned()))?;
+        CString::new(text).map_err(|nul| at_start(format!("the text could not be read: {nul}")))?;
     #[expect(
         unsafe_code,
         reason = "the binding compiles modules without running them, but not scripts"
@@ -60,7 +60,7 @@ fn compile(ctx: &Ctx<'_>, text: &str) -> Result<(), SyntaxError> {
             source.as_ptr(),
             source.as_bytes().len() as _,
             c"script".as_ptr(),
-            (qjs::JS_EVAL_TYPE_GLOBAL | qjs::JS_EVAL_FLAG_COMPILE_ONLY) as _,
+            (qjs::JS_EVAL_TYPE_GLOBAL | qjs::JS_EVAL_FLAG_COMPILE_ONLY).cast_signed(),
         );
         Value::from_raw(ctx.clone(), value)
     };

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Router, middleware};
 
-use crate::api::{evaluate, events, health, table};
+use crate::api::{evaluate, events, health, packs, replay, table};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::Caller;
@@ -38,6 +38,9 @@ pub(crate) fn router(app: App) -> Router {
         .nest("/api/v1/events", events_routes())
         .route("/api/registrations/{name}/move", or_405("POST", post(events::move_kind)))
         .route("/api/scripts/evaluate", or_405("POST", post(evaluate::evaluate)))
+        .route("/api/packs", or_405("POST", post(packs::apply)))
+        .route("/api/replay", or_405("POST", post(replay::replay)))
+        .route("/api/replay/summary", or_405("GET, HEAD", get(replay::summary)))
         .route("/api/version", or_405("GET, HEAD", get(health::version)))
         .route("/healthz", or_405("GET, HEAD", get(health::healthz)))
         .route("/readyz", or_405("GET, HEAD", get(health::readyz)))

@@ -4,13 +4,14 @@ use campanile_engine::packs;
 use serde_json::Value;
 
 use crate::args::{ApplyArgs, DiffArgs};
-use crate::client::Client;
+use crate::client::{Client, encode};
 use crate::output::{self, Failure};
 
 /// Applies a pack.
 pub(crate) fn apply(args: &ApplyArgs, json: bool) -> Result<(), Failure> {
     let source = packs::source::find(&args.pack)?;
-    let path = format!("/api/packs?demo={}&force={}", args.demo, args.force);
+    let path =
+        format!("/api/packs?demo={}&force={}&source={}", args.demo, args.force, encode(&args.pack));
     let answer =
         Client::new(&args.server)?.post_text(&path, "application/yaml", &source.text)?.result();
     output::print(json, &answer, |answer| report(answer, false));
@@ -20,7 +21,7 @@ pub(crate) fn apply(args: &ApplyArgs, json: bool) -> Result<(), Failure> {
 /// Shows what applying would change.
 pub(crate) fn diff(args: &DiffArgs, json: bool) -> Result<(), Failure> {
     let source = packs::source::find(&args.pack)?;
-    let path = format!("/api/packs?dry_run=true&demo={}", args.demo);
+    let path = format!("/api/packs?dry_run=true&demo={}&source={}", args.demo, encode(&args.pack));
     let answer =
         Client::new(&args.server)?.post_text(&path, "application/yaml", &source.text)?.result();
     output::print(json, &answer, |answer| report(answer, true));

@@ -8,6 +8,7 @@ mod explain_text;
 mod fire;
 mod folder;
 mod init;
+mod replay;
 mod run;
 mod serve;
 mod user;

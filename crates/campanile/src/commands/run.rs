@@ -1,6 +1,6 @@
 //! From the parsed command line to the command.
 
-use super::{apply, doctor, eval, events, fire, init, serve, user};
+use super::{apply, doctor, eval, events, fire, init, replay, serve, user};
 use crate::args::{Cli, Command};
 use crate::output::Failure;
 use crate::settings::{self, Settings};
@@ -22,6 +22,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Fire(args) => fire::run(&args, json),
         Command::Events(command) => events::run(command, json),
         Command::Eval(args) => eval::run(&args, json),
+        Command::Replay(args) => replay::run(&args, json),
         Command::Doctor(args) => doctor::run(&settings, args, json),
         Command::User(command) => user::run(&settings, command, json),
     }

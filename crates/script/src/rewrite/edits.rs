@@ -109,12 +109,20 @@ impl PositionMap {
     /// place that is not there.
     pub(crate) fn stored_position(&self, line: u32, column: u32) -> Option<(u32, u32)> {
         let line_start = *self.edited_lines.get(line.checked_sub(1)? as usize)?;
-        let edited = line_start + column.saturating_sub(1);
+        Some(self.position_of(self.stored_offset(line_start + column.saturating_sub(1))?))
+    }
+
+    /// The stored text behind a span of the edited text.
+    pub(crate) fn stored_text(&self, start: usize, end: usize) -> Option<&str> {
+        let (start, end) = (self.stored_offset(offset(start))?, self.stored_offset(offset(end))?);
+        self.stored.get(start as usize..end as usize)
+    }
+
+    fn stored_offset(&self, edited: u32) -> Option<u32> {
         let found = self.pieces.partition_point(|piece| piece.edited <= edited);
         let piece = self.pieces.get(found.checked_sub(1)?)?;
         let bound = self.pieces.get(found).map_or(offset(self.stored.len()), |next| next.stored);
-        let stored = piece.stored.saturating_add(edited - piece.edited).min(bound);
-        Some(self.position_of(stored))
+        Some(piece.stored.saturating_add(edited - piece.edited).min(bound))
     }
 
     /// Line and column (in characters) of an offset in the stored text.

@@ -12,6 +12,9 @@ use super::known::{is_number, is_plain, is_text};
 use super::names::is_inherited;
 use super::rewriter::Rewriter;
 
+/// Longest literal that is written twice to spare a call.
+const LITERAL_BYTES_MAX: u32 = 32;
+
 /// What an assignment may meet.
 enum Member<'e, 'a> {
     /// `object.name`
@@ -79,16 +82,38 @@ impl Rewriter<'_> {
             }
             _ if is_plain(it) => self.visit_expression(it),
             Expression::SequenceExpression(sequence) => {
-                let (last, others) = match sequence.expressions.split_last() {
-                    Some(parts) => parts,
-                    None => return,
-                };
+                let Some((last, others)) = sequence.expressions.split_last() else { return };
                 for other in others {
                     self.visit_expression(other);
                 }
                 self.condition(last);
             }
-            _ => self.wrap(it, "$$_t("),
+            _ => self.judge(it),
+        }
+    }
+
+    /// `$$_t(x)`; for a plain name the call is spared when it holds a primitive, which is most of the time.
+    fn judge(&mut self, it: &Expression<'_>) {
+        match self.repeatable_name(it) {
+            Some(name) => {
+                let span = it.span();
+                let open = self.open(span.start);
+                self.edits
+                    .insert(span.start, format!("{open}typeof {name}==='object'?$$_t({name}):"));
+                self.visit_expression(it);
+                self.edits.insert(span.end, ")");
+            }
+            None => self.wrap(it, "$$_t("),
+        }
+    }
+
+    /// A name whose reading has no effect, so that it may be read twice.
+    fn repeatable_name<'e>(&self, it: &'e Expression<'_>) -> Option<&'e str> {
+        match it {
+            Expression::Identifier(name) if !self.in_with() && name.name != "eval" => {
+                Some(name.name.as_str())
+            }
+            _ => None,
         }
     }
 
@@ -149,6 +174,20 @@ impl Rewriter<'_> {
         if is_plain(&it.left) && is_plain(&it.right) {
             self.visit_expression(&it.left);
             self.visit_expression(&it.right);
+            return;
+        }
+        if let Some(name) = self.repeatable_name(&it.left)
+            && is_literal(&it.right)
+        {
+            // A primitive on both sides compares as it is, without a call.
+            let text = self.edits.slice(it.right.span().start, it.right.span().end);
+            let open = self.open(it.span.start);
+            self.edits.insert(
+                it.span.start,
+                format!("{open}typeof {name}==='object'?{helper}{name},{text}):"),
+            );
+            self.visit_expression(&it.left);
+            self.edits.insert(it.span.end, ")");
             return;
         }
         self.edits.insert(it.span.start, helper);
@@ -215,6 +254,20 @@ impl Rewriter<'_> {
             (AssignmentTarget::AssignmentTargetIdentifier(name), _) => {
                 if is_text(&it.right) {
                     walk::walk_assignment_expression(self, it);
+                    return;
+                }
+                let repeatable = is_literal(&it.right) || self.repeatable_name(&it.right).is_some();
+                if repeatable && !self.in_with() && name.name != "eval" {
+                    // Without a call when the name holds a primitive.
+                    let value = self.edits.slice(it.right.span().start, it.right.span().end);
+                    let open = self.open(it.span.start);
+                    let name = name.name.as_str();
+                    self.edits.insert(
+                        it.span.start,
+                        format!("{open}typeof {name}==='object'?{name}=$$_a({name},{value}):"),
+                    );
+                    walk::walk_assignment_expression(self, it);
+                    self.edits.insert(it.span.end, ")");
                     return;
                 }
                 self.visit_identifier_reference(name);
@@ -316,6 +369,18 @@ impl Rewriter<'_> {
         self.edits.replace_operator(target.end, value.start, operator, text);
         self.visit_expression(&it.right);
     }
+}
+
+/// A literal on one line, short enough to be written twice.
+fn is_literal(expression: &Expression<'_>) -> bool {
+    let is_literal = match expression {
+        Expression::StringLiteral(text) => !text.value.contains(['\n', '\r']),
+        Expression::NumericLiteral(_)
+        | Expression::BooleanLiteral(_)
+        | Expression::NullLiteral(_) => true,
+        _ => false,
+    };
+    is_literal && expression.span().size() <= LITERAL_BYTES_MAX
 }
 
 fn member_of_target<'e, 'a>(target: &'e AssignmentTarget<'a>) -> Option<Member<'e, 'a>> {

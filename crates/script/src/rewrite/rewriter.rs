@@ -49,6 +49,7 @@ pub(crate) fn rewrite<'s>(
         strict: vec![has_use_strict(&program.directives)],
         statement_start: None,
         value_unused: None,
+        withs: 0,
         depth: 0,
         refused: None,
     };
@@ -79,6 +80,8 @@ pub(super) struct Rewriter<'s> {
     pub(super) statement_start: Option<u32>,
     /// The expression whose value nobody uses.
     pub(super) value_unused: Option<oxc_span::Span>,
+    /// How many `with` statements we are in: there, reading a name may run code.
+    withs: usize,
     depth: usize,
     refused: Option<Refused>,
 }
@@ -86,6 +89,11 @@ pub(super) struct Rewriter<'s> {
 impl Rewriter<'_> {
     pub(super) fn refuse(&mut self, at: u32, message: &'static str) {
         self.refused.get_or_insert(Refused { at, message });
+    }
+
+    /// Names may mean properties of an object.
+    pub(super) fn in_with(&self) -> bool {
+        self.withs > 0
     }
 
     pub(super) fn is_strict(&self) -> bool {
@@ -266,7 +274,9 @@ impl<'a> Visit<'a> for Rewriter<'_> {
     }
 
     fn visit_with_statement(&mut self, it: &WithStatement<'a>) {
+        self.withs += 1;
         walk::walk_with_statement(self, it);
+        self.withs -= 1;
     }
 
     fn visit_try_statement(&mut self, it: &TryStatement<'a>) {

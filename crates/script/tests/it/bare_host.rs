@@ -14,11 +14,14 @@ use campanile_script::{
 /// 2024-03-13 18:30:00 UTC, the frozen clock of the acceptance cases.
 pub(crate) const NOW_MILLIS: i64 = 1_710_354_600_000;
 
+/// What a test does when a line is logged.
+type OnLog = Box<dyn Fn(&str)>;
+
 /// Keeps log lines; has no tables.
 #[derive(Default)]
 pub(crate) struct BareHost {
     pub(crate) lines: RefCell<Vec<String>>,
-    on_log: Option<Box<dyn Fn(&str)>>,
+    on_log: Option<OnLog>,
 }
 
 impl BareHost {

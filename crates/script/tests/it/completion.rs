@@ -52,6 +52,8 @@ fn the_completion_tells_what_was_judged() {
     assert_eq!((judged.text.as_str(), judged.is_boolean, judged.is_nullish), ("abc", false, false));
     assert!(condition(&sandbox, "undefined").is_nullish);
     assert!(condition(&sandbox, "!1").is_boolean);
+    let without_text = condition(&sandbox, "({toString: function(){ throw 1 }})");
+    assert_eq!((without_text.truthy, without_text.text.as_str()), (true, ""));
     assert_eq!(condition(&sandbox, "'x'.repeat(10000)").text.len(), 4096);
 }
 

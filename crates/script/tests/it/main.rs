@@ -9,5 +9,6 @@ mod glide_run;
 mod gs;
 mod hostile;
 mod isolation;
+mod meaning;
 mod mock;
 mod runs;

@@ -183,6 +183,14 @@ fn a_run_inside_a_run_is_independent_of_it() {
 }
 
 #[test]
+fn a_text_that_is_too_long_does_not_leave_the_script() {
+    let sandbox = Sandbox::new().unwrap();
+    let text = "try { console.log('x'.repeat(2000000)) } catch (e) { e.name }";
+    let outcome = run_limited(&sandbox, text, tight_limits());
+    assert_eq!(outcome.result.unwrap().text, "RangeError");
+}
+
+#[test]
 fn the_scratchpad_is_copied_in_and_out() {
     let sandbox = Sandbox::new().unwrap();
     let host: Rc<dyn Host> = Rc::new(BareHost::default());

@@ -3,4 +3,6 @@
 pub(crate) mod evaluate;
 pub(crate) mod events;
 pub(crate) mod health;
+pub(crate) mod packs;
+pub(crate) mod replay;
 pub(crate) mod table;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use campanile_model::{Event, HandlerRun, Instant, NewEvent, SysId};
+use campanile_model::{Event, EventState, HandlerRun, Instant, NewEvent, Outcome, SysId};
 
 use super::{CommitMark, StoreError};
 
@@ -187,6 +187,19 @@ pub struct Backlog {
     pub oldest_ready: Option<Instant>,
 }
 
+/// What became of the events that arrived after some point.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventSummary {
+    /// Sequence of the newest event of all; 0 when there never was one.
+    pub last_sequence: i64,
+    /// Events by name and state, sorted.
+    pub events: Vec<(String, EventState, u64)>,
+    /// Runs of their handlers by name and outcome, sorted.
+    pub runs: Vec<(String, Outcome, u64)>,
+    /// Events that are due or being handled.
+    pub waiting: u64,
+}
+
 /// The event log and its queues.
 pub trait EventStore {
     /// Appends events through the group writer. `done` is called when they are committed and, with `durable`,
@@ -254,6 +267,12 @@ pub trait EventStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     fn backlog(&self, now: Instant) -> Result<Vec<Backlog>, StoreError>;
+
+    /// What became of the events whose sequence is above `after`. Costs as much as there are such events.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn summary(&self, after: i64, now: Instant) -> Result<EventSummary, StoreError>;
 
     /// Sets who is told of new claimable events. Replaces an earlier listener.
     fn set_wake_listener(&self, listener: WakeListener);

@@ -19,10 +19,11 @@ use super::lapses::count_lapses;
 use super::readers::Readers;
 use super::runs::runs;
 use super::store::SqliteStore;
+use super::summary::summary;
 use super::writer::{Unit, Writer};
 use crate::contract::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Backlog, Claim,
-    ClaimRequest, CommitMark, Completion, EventAction, EventStore, StoreError, WakeListener,
+    ClaimRequest, CommitMark, Completion, EventAction, EventStore, EventSummary, StoreError, WakeListener,
 };
 
 /// What a store keeps for its events.
@@ -378,6 +379,10 @@ impl EventStore for SqliteStore {
     fn backlog(&self, now: Instant) -> Result<Vec<Backlog>, StoreError> {
         let counts = self.events.claims.counts();
         self.read_with(|connection| backlog(connection, counts, now))
+    }
+
+    fn summary(&self, after: i64, now: Instant) -> Result<EventSummary, StoreError> {
+        self.read_with(|connection| summary(connection, after, now))
     }
 
     fn set_wake_listener(&self, listener: WakeListener) {

@@ -34,6 +34,7 @@ mod refill;
 mod rows;
 mod runs;
 mod store;
+mod summary;
 mod sync;
 mod turn;
 mod waited;

@@ -8,6 +8,7 @@ mod event_claims;
 mod event_crashes;
 mod event_log;
 mod event_states;
+mod event_summary;
 mod event_transactions;
 mod events_at_hand;
 mod sqlite_files;

@@ -7,3 +7,4 @@ mod convert;
 pub mod map;
 mod references;
 pub mod rows;
+pub mod summary;
