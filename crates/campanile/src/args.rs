@@ -61,10 +61,8 @@ pub(crate) enum Command {
     )]
     Eval(EvalArgs),
     /// Sends a CSV of record changes through the server, as if people had typed them.
-    #[command(
-        after_help = "Examples:\n  campanile replay incident_event_log.csv --map \
-                      packs/itsm/incident_event_log.map.yaml\n  campanile replay log.csv --map my.map.yaml --speed 20"
-    )]
+    #[command(after_help = "Examples:\n  campanile replay incident_event_log.csv --map \
+                      packs/itsm/incident_event_log.map.yaml\n  campanile replay log.csv --map my.map.yaml --speed 20")]
     Replay(ReplayArgs),
     /// Checks a data folder and says what is wrong and how to mend it.
     #[command(after_help = "Example:\n  campanile doctor --data ./campanile-data")]
@@ -72,6 +70,11 @@ pub(crate) enum Command {
     /// Users of a data folder (the server must not be running on it).
     #[command(subcommand)]
     User(UserCommand),
+    /// Measures this machine: a table of rates and times with their targets and ratios.
+    #[command(
+        after_help = "Examples:\n  campanile bench --out bench.md\n  campanile bench --only fire --rounds 5"
+    )]
+    Bench(BenchArgs),
 }
 
 /// The folder a command works on.
@@ -374,4 +377,23 @@ pub(crate) struct UserRoleArgs {
     pub(crate) role: String,
     #[command(flatten)]
     pub(crate) folder: FolderArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Folder for the databases that are measured [default: the one for temporary files].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Adds ten million rows in the log: needs some ten minutes and 15 GB.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Runs only the measurements whose name contains this text.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
+    /// How often each short measurement is repeated; the best counts.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) rounds: usize,
+    /// Writes the table to this file as well.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! `campanile`: the command line and the server in one binary.
 
 mod args;
+mod bench;
 mod client;
 mod commands;
 mod output;

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod apply;
+mod bench;
 mod doctor;
 mod eval;
 mod events;

@@ -1,6 +1,6 @@
 //! From the parsed command line to the command.
 
-use super::{apply, doctor, eval, events, fire, init, replay, serve, user};
+use super::{apply, bench, doctor, eval, events, fire, init, replay, serve, user};
 use crate::args::{Cli, Command};
 use crate::output::Failure;
 use crate::settings::{self, Settings};
@@ -25,6 +25,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Replay(args) => replay::run(&args, json),
         Command::Doctor(args) => doctor::run(&settings, args, json),
         Command::User(command) => user::run(&settings, command, json),
+        Command::Bench(args) => bench::run(&settings, args, json),
     }
 }
 
