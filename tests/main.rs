@@ -3,4 +3,5 @@
 mod arrows;
 mod crash;
 mod harness;
+mod packs;
 mod replay;

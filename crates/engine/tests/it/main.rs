@@ -23,4 +23,5 @@ mod rule_effects;
 mod rule_selection;
 mod script_records;
 mod syslog;
+mod units_of_work;
 mod users;
