@@ -7,105 +7,41 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_model::{Dictionary, Instant, NewEvent, Record, SysId, TableDef};
+use campanile_model::{Dictionary, Instant, Record, SysId, TableDef};
 use campanile_script::{
-    Bindings, Host, LimitKind, Limits, LogLevel, MessageKind, RunOutcome, Sandbox, ScriptError,
-    ScriptErrorKind, ScriptSource,
+    Bindings, Host, LimitKind, Limits, MessageKind, RunOutcome, Sandbox, ScriptSource,
 };
-use campanile_store::{AppendMode, Appended, CommitMark, ReadTx, StoreError, WriteTx};
+use campanile_store::{CommitMark, ReadTx, StoreError, WriteTx};
 
 use super::budget::Budget;
 use super::display::Formats;
+pub use super::execution_fire::FireResult;
+pub use super::execution_report::{ExecutionReport, FiredEvent, LogLine, WrittenRecord};
 use super::operation::Failure;
-use super::operation::transaction::{Transaction, WaitingEvent};
+use super::operation::transaction::Transaction;
 use super::script_host::ScriptHost;
 use super::unit_of_work::Unit;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::fire::ordinals::FireOrdinals;
-use crate::events::fire::provision::{self, Provision};
-use crate::events::fire::{self, FireRequest, Resolved};
 use crate::session::Session;
-
-/// One line that a script logged, as far as the bounds of §16 allow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// Level.
-    pub level: LogLevel,
-    /// Text, cut at `max_log_chars`.
-    pub text: String,
-}
-
-/// An event that this execution fired and that was kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FiredEvent {
-    /// Its key.
-    pub sys_id: SysId,
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its queue; empty is the default queue.
-    pub queue: Arc<str>,
-    /// Earliest moment of processing.
-    pub process_on: Instant,
-}
-
-/// A row that this execution wrote and committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrittenRecord {
-    /// `insert`, `update`, `delete`.
-    pub operation: &'static str,
-    /// The row's class.
-    pub table: Arc<str>,
-    /// Its key.
-    pub sys_id: Arc<str>,
-    /// Names of the fields that were written, journals included; empty for a delete.
-    pub changes: Vec<Arc<str>>,
-}
-
-/// What an execution did, for run logs and answers.
-#[derive(Debug, Clone, Default)]
-pub struct ExecutionReport {
-    /// Log lines in order; `log_dropped` more were not kept.
-    pub log: Vec<LogLine>,
-    /// Lines beyond `max_log_rows`.
-    pub log_dropped: u64,
-    /// Session messages in order.
-    pub messages: Vec<(MessageKind, String)>,
-    /// Events that were kept.
-    pub fired: Vec<FiredEvent>,
-    /// Rows that were written and committed.
-    pub written: Vec<WrittenRecord>,
-    /// Database statements.
-    pub statements: u64,
-}
-
-/// What became of a fired event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FireResult {
-    /// It waits for the commit of the operation that runs.
-    Waiting(SysId),
-    /// It is stored (or was already).
-    Stored(Appended),
-    /// Nothing was stored, for this reason.
-    NotStored(&'static str),
-}
 
 /// One run of work for a session on one script thread.
 pub struct Execution {
-    engine: Arc<Engine>,
-    session: Session,
-    sandbox: Rc<Sandbox>,
-    id: OnceCell<Arc<str>>,
-    budget: Budget,
-    report: RefCell<ExecutionReport>,
-    messages: RefCell<Vec<(MessageKind, String)>>,
-    commit_mark: Cell<CommitMark>,
-    transaction: RefCell<Option<Transaction>>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) session: Session,
+    pub(super) sandbox: Rc<Sandbox>,
+    pub(super) id: OnceCell<Arc<str>>,
+    pub(super) budget: Budget,
+    pub(super) report: RefCell<ExecutionReport>,
+    pub(super) messages: RefCell<Vec<(MessageKind, String)>>,
+    pub(super) commit_mark: Cell<CommitMark>,
+    pub(super) transaction: RefCell<Option<Transaction>>,
     pub(super) unit: RefCell<Option<Unit>>,
-    ordinals: RefCell<FireOrdinals>,
-    running: RefCell<Vec<ScriptSource>>,
-    warnings: RefCell<Vec<String>>,
-    formats: OnceCell<Formats>,
+    pub(super) ordinals: RefCell<FireOrdinals>,
+    pub(super) running: RefCell<Vec<ScriptSource>>,
+    pub(super) warnings: RefCell<Vec<String>>,
+    pub(super) formats: OnceCell<Formats>,
 }
 
 impl Execution {
@@ -340,168 +276,6 @@ impl Execution {
                 f(None)
             }
         }
-    }
-
-    // --- events ---------------------------------------------------------------------------------------------
-
-    /// Fires an event. Inside an operation it waits for that operation's commit; else it is stored when this
-    /// returns, and durable when [`Execution::commit_mark`] is.
-    ///
-    /// # Errors
-    /// [`EngineError::FireRefused`]; [`EngineError::TimeLimit`] for one event too many; what the store answers.
-    pub fn fire(self: &Rc<Self>, request: FireRequest) -> Result<FireResult, EngineError> {
-        self.budget.count_event(&self.engine).map_err(|limit| {
-            EngineError::TimeLimit(format!("too many events in one run ({})", limit.property()))
-        })?;
-        let resolved =
-            fire::resolve(&self.engine, &self.session, &mut self.ordinals.borrow_mut(), request)?;
-        let (event, provisions) = match resolved {
-            Resolved::Event(event, provisions) => (*event, provisions),
-            Resolved::NotStored { reason } => return Ok(FireResult::NotStored(reason)),
-        };
-        let sys_id = event.sys_id;
-        let mut pending = Some((event, provisions));
-        self.transaction(|tx| {
-            let ordinal = tx.next_ordinal();
-            if let (Some(frame), Some((event, provisions))) = (tx.frames.last_mut(), pending.take())
-            {
-                frame.events.push(WaitingEvent { ordinal, event, provisions });
-            }
-        });
-        match pending {
-            None => Ok(FireResult::Waiting(sys_id)),
-            Some((event, provisions)) => {
-                self.append_now(event, &provisions).map(FireResult::Stored)
-            }
-        }
-    }
-
-    fn append_now(
-        &self,
-        event: NewEvent,
-        provisions: &[Provision],
-    ) -> Result<Appended, EngineError> {
-        let fired = FiredEvent {
-            sys_id: event.sys_id,
-            name: Arc::clone(&event.name),
-            queue: Arc::clone(&event.queue),
-            process_on: event.process_on,
-        };
-        let (outcomes, mark) = if self.in_unit() {
-            (self.append_in_unit(&event, provisions)?, self.commit_mark())
-        } else if provisions.is_empty() {
-            let mode = AppendMode { durable: false, atomic: false };
-            self.engine.store().append_blocking(vec![event], mode)?
-        } else {
-            let mut writer = Arc::clone(self.engine.store()).write()?;
-            let tables = provision::write(&self.engine, &mut *writer, provisions)?;
-            let outcomes = writer.append_events(&[event])?;
-            let mark = writer.commit()?;
-            self.engine.tables_changed(tables);
-            (outcomes, mark)
-        };
-        self.note_commit(mark);
-        match outcomes.into_iter().next() {
-            Some(Ok(appended)) => {
-                self.note_fired(vec![FiredEvent { sys_id: appended.sys_id, ..fired }]);
-                Ok(appended)
-            }
-            Some(Err(error)) => Err(error.into()),
-            None => Err(EngineError::Unavailable("the store lost an event's outcome".to_owned())),
-        }
-    }
-
-    /// Where the count of equal events stands, and going back to it after a roll-back.
-    pub(crate) fn ordinals_mark(&self) -> usize {
-        self.ordinals.borrow().mark()
-    }
-
-    pub(crate) fn ordinals_go_back(&self, mark: usize) {
-        self.ordinals.borrow_mut().go_back(mark);
-    }
-
-    // --- what happened --------------------------------------------------------------------------------------
-
-    /// Takes the report: what has happened since the last call. Messages stay with the session too.
-    #[must_use]
-    pub fn report(&self) -> ExecutionReport {
-        let mut report = self.report.take();
-        report.messages.clone_from(&self.messages.borrow());
-        report.statements = self.budget.statements();
-        report
-    }
-
-    /// The newest commit of this execution. Whoever tells somebody outside waits for it first.
-    #[must_use]
-    pub fn commit_mark(&self) -> CommitMark {
-        self.commit_mark.get()
-    }
-
-    pub(crate) fn note_commit(&self, mark: CommitMark) {
-        self.commit_mark.set(self.commit_mark.get().max(mark));
-    }
-
-    fn note_fired(&self, fired: Vec<FiredEvent>) {
-        self.report.borrow_mut().fired.extend(fired);
-    }
-
-    /// The operation was committed.
-    pub(crate) fn note_done(&self, tx: Transaction) {
-        {
-            let mut report = self.report.borrow_mut();
-            report.written.extend(tx.written);
-            report.fired.extend(tx.fired);
-        }
-        self.warnings.borrow_mut().extend(tx.warnings);
-    }
-
-    /// Takes what save checks found surprising.
-    pub(crate) fn take_warnings(&self) -> Vec<String> {
-        self.warnings.take()
-    }
-
-    /// The failure that a script run stands for: one that failed below it, or a limit that ended it.
-    ///
-    /// # Errors
-    /// That failure.
-    pub(crate) fn failure_of_run(&self, outcome: &RunOutcome) -> Result<(), Failure> {
-        if let Some(failure) = self.transaction(|tx| tx.failure.clone()).flatten() {
-            return Err(failure);
-        }
-        match &outcome.result {
-            Err(ScriptError { kind: ScriptErrorKind::Limit(limit), message, .. }) => {
-                Err(Failure::Limit(*limit, message.clone()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn keep_log_line(&self, line: LogLine) {
-        self.report.borrow_mut().log.push(line);
-    }
-
-    pub(crate) fn count_dropped_line(&self) {
-        self.report.borrow_mut().log_dropped += 1;
-    }
-
-    // --- messages -------------------------------------------------------------------------------------------
-
-    pub(crate) fn add_message(&self, kind: MessageKind, text: &str) {
-        self.messages.borrow_mut().push((kind, text.to_owned()));
-    }
-
-    /// The session's messages of both kinds, in order.
-    #[must_use]
-    pub fn messages(&self) -> Vec<(MessageKind, String)> {
-        self.messages.borrow().clone()
-    }
-
-    pub(crate) fn message_count(&self) -> usize {
-        self.messages.borrow().len()
-    }
-
-    pub(crate) fn forget_messages_after(&self, count: usize) {
-        self.messages.borrow_mut().truncate(count);
     }
 }
 
