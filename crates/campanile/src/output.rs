@@ -63,10 +63,13 @@ impl From<campanile_engine::EngineError> for Failure {
     }
 }
 
-/// Prints `value` as JSON when `json`, else what `text` makes of it. A closed pipe ends the output quietly.
+/// Prints `value` as JSON when `json`, else what `text` makes of it, if that is not empty. A closed pipe ends the
+/// output quietly.
 pub(crate) fn print(json: bool, value: &Value, text: impl FnOnce(&Value) -> String) {
     let line = if json { format!("{value:#}") } else { text(value) };
-    print_line(&line);
+    if !line.is_empty() {
+        print_line(&line);
+    }
 }
 
 /// Prints one line; a closed pipe (`| head`) is no error.

@@ -1,7 +1,8 @@
 //! The data folder: whether it is empty, ours or somebody else's, and whether it can be written.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use crate::error::EngineError;
@@ -66,12 +67,16 @@ pub fn inspect(folder: &Path) -> Result<FolderState, EngineError> {
     }
 }
 
-/// Makes the folder if it is missing and sees that files can be made in it.
+/// Makes the folder if it is missing, closed to other users (password hashes will lie in it), and sees that files can be made in it.
 ///
 /// # Errors
 /// [`EngineError::BadInput`] that names the folder and the fix.
 pub fn prepare(folder: &Path) -> Result<(), EngineError> {
-    fs::create_dir_all(folder).map_err(|error| unusable(folder, "made", &error))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| unusable(folder, "made", &error))?;
     let probe = folder.join(PROBE_FILE);
     OpenOptions::new()
         .write(true)
@@ -102,6 +107,8 @@ fn refuse(folder: &Path, detail: String) -> EngineError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -111,6 +118,8 @@ mod tests {
         assert_eq!(inspect(&folder).unwrap(), FolderState::Empty);
         prepare(&folder).unwrap();
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "the probe is gone");
+        let mode = fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "other users see nothing");
     }
 
     #[test]

@@ -8,6 +8,9 @@ use campanile_store::{SqliteOptions, SqliteStore, Store};
 use crate::data_folder::{self, FolderState};
 use crate::engine::{Engine, EngineConfig};
 use crate::error::EngineError;
+use crate::packs::apply::{ApplyOptions, apply_blocking};
+use crate::packs::report::PackReport;
+use crate::packs::source::PackSource;
 use crate::records::users;
 
 /// Login of the first administrator.
@@ -24,6 +27,10 @@ const PASSWORD_CHARS: usize = 24;
 pub struct InitOptions {
     /// Password of the user `admin`; one is made up when it is missing.
     pub admin_password: Option<String>,
+    /// Packs that it gets, in this order.
+    pub packs: Vec<PackSource>,
+    /// Their demo data too.
+    pub demo: bool,
 }
 
 /// An engine over a database that may have been made just now.
@@ -31,15 +38,17 @@ pub struct InitOptions {
 pub struct Initialised {
     /// The engine.
     pub engine: Arc<Engine>,
-    /// The database was made just now: packs are still to be applied.
+    /// The database was made just now.
     pub is_new: bool,
+    /// What applying its packs did.
+    pub packs: Vec<PackReport>,
     /// The password that was made up for `admin`: told once, kept nowhere.
     pub admin_password: Option<String>,
 }
 
 impl Engine {
-    /// Makes a database in an empty (or missing) data folder, with the system's tables and rows and the first
-    /// administrator. One that was broken off is taken up again.
+    /// Makes a database in an empty (or missing) data folder, with the system's tables and rows, the first
+    /// administrator and packs. One that was broken off is taken up again.
     ///
     /// # Errors
     /// [`EngineError::BadInput`] when the folder cannot be used or has a complete database; what the store answers.
@@ -75,7 +84,7 @@ impl Engine {
             return make(store, config, options);
         }
         let engine = Self::with_store(store, config)?;
-        Ok(Initialised { engine, is_new: false, admin_password: None })
+        Ok(Initialised { engine, is_new: false, packs: Vec::new(), admin_password: None })
     }
 
     /// Opens the database of a data folder, bringing its schema and the shipped rows up to date.
@@ -104,7 +113,7 @@ impl Engine {
     }
 }
 
-/// The shipped rows, the first administrator, and the note that all of it is there.
+/// The shipped rows, the first administrator, the packs, and the note that all of it is there.
 fn make(
     store: Arc<dyn Store>,
     config: EngineConfig,
@@ -114,11 +123,17 @@ fn make(
     let made_up = options.admin_password.is_none();
     let password = options.admin_password.unwrap_or_else(make_password);
     users::set_password(&engine, FIRST_ADMIN, &password)?;
+    let apply = ApplyOptions { demo: options.demo, ..ApplyOptions::default() };
+    let packs = options
+        .packs
+        .iter()
+        .map(|pack| apply_blocking(&engine, pack, apply))
+        .collect::<Result<_, _>>()?;
     let mut tx = Arc::clone(engine.store()).write()?;
     tx.meta_set(INITIALISED_KEY, &engine.clock().now().to_glide_text())?;
     let mark = tx.commit()?;
     engine.store().wait_durable(mark)?;
-    Ok(Initialised { engine, is_new: true, admin_password: made_up.then_some(password) })
+    Ok(Initialised { engine, is_new: true, packs, admin_password: made_up.then_some(password) })
 }
 
 fn open_store(config: &EngineConfig) -> Result<Arc<dyn Store>, EngineError> {

@@ -12,4 +12,4 @@ mod respond;
 mod routes;
 mod serve;
 
-pub use serve::{ServeConfig, ServeError, serve};
+pub use serve::{Listener, ServeError, serve};

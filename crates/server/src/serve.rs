@@ -11,11 +11,29 @@ use tokio::net::TcpListener;
 use crate::app::App;
 use crate::routes;
 
-/// Where to listen.
-#[derive(Debug, Clone)]
-pub struct ServeConfig {
-    /// `host:port`.
-    pub listen: String,
+/// An address that is ours: callers may knock already, and are answered once [`serve`] runs.
+#[derive(Debug)]
+pub struct Listener {
+    socket: std::net::TcpListener,
+}
+
+impl Listener {
+    /// Takes `host:port`. Done before a data folder is touched, so that a server that cannot listen changes nothing.
+    ///
+    /// # Errors
+    /// [`ServeError::AddressInUse`]; [`ServeError::Listen`] with any other reason.
+    pub fn bind(listen: &str) -> Result<Self, ServeError> {
+        let socket = std::net::TcpListener::bind(listen).map_err(|source| {
+            let listen = listen.to_owned();
+            if source.kind() == std::io::ErrorKind::AddrInUse {
+                ServeError::AddressInUse { listen }
+            } else {
+                ServeError::Listen { listen, source }
+            }
+        })?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket })
+    }
 }
 
 /// The server could not start or broke off.
@@ -43,24 +61,17 @@ pub enum ServeError {
 }
 
 /// Serves `engine` until `stop` completes; requests that are under way are answered. `ready` is called with the
-/// address once the server listens.
+/// address before the first answer.
 ///
 /// # Errors
-/// [`ServeError`] when it cannot listen, or breaks off.
+/// [`ServeError::Broken`].
 pub async fn serve(
     engine: Arc<Engine>,
-    config: ServeConfig,
+    listener: Listener,
     ready: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let listener = TcpListener::bind(&config.listen).await.map_err(|source| {
-        let listen = config.listen.clone();
-        if source.kind() == std::io::ErrorKind::AddrInUse {
-            ServeError::AddressInUse { listen }
-        } else {
-            ServeError::Listen { listen, source }
-        }
-    })?;
+    let listener = TcpListener::from_std(listener.socket)?;
     let address = listener.local_addr()?;
     // A second server in one process (tests) finds a recorder already there: then this one has no /metrics.
     let metrics = PrometheusBuilder::new().install_recorder().ok();

@@ -1,5 +1,6 @@
 //! Opening the engine on a data folder, for commands that work without a server.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,8 +36,11 @@ pub(crate) fn open(settings: &Settings, folder: &FolderArgs) -> Result<Arc<Engin
 pub(crate) fn start_logging(settings: &Settings) {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log_level)
         .unwrap_or_else(|_error| tracing_subscriber::EnvFilter::new("info"));
-    let installed =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let installed = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
     if let Err(error) = installed {
         eprintln!("campanile: logging could not be started: {error}");
     }

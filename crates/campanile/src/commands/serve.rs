@@ -1,7 +1,7 @@
 //! `campanile serve`: the server.
 
 use campanile_engine::Engine;
-use campanile_server::ServeConfig;
+use campanile_server::Listener;
 
 use super::{folder, init};
 use crate::args::ServeArgs;
@@ -15,21 +15,22 @@ const FIRST_PACK: &str = "itsm";
 pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
     folder::start_logging(&settings);
     let data_dir = folder::data_dir(&settings, &args.folder);
-    let listen = args.listen.unwrap_or_else(|| settings.listen.clone());
+    let listener = Listener::bind(args.listen.as_ref().unwrap_or(&settings.listen))
+        .map_err(Failure::failed)?;
     let place = data_dir.display().to_string();
     let config = folder::config(&settings, data_dir, true);
-    let opened = Engine::open_or_init(config, init::options())?;
+    let opened = Engine::open_or_init(config, init::options(&[FIRST_PACK.to_owned()], args.demo)?)?;
     let engine = opened.engine;
     let mut login = None;
     if opened.is_new {
-        print_line(&format!("{place} was empty: made it, applying the pack {FIRST_PACK}"));
-        for pack in init::apply(&engine, &[FIRST_PACK.to_owned()], args.demo)? {
+        print_line(&format!("made {place}"));
+        for pack in &opened.packs {
             print_line(&format!("applied {pack}"));
         }
         login = Some(init::login_line(opened.admin_password.as_deref()));
     }
     engine.start()?;
-    let served = serve_until_told(&engine, listen, login);
+    let served = serve_until_told(&engine, listener, login);
     let stopped = engine.stop();
     served?;
     stopped?;
@@ -38,7 +39,7 @@ pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
 
 fn serve_until_told(
     engine: &std::sync::Arc<Engine>,
-    listen: String,
+    listener: Listener,
     login: Option<String>,
 ) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -57,7 +58,7 @@ fn serve_until_told(
     runtime
         .block_on(campanile_server::serve(
             std::sync::Arc::clone(engine),
-            ServeConfig { listen },
+            listener,
             ready,
             told_to_stop(),
         ))

@@ -62,14 +62,18 @@ pub(crate) fn load(
     }
     let known: Vec<String> = values.keys().cloned().collect();
     for (name, text) in variables {
-        // Other CAMPANILE_ variables (passwords, test settings) are not settings.
-        if let Some(key) = known.iter().find(|key| variable_of(key) == name) {
-            let value = match values.get(key) {
-                Some(Value::Integer(_)) => text.parse().map_or(Value::String(text), Value::Integer),
-                _ => Value::String(text),
-            };
-            overlay(&mut values, &name, key, value)?;
-        }
+        let Some(key) = known.iter().find(|key| variable_of(key) == name) else {
+            if is_in_a_section(&name, &known) {
+                return Err(unknown_variable(&name, &known));
+            }
+            // Other CAMPANILE_ variables (passwords, test settings) are not settings.
+            continue;
+        };
+        let value = match values.get(key) {
+            Some(Value::Integer(_)) => text.parse().map_or(Value::String(text), Value::Integer),
+            _ => Value::String(text),
+        };
+        overlay(&mut values, &name, key, value)?;
     }
     Ok(Settings {
         data: PathBuf::from(text(&values, "server.data")),
@@ -84,6 +88,20 @@ pub(crate) fn load(
 
 fn variable_of(key: &str) -> String {
     format!("CAMPANILE_{}", key.replace('.', "_").to_ascii_uppercase())
+}
+
+/// Whether a variable begins like a section of settings: then it is meant as a setting.
+fn is_in_a_section(name: &str, known: &[String]) -> bool {
+    known.iter().filter_map(|key| key.split_once('.')).any(|(section, _)| {
+        name.strip_prefix(&variable_of(section)).is_some_and(|rest| rest.starts_with('_'))
+    })
+}
+
+fn unknown_variable(name: &str, known: &[String]) -> SettingsError {
+    let variables: Vec<String> = known.iter().map(|key| variable_of(key)).collect();
+    let suggestion = nearest(name, variables.iter().map(String::as_str))
+        .map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+    SettingsError::Unknown { place: "the environment".to_owned(), key: name.to_owned(), suggestion }
 }
 
 fn workers(wanted: i64) -> usize {
@@ -172,6 +190,15 @@ mod tests {
         let error = load(Some(&path), []).unwrap_err().to_string();
         assert!(error.contains("there is no setting 'server.listen_on'"), "{error}");
         assert!(error.contains("did you mean 'server.listen'"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_of_a_section_that_is_no_setting_is_refused_and_others_are_left_alone() {
+        let variable = |name: &str| [(name.to_owned(), "x".to_owned())];
+        let error = load(None, variable("CAMPANILE_SERVER_LISTN")).unwrap_err().to_string();
+        assert!(error.contains("did you mean 'CAMPANILE_SERVER_LISTEN'"), "{error}");
+        assert!(load(None, variable("CAMPANILE_ADMIN_PASSWORD")).is_ok());
+        assert!(load(None, variable("CAMPANILE_LOGBOOK")).is_ok());
     }
 
     #[test]
