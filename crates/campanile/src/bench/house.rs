@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_engine::events::service::{self as events, FireCall};
-use campanile_engine::packs::{apply, source};
+use campanile_engine::packs::source;
 use campanile_engine::records::service::{self as records, InputValue, WriteRequest};
 use campanile_engine::worker::Worker;
 use campanile_engine::{Channel, Engine, EngineConfig, EngineError, InitOptions, Session};
@@ -53,15 +53,15 @@ impl House {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
         let folder = context.fresh_folder(name)?;
-        let options = InitOptions { admin_password: Some(PASSWORD.to_owned()) };
+        let options = InitOptions {
+            admin_password: Some(PASSWORD.to_owned()),
+            packs: vec![
+                source::find("itsm")?,
+                source::PackSource { name_or_path: "bench".to_owned(), text: PACK.to_owned() },
+            ],
+            demo: false,
+        };
         let engine = Engine::init(config(context, &folder, clock), options)?.engine;
-        let packs = [
-            source::find("itsm")?,
-            source::PackSource { name_or_path: "bench".to_owned(), text: PACK.to_owned() },
-        ];
-        for pack in packs {
-            apply::apply_blocking(&engine, &pack, apply::ApplyOptions::default())?;
-        }
         let house = Self { engine, folder };
         house.fill()?;
         Ok(house)

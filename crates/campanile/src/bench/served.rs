@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use campanile_engine::Engine;
 use campanile_engine::worker::spawn_named;
-use campanile_server::{ServeConfig, ServeError};
+use campanile_server::{Listener, ServeError};
 use tokio::sync::oneshot;
 
 use crate::output::Failure;
@@ -30,6 +30,7 @@ impl Served {
             .enable_all()
             .build()
             .map_err(Failure::failed)?;
+        let listener = Listener::bind("127.0.0.1:0").map_err(Failure::failed)?;
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let engine = Arc::clone(engine);
@@ -43,8 +44,7 @@ impl Served {
                 // A dropped sender stops it as well.
                 drop(stopped.await);
             };
-            let config = ServeConfig { listen: "127.0.0.1:0".to_owned() };
-            runtime.block_on(campanile_server::serve(engine, config, ready, stop))
+            runtime.block_on(campanile_server::serve(engine, listener, ready, stop))
         };
         let thread = spawn_named("bench-server", None, body).map_err(Failure::failed)?;
         match told.recv() {
