@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         script_workers: 1,
         start_processors: false,
     };
-    let options = InitOptions { admin_password: Some("not used".to_owned()) };
+    let options =
+        InitOptions { admin_password: Some("not used".to_owned()), ..InitOptions::default() };
     let engine = Engine::init(config, options)?.engine;
     let keys = on_script_thread(&engine, prepare)???;
 
