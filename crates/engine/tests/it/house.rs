@@ -22,7 +22,10 @@ impl House {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::starting_at(START));
-        let options = InitOptions { admin_password: Some("correct horse".to_owned()) };
+        let options = InitOptions {
+            admin_password: Some("correct horse".to_owned()),
+            ..InitOptions::default()
+        };
         let made = Engine::init(config(&folder, &clock), options).unwrap();
         assert_eq!(made.admin_password, None, "a given password is not told back");
         Self { engine: made.engine, clock, folder }
