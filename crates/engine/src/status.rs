@@ -47,6 +47,7 @@ impl Engine {
                     .map(|_reader| String::new())
                     .map_err(|e| e.to_string())
             }),
+            timed("migrations", || Ok(format!("schema {}", self.schema_version()))),
             timed("definitions", || {
                 self.dictionary()
                     .map(|dictionary| format!("{} tables", dictionary.tables().count()))
@@ -68,27 +69,8 @@ impl Engine {
         for (name, value) in self.store().gauges() {
             metrics::gauge!(format!("campanile_storage_{name}")).set(value);
         }
-        let now = self.clock().now();
-        match self.store().backlog(now) {
-            Ok(backlog) => {
-                for queue in backlog {
-                    let name =
-                        if queue.queue.is_empty() { "default".to_owned() } else { queue.queue };
-                    let labels = [("queue", name)];
-                    #[expect(
-                        clippy::cast_precision_loss,
-                        reason = "a gauge is a float; counts stay far below 2^52"
-                    )]
-                    let ready = queue.ready as f64;
-                    metrics::gauge!("campanile_events_backlog", &labels).set(ready);
-                    let oldest =
-                        queue.oldest_ready.map_or(0, |at| now.as_millis() - at.as_millis());
-                    #[expect(clippy::cast_precision_loss, reason = "an age in milliseconds")]
-                    let seconds = oldest.max(0) as f64 / 1000.0;
-                    metrics::gauge!("campanile_events_oldest_ready_seconds", &labels).set(seconds);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the backlog could not be counted"),
+        if let Err(error) = crate::queues::metrics::refresh(self) {
+            tracing::warn!(%error, "the backlog could not be counted");
         }
     }
 

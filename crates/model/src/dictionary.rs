@@ -6,6 +6,9 @@ use std::sync::Arc;
 use crate::fold::equal_ignoring_case;
 use crate::table_def::TableDef;
 
+/// Other names that tables answer to (events-and-jobs §1.4).
+const TABLE_ALIASES: [(&str, &str); 1] = [("queue_registry", "sysevent_queue")];
+
 /// One row of `sys_choice`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
@@ -42,10 +45,13 @@ impl Dictionary {
         Self { tables, choices: by_table }
     }
 
-    /// The table called `name` (exact case).
+    /// The table called `name` (exact case), or that has `name` as its other name.
     #[must_use]
     pub fn table(&self, name: &str) -> Option<&Arc<TableDef>> {
-        self.tables.get(name)
+        self.tables.get(name).or_else(|| {
+            let (_, table) = TABLE_ALIASES.iter().find(|(alias, _)| *alias == name)?;
+            self.tables.get(*table)
+        })
     }
 
     /// All tables, in no order.

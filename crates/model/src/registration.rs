@@ -25,4 +25,6 @@ pub struct Registration {
     pub max_attempts: i64,
     /// Seconds in which an equal waiting event absorbs a further one; 0 for never.
     pub coalesce_seconds: i64,
+    /// Roles that may fire it from outside, besides those that may fire everything.
+    pub publish_roles: Vec<Arc<str>>,
 }

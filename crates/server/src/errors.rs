@@ -195,7 +195,11 @@ impl From<EngineError> for ApiError {
                 error
             }
             EngineError::BadParameter { parameter, detail } => {
-                Self::bad_parameter(&parameter, detail)
+                let mut error = Self::bad_parameter(&parameter, detail);
+                if matches!(parameter.as_str(), "query" | "sysparm_query") {
+                    error.code = "bad_query";
+                }
+                error
             }
             EngineError::FireRefused { code, detail } => Self::unprocessable(code, detail),
             EngineError::BatchRefused { items } => {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use campanile_model::{Clock, SysId, SystemClock};
@@ -28,33 +28,43 @@ pub(crate) async fn request_line_limit(request: Request, next: Next) -> Response
     next.run(request).await
 }
 
-/// Adds the headers of rest-api §2.4, turns a framework refusal without JSON into one of ours, and counts.
+/// `X-HTTP-Method-Override` on a POST names the method that is meant (rest-api §2.1); on others it is ignored.
+pub(crate) async fn method_override(mut request: Request, next: Next) -> Response {
+    const OVERRIDE: &str = "x-http-method-override";
+    if request.method() == Method::POST
+        && let Some(wanted) = request.headers().get(OVERRIDE)
+        && let Ok(method) = Method::from_bytes(wanted.as_bytes().to_ascii_uppercase().trim_ascii())
+    {
+        *request.method_mut() = method;
+    }
+    next.run(request).await
+}
+
+/// The trace id of a `traceparent` header (W3C Trace Context): the caller's own name for this request.
+fn traced(headers: &HeaderMap) -> Option<String> {
+    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let (_version, trace) = (parts.next()?, parts.next()?);
+    let is_id = trace.len() == 32
+        && trace.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        && trace.bytes().any(|b| b != b'0');
+    is_id.then(|| trace.to_owned())
+}
+
+/// Adds the headers of rest-api §2.4, and counts.
 pub(crate) async fn api_headers(request: Request, next: Next) -> Response {
-    let transaction = SysId::generate(SystemClock.now());
+    let transaction = traced(request.headers())
+        .unwrap_or_else(|| SysId::generate(SystemClock.now()).to_string());
     let began = Instant::now();
     let is_api = request.uri().path().starts_with("/api");
     let has_credentials = request.headers().contains_key(header::AUTHORIZATION);
-    let head = request.method() == axum::http::Method::HEAD;
+    let head = request.method() == Method::HEAD;
     let method = request.method().as_str().to_owned();
     let api = api_name(request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str));
     let mut response = next.run(request).await;
-    if response.status() == StatusCode::PAYLOAD_TOO_LARGE
-        && response
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_none_or(|kind| kind != respond::JSON_TYPE)
-    {
-        response = axum::response::IntoResponse::into_response(crate::errors::ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "too_large",
-            "Exception while reading request",
-            "Rejected large REST payload. Max allowed: 26214400 bytes.",
-        ));
-    }
     if is_api {
         let logged_in = has_credentials && response.status() != StatusCode::UNAUTHORIZED;
         let headers = response.headers_mut();
-        respond::add_api_headers(headers, logged_in, transaction.as_str());
+        respond::add_api_headers(headers, logged_in, &transaction);
         let total = began.elapsed().as_secs_f64() * 1000.0;
         if let Ok(value) = HeaderValue::from_str(&format!("total;dur={total:.1}")) {
             headers.insert("server-timing", value);

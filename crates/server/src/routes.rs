@@ -1,6 +1,6 @@
 //! All addresses, on one screen.
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -11,9 +11,6 @@ use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::Caller;
 use crate::layers;
-
-/// Largest body that is read at all; endpoints have their own, smaller limits (rest-api §2.2: at most 25 MB).
-const BODY_BYTES_MAX: usize = 25 << 20;
 
 /// The router of the whole server.
 pub(crate) fn router(app: App) -> Router {
@@ -32,7 +29,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/now/v1/table/{table}/{sys_id}", table_one())
         .route("/api/now/v2/table/{table}/{sys_id}", table_one());
 
-    Router::new()
+    let routes = Router::new()
         .merge(now)
         .nest("/api/events", events_routes())
         .nest("/api/v1/events", events_routes())
@@ -46,10 +43,13 @@ pub(crate) fn router(app: App) -> Router {
         .route("/readyz", or_405("GET, HEAD", get(health::readyz)))
         .route("/metrics", or_405("GET, HEAD", get(health::metrics)))
         .fallback(no_resource)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(layers::api_headers))
         .layer(middleware::from_fn(layers::request_line_limit))
-        .with_state(app)
+        .with_state(app);
+    // Outside of the routes: the method decides the route.
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(layers::method_override))
 }
 
 fn events_routes() -> Router<App> {

@@ -96,6 +96,13 @@ pub fn registration(row: &Record) -> Option<Registration> {
         capture_snapshot: row.get("capture_snapshot").is_true(),
         max_attempts: row.get("max_attempts").as_i64().unwrap_or(0),
         coalesce_seconds: row.get("coalesce_seconds").as_i64().unwrap_or(0),
+        publish_roles: row
+            .text("publish_roles")
+            .split(',')
+            .map(str::trim)
+            .filter(|role| !role.is_empty())
+            .map(Arc::from)
+            .collect(),
     })
 }
 
@@ -144,6 +151,7 @@ mod tests {
             capture_snapshot: false,
             max_attempts: 0,
             coalesce_seconds: 0,
+            publish_roles: Vec::new(),
         }
     }
 

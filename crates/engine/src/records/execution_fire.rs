@@ -62,12 +62,7 @@ impl Execution {
         event: NewEvent,
         provisions: &[Provision],
     ) -> Result<Appended, EngineError> {
-        let fired = FiredEvent {
-            sys_id: event.sys_id,
-            name: Arc::clone(&event.name),
-            queue: Arc::clone(&event.queue),
-            process_on: event.process_on,
-        };
+        let fired = FiredEvent::new(&event, event.sys_id);
         let (outcomes, mark) = if self.in_unit() {
             (self.append_in_unit(&event, provisions)?, self.commit_mark())
         } else if provisions.is_empty() {

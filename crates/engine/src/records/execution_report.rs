@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use campanile_model::{Instant, SysId};
+use campanile_model::{Instant, NewEvent, SysId};
 use campanile_script::{LogLevel, MessageKind, RunOutcome, ScriptError, ScriptErrorKind};
 use campanile_store::CommitMark;
 
@@ -30,6 +30,30 @@ pub struct FiredEvent {
     pub queue: Arc<str>,
     /// Earliest moment of processing.
     pub process_on: Instant,
+    /// Table of the record it is about; empty for none.
+    pub table: Arc<str>,
+    /// Key of that record.
+    pub instance: Arc<str>,
+    /// First value.
+    pub parm1: Arc<str>,
+    /// Second value.
+    pub parm2: Arc<str>,
+}
+
+impl FiredEvent {
+    /// What is told of `event`, stored under `sys_id`.
+    pub(crate) fn new(event: &NewEvent, sys_id: SysId) -> Self {
+        Self {
+            sys_id,
+            name: Arc::clone(&event.name),
+            queue: Arc::clone(&event.queue),
+            process_on: event.process_on,
+            table: Arc::clone(&event.table),
+            instance: Arc::clone(&event.instance),
+            parm1: Arc::clone(&event.parm1),
+            parm2: Arc::clone(&event.parm2),
+        }
+    }
 }
 
 /// A row that this execution wrote and committed.

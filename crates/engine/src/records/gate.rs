@@ -2,10 +2,11 @@
 //!
 //! Services call it; scripts that run as a consequence do not pass it again (business-rules §16.4).
 
-use campanile_model::{FieldDef, FieldType, Record, TableDef};
+use campanile_model::query::{BoundPath, BoundQuery, BoundTerm, InvalidTerm, Test};
+use campanile_model::{FieldDef, FieldIndex, FieldType, Record, TableDef};
 
 use crate::error::EngineError;
-use crate::session::Session;
+use crate::session::{Channel, Session};
 
 /// What is to be done with rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,6 +117,86 @@ pub fn may_see_row(session: &Session, record: &Record) -> bool {
 pub fn sees_own_row_only(session: &Session, table: &TableDef) -> bool {
     !role_allows(session, table, Operation::Read)
         && is_own_user_table(session, table, Operation::Read)
+}
+
+/// Whether the session may look at `field` of rows of `table` that a reference leads to. Whoever sees a reference sees
+/// its display value; everything else of the row is as closed as its table. Scripts walk freely.
+#[must_use]
+pub fn may_walk_to(session: &Session, table: &TableDef, field: FieldIndex) -> bool {
+    session.channel != Channel::Http
+        || field == table.display_field
+        || role_allows(session, table, Operation::Read)
+}
+
+/// Leaves out of a query from outside what would tell, by its effect, of rows that the session may not read: terms and
+/// orders that walk into closed tables become invalid, and whoever may see the own row only asks for nothing else.
+pub fn restrict(session: &Session, query: &mut BoundQuery, invalid_returns_no_rows: bool) {
+    let mut dropped = Vec::new();
+    for group in query.alternatives.iter_mut().flatten() {
+        group.retain(|term| {
+            let open = may_walk(session, &term.path) && may_compare(session, &term.test);
+            if !open {
+                dropped.push(closed(&term.text));
+            }
+            open
+        });
+    }
+    for alternative in &mut query.alternatives {
+        alternative.retain(|group| !group.is_empty());
+    }
+    query.order.retain(|order| {
+        let open = may_walk(session, &order.path);
+        if !open {
+            dropped.push(closed(&format!("ORDERBY{}", order.path.field_def().name)));
+        }
+        open
+    });
+    query.never |= invalid_returns_no_rows && !dropped.is_empty();
+    query.dropped.append(&mut dropped);
+    if sees_own_row_only(session, &query.table) {
+        require_own_row(session, query);
+    }
+}
+
+fn require_own_row(session: &Session, query: &mut BoundQuery) {
+    let table = std::sync::Arc::clone(&query.table);
+    let Some(field) = table.index("sys_id") else {
+        query.never = true;
+        return;
+    };
+    let own = BoundTerm {
+        path: BoundPath { steps: Vec::new(), table, field },
+        test: Test::In(vec![std::sync::Arc::from(&*session.user.sys_id)]),
+        text: std::sync::Arc::from("sys_id"),
+    };
+    if query.alternatives.is_empty() {
+        query.alternatives.push(Vec::new());
+    }
+    for alternative in &mut query.alternatives {
+        alternative.push(vec![own.clone()]);
+    }
+}
+
+fn may_walk(session: &Session, path: &BoundPath) -> bool {
+    let Some((_, later)) = path.steps.split_first() else { return true };
+    later.iter().all(|step| may_walk_to(session, &step.table, step.field))
+        && may_walk_to(session, &path.table, path.field)
+}
+
+fn may_compare(session: &Session, test: &Test) -> bool {
+    match test {
+        Test::SameAs(path) | Test::NotSameAs(path) | Test::CompareField(_, path) => {
+            may_walk(session, path)
+        }
+        _ => true,
+    }
+}
+
+fn closed(text: &str) -> InvalidTerm {
+    InvalidTerm {
+        text: text.to_owned(),
+        reason: "it looks into a table that the caller may not read".to_owned(),
+    }
 }
 
 /// Whether the value of the field is never told to anybody outside: passwords, whoever asks.

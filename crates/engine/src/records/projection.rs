@@ -13,6 +13,7 @@ use super::display::{Display, Formats};
 use super::execution::Execution;
 use super::gate;
 use crate::error::EngineError;
+use crate::session::Session;
 
 /// One column of an answer.
 #[derive(Debug, Clone)]
@@ -21,6 +22,20 @@ pub struct Column {
     steps: Vec<Step>,
     table: Arc<TableDef>,
     field: FieldIndex,
+}
+
+impl Column {
+    fn is_open_to(&self, session: &Session) -> bool {
+        let Some((first, later)) = self.steps.split_first() else { return true };
+        let mut at = &first.target;
+        for step in later {
+            if !gate::may_walk_to(session, at, step.field) {
+                return false;
+            }
+            at = &step.target;
+        }
+        gate::may_walk_to(session, at, self.field)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -91,8 +106,8 @@ fn column(dictionary: &Dictionary, table: &Arc<TableDef>, name: &str) -> Option<
     None
 }
 
-/// The cells of all `records` (rows of one table) for `columns`; fields that nobody may read are left out. Rows that
-/// references lead to, and their display values, are read once.
+/// The cells of all `records` (rows of one table) for `columns`; fields of rows behind references that the session may
+/// not read are left out. Those rows, and their display values, are read once.
 ///
 /// # Errors
 /// What the store answers.
@@ -103,7 +118,9 @@ pub fn project(
     with_display: bool,
 ) -> Result<Vec<Vec<Cell>>, EngineError> {
     let dictionary = execution.engine().dictionary()?;
-    let formats = Formats::of(execution.engine(), &execution.session().user);
+    let session = execution.session();
+    let columns: Vec<&Column> = columns.iter().filter(|c| c.is_open_to(session)).collect();
+    let formats = Formats::of(execution.engine(), &session.user);
     execution.with_read(|read| {
         let display = with_display.then(|| Display::new(read, &dictionary, formats));
         if let Some(display) = &display {

@@ -399,7 +399,9 @@ fn query_of(
     }
     let strict = execution.engine().bool_property("glide.invalid_query.returns_no_rows", false);
     let options = BindOptions { mode: BindMode::Database, invalid_returns_no_rows: strict };
-    Ok(bind(&query, table, &dictionary, options))
+    let mut bound = bind(&query, table, &dictionary, options);
+    gate::restrict(execution.session(), &mut bound, strict);
+    Ok(bound)
 }
 
 /// `javascript:` values from outside never run (scripting §1.5): such a term is invalid.

@@ -1,8 +1,7 @@
 //! `POST /api/scripts/evaluate` (rest-api §21.3).
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use campanile_engine::records::evaluate::{self, Evaluate, EvaluateKind, Evaluated, Subject};
 use campanile_script::{LogLevel, MessageKind, ScriptError, ScriptErrorKind};
@@ -11,8 +10,9 @@ use serde_json::{Map, Value, json};
 use super::events::body::{boolean, object, only_known, refused, string};
 use crate::app::App;
 use crate::errors::ApiError;
-use crate::extract::caller::Caller;
+use crate::extract::caller::{Caller, accepts_json, content_type};
 use crate::extract::json_body::text_of;
+use crate::extract::payload::Payload;
 use crate::respond;
 
 const MEMBERS: [&str; 9] =
@@ -22,8 +22,12 @@ const MEMBERS: [&str; 9] =
 pub(crate) async fn evaluate(
     State(app): State<App>,
     caller: Caller,
-    bytes: Bytes,
+    headers: HeaderMap,
+    payload: Payload,
 ) -> Result<Response, ApiError> {
+    accepts_json(&headers)?;
+    content_type(&headers, &["application/json"])?;
+    let bytes = payload.read(&app, &headers).await?;
     let body = object(&bytes)?;
     let request = request(&body)?;
     let session = caller.session.clone();
@@ -145,6 +149,10 @@ fn answer(evaluated: &Evaluated) -> Value {
             json!({
                 "name": &*event.name,
                 "sys_id": event.sys_id.as_str(),
+                "table": &*event.table,
+                "instance": &*event.instance,
+                "parm1": &*event.parm1,
+                "parm2": &*event.parm2,
                 "queue": &*event.queue,
                 "process_on": event.process_on.to_rfc3339(),
             })

@@ -144,7 +144,12 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> Result<(), ApiError> {
         return Ok(());
     };
     let fits = |range: &str| {
-        let kind = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let mut parts = range.split(';').map(|part| part.trim().to_ascii_lowercase());
+        let kind = parts.next().unwrap_or_default();
+        // A weight of nothing says "not this".
+        if parts.any(|part| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0))) {
+            return false;
+        }
         matches!(kind.as_str(), "*/*" | "application/*" | "application/json" | "")
             || kind.ends_with("+json")
     };

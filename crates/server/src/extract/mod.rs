@@ -3,3 +3,4 @@
 pub(crate) mod caller;
 pub(crate) mod json_body;
 pub(crate) mod params;
+pub(crate) mod payload;

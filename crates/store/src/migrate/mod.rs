@@ -3,4 +3,4 @@
 mod list;
 mod sqlite;
 
-pub(crate) use sqlite::migrate_sqlite;
+pub(crate) use sqlite::{migrate_sqlite, newest_sqlite};

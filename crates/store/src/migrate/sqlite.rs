@@ -16,6 +16,11 @@ pub(crate) fn migrate_sqlite(connection: &mut Connection, file: &Path) -> Result
     run(connection, file, SQLITE)
 }
 
+/// The number of the newest migration: what a database has once it was opened.
+pub(crate) fn newest_sqlite() -> u64 {
+    SQLITE.last().map_or(0, |last| u64::try_from(last.number).unwrap_or(0))
+}
+
 fn run(
     connection: &mut Connection,
     file: &Path,

@@ -169,6 +169,7 @@ impl SqliteStore {
         let (syncs, last_sync_ms) = self.durability.measured();
         let millis = |us: u64| number(us) / 1000.0;
         let mut numbers = vec![
+            ("schema_version", number(crate::migrate::newest_sqlite())),
             ("database_bytes", bytes(&self.file)),
             ("wal_bytes", bytes(&self.log_file)),
             ("wal_pages_to_move", number(self.checkpoints.pages_to_move())),
@@ -181,6 +182,8 @@ impl SqliteStore {
             ("writer_hold_max_ms", millis(measured.operation_hold_us_max.load(Ordering::Relaxed))),
         ];
         numbers.extend(self.events.numbers());
+        // Unknown (a file system that does not tell) is no number: nobody must take it for a full disk.
+        numbers.extend(free_ratio(&self.file).map(|ratio| ("disk_free_ratio", ratio)));
         numbers
     }
 
@@ -213,6 +216,21 @@ fn open_log(connection: &rusqlite::Connection, log_file: &Path) -> Result<File, 
         .query_row("SELECT count(*) FROM campanile_meta", [], |_| Ok(()))
         .map_err(|e| located(e.into(), log_file))?;
     File::open(log_file).map_err(|e| io_failure(&e, log_file))
+}
+
+/// The part of the file system under `file` that is free for this process, from 0 to 1.
+fn free_ratio(file: &Path) -> Option<f64> {
+    match rustix::fs::statvfs(file) {
+        Ok(space) if space.f_blocks > 0 => {
+            #[expect(clippy::cast_precision_loss, reason = "a ratio of block counts")]
+            Some(space.f_bavail as f64 / space.f_blocks as f64)
+        }
+        Ok(_) => None,
+        Err(error) => {
+            tracing::debug!(%error, "the free space could not be read");
+            None
+        }
+    }
 }
 
 /// Makes the names of new files durable.

@@ -12,6 +12,7 @@ use crate::error::EngineError;
 use crate::events::fire::ordinals::FireOrdinals;
 use crate::events::fire::provision::{self, Provision};
 use crate::events::fire::{FireRequest, Resolved, count_fired, key_prefix, resolve};
+use crate::events::registry::EventRegistry;
 use crate::records::display::{self, Formats};
 use crate::records::{gate, lookup};
 use crate::session::Session;
@@ -203,7 +204,11 @@ impl Prepared {
         calls: Vec<FireCall>,
         atomic: bool,
     ) -> Result<Self, EngineError> {
-        gate::require_role(session, &[PUBLISHER, EVENTS_ADMIN], "fire events")?;
+        if !calls.iter().all(|call| opened_by_registration(engine, session, &call.name))
+            || calls.is_empty()
+        {
+            gate::require_role(session, &[PUBLISHER, EVENTS_ADMIN], "fire events")?;
+        }
         if calls.iter().any(|call| call.priority.is_some()) {
             gate::require_role(session, &[EVENTS_ADMIN], "give an event its own priority")?;
         }
@@ -308,6 +313,19 @@ impl Places {
             return Err(EngineError::BatchRefused { items: refused });
         }
         Ok(answers)
+    }
+}
+
+/// Whether the registration of this name lets the session fire it (`publish_roles`, rest-api §17.1).
+pub(super) fn opened_by_registration(engine: &Engine, session: &Session, name: &str) -> bool {
+    match engine.definitions::<EventRegistry>() {
+        Ok(registry) => registry
+            .find(name)
+            .is_some_and(|found| found.publish_roles.iter().any(|role| session.user.has_role(role))),
+        Err(error) => {
+            tracing::warn!(%error, "the registry could not be read: only roles count");
+            false
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use campanile_model::{Event, EventState, HandlerRun, Instant, Outcome, SysId, Ta
 use campanile_store::{Select, StoreError};
 use parking_lot::Mutex;
 
+use super::fire::opened_by_registration;
 use super::{EVENTS_ADMIN, PUBLISHER};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -182,7 +183,7 @@ pub fn list(
     }
     let dictionary = engine.dictionary()?;
     let table = lookup::table(&dictionary, EVENT_TABLE)?;
-    let mut query = bound_query(engine, filter, table)?;
+    let mut query = bound_query(engine, session, filter, table)?;
     let own_order = !query.order.is_empty();
     let limit = filter.limit.unwrap_or(PAGE_DEFAULT).min(PAGE_MAX);
     let read = Arc::clone(engine.store()).read()?;
@@ -236,13 +237,18 @@ pub(super) fn visible(
     session: &Session,
     sys_id: &SysId,
 ) -> Result<Event, EngineError> {
-    gate::require_role(session, &[EVENTS_ADMIN, PUBLISHER], "read events")?;
+    let publishes = |event: &Event| {
+        session.user.has_role(PUBLISHER)
+            || opened_by_registration(engine, session, &event.fired.name)
+    };
     let event = engine.store().event(sys_id)?;
-    let own = |event: &Event| administers(session) || sees_values(session, event);
-    match event.filter(own) {
-        Some(event) => Ok(event),
-        None => Err(StoreError::EventUnknown(sys_id.to_string()).into()),
+    if let Some(event) = event.filter(|event| sees_values(session, event))
+        && (administers(session) || publishes(&event))
+    {
+        return Ok(event);
     }
+    gate::require_role(session, &[EVENTS_ADMIN, PUBLISHER], "read events")?;
+    Err(StoreError::EventUnknown(sys_id.to_string()).into())
 }
 
 fn view(engine: &Engine, session: &Session, event: Event) -> Result<EventView, EngineError> {
@@ -259,6 +265,7 @@ fn view(engine: &Engine, session: &Session, event: Event) -> Result<EventView, E
 
 fn bound_query(
     engine: &Engine,
+    session: &Session,
     filter: &EventFilter,
     table: &Arc<TableDef>,
 ) -> Result<BoundQuery, EngineError> {
@@ -267,6 +274,7 @@ fn bound_query(
         parse(&filter.query, ParseLimits::HTTP).map_err(|large| bad("query", large.to_string()))?;
     let options = BindOptions { mode: BindMode::Database, invalid_returns_no_rows: false };
     let mut query = bind(&parsed, table, &dictionary, options);
+    gate::restrict(session, &mut query, false);
     if let Some(invalid) = query.dropped.first() {
         return Err(bad("query", format!("'{}': {}", invalid.text, invalid.reason)));
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use campanile_model::{EventState, Instant, Record, SysId};
+use campanile_model::{EventState, Instant, Record, SysId, Value};
 use campanile_store::{CommitMark, ReprocessOptions};
 
 use super::actions::{self, Act};
@@ -57,7 +57,7 @@ fn insert(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, 
     let engine = execution.engine();
     let layout = engine.definitions::<EventLayout>()?;
     let record = match engine.store().event(&sys_id)? {
-        Some(event) => layout.row(&event),
+        Some(event) => as_stored(layout.row(&event)),
         None => waiting_row(&layout, &sys_id, &as_given),
     };
     Ok(Written {
@@ -126,6 +126,19 @@ fn add_record(execution: &Rc<Execution>, call: &mut FireRequest) -> Result<(), E
         call.record = Some(record);
     }
     Ok(())
+}
+
+/// The row as it was stored: a quick processor may have claimed or even handled the event since, and what an insert
+/// answers must not depend on that.
+fn as_stored(mut row: Record) -> Record {
+    row.set("state", EventState::Ready.as_str());
+    row.set("attempts", "0");
+    for field in
+        ["processed", "processing_duration", "claimed_by", "error_code", "error_message"]
+    {
+        row.set(field, Value::Nil);
+    }
+    row
 }
 
 /// An event that is stored with the operation that runs, as far as it is known.

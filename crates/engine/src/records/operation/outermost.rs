@@ -156,12 +156,7 @@ fn store_events(execution: &Rc<Execution>) -> Result<(), Failure> {
     let mut fired = Vec::with_capacity(events.len());
     for (event, outcome) in events.into_iter().zip(outcomes) {
         match outcome {
-            Ok(appended) => fired.push(FiredEvent {
-                sys_id: appended.sys_id,
-                name: event.name,
-                queue: event.queue,
-                process_on: event.process_on,
-            }),
+            Ok(appended) => fired.push(FiredEvent::new(&event, appended.sys_id)),
             Err(error) => execution
                 .log_error("event", &format!("event '{}' was not stored: {error}", event.name)),
         }

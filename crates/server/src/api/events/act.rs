@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use campanile_engine::events::service::{self, Act, FireTime, QueueTarget};
 use campanile_engine::{Engine, EngineError, Session};
@@ -17,7 +17,8 @@ use super::read::event_id;
 use super::wait::blocking;
 use crate::app::App;
 use crate::errors::ApiError;
-use crate::extract::caller::Caller;
+use crate::extract::caller::{Caller, accepts_json, content_type};
+use crate::extract::payload::Payload;
 use crate::respond;
 
 /// Has an event handled again.
@@ -25,8 +26,10 @@ pub(crate) async fn reprocess(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    bytes: Bytes,
+    headers: HeaderMap,
+    payload: Payload,
 ) -> Result<Response, ApiError> {
+    let bytes = read(&app, &headers, payload).await?;
     let (act, body) = act(&id, &bytes, &["only_failed", "reason"])?;
     let only_failed = body::boolean(&body, "only_failed").map_err(refused)?;
     done(&app, &caller, act, move |engine, session, act| {
@@ -40,8 +43,10 @@ pub(crate) async fn move_one(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    bytes: Bytes,
+    headers: HeaderMap,
+    payload: Payload,
 ) -> Result<Response, ApiError> {
+    let bytes = read(&app, &headers, payload).await?;
     let (act, body) = act(&id, &bytes, &["queue", "reason"])?;
     let queue = required(&body, "queue")?;
     done(&app, &caller, act, move |engine, session, act| {
@@ -55,8 +60,10 @@ pub(crate) async fn run_now(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    bytes: Bytes,
+    headers: HeaderMap,
+    payload: Payload,
 ) -> Result<Response, ApiError> {
+    let bytes = read(&app, &headers, payload).await?;
     let (act, _) = act(&id, &bytes, &["reason"])?;
     done(&app, &caller, act, service::run_now).await
 }
@@ -66,8 +73,10 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    bytes: Bytes,
+    headers: HeaderMap,
+    payload: Payload,
 ) -> Result<Response, ApiError> {
+    let bytes = read(&app, &headers, payload).await?;
     let (act, _) = act(&id, &bytes, &["reason"])?;
     done(&app, &caller, act, service::cancel).await
 }
@@ -77,8 +86,10 @@ pub(crate) async fn reschedule(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
-    bytes: Bytes,
+    headers: HeaderMap,
+    payload: Payload,
 ) -> Result<Response, ApiError> {
+    let bytes = read(&app, &headers, payload).await?;
     let (act, body) = act(&id, &bytes, &["process_on", "reason"])?;
     let when = body::fire_time(&required(&body, "process_on")?).map_err(refused)?;
     done(&app, &caller, act, move |engine, session, act| {
@@ -96,8 +107,10 @@ pub(crate) async fn move_kind(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<String>,
-    bytes: Bytes,
+    headers: HeaderMap,
+    payload: Payload,
 ) -> Result<Response, ApiError> {
+    let bytes = read(&app, &headers, payload).await?;
     let body = body::object(&bytes)?;
     body::only_known(&body, &["queue", "reason"]).map_err(refused)?;
     let target = match required(&body, "queue")?.as_str() {
@@ -130,6 +143,13 @@ pub(crate) async fn move_kind(
             "button": next,
         }),
     ))
+}
+
+/// The JSON body of an action, once its header lines were found good.
+async fn read(app: &App, headers: &HeaderMap, payload: Payload) -> Result<Bytes, ApiError> {
+    accepts_json(headers)?;
+    content_type(headers, &["application/json"])?;
+    payload.read(app, headers).await
 }
 
 /// What is acted on, and the rest of the body.

@@ -1,11 +1,10 @@
 //! `POST /api/events` and `POST /api/events/batch` (rest-api §§17.3–17.5).
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use campanile_engine::EngineError;
-use campanile_engine::events::service::{self, FireAnswer, FireCall};
+use campanile_engine::events::service::{self, FireAnswer, FireCall, FireTime};
 use campanile_model::SysId;
 use campanile_model::limits::{EVENT_BATCH_BYTES_MAX, EVENT_BATCH_MAX};
 use serde_json::{Map, Value, json};
@@ -17,6 +16,7 @@ use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json, content_type};
 use crate::extract::params::Params;
+use crate::extract::payload::{Payload, PayloadError};
 use crate::respond;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -27,19 +27,26 @@ pub(crate) async fn fire(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
-    bytes: Bytes,
+    payload: Payload,
 ) -> Result<Response, ApiError> {
     accepts_json(&headers)?;
     let prefer = Prefer::of(&headers);
     let wait = wait::asked_for(&caller.params, prefer.wait_s)?;
-    let object = if content_type(&headers, &["application/json", FORM])? == FORM {
+    let kind = content_type(&headers, &["application/json", FORM])?;
+    let bytes = payload.read(&app, &headers).await?;
+    let object = if kind == FORM {
         form(&bytes)?
     } else {
         body::object(&bytes)?
     };
     let mut call = body::fire_call(&object).map_err(refused)?;
     take_key(&mut call, &headers)?;
-    let for_later = call.process_on.is_some();
+    let now = app.engine.clock().now();
+    let due_in_ms = match call.process_on {
+        Some(FireTime::At(at)) => at.as_millis().saturating_sub(now.as_millis()),
+        Some(FireTime::After(millis)) => millis,
+        None => 0,
+    };
     let (sender, receiver) = oneshot::channel();
     service::fire(&app.engine, &caller.session, call, move |answer| {
         if sender.send(answer).is_err() {
@@ -49,15 +56,14 @@ pub(crate) async fn fire(
     let answer = receiver
         .await
         .unwrap_or_else(|_gone| Err(EngineError::Unavailable("the store is closing".into())))?;
-    if let Some(patience) = wait
-        && !for_later
-    {
-        return wait::answer(&app, &caller, answer.sys_id, patience).await;
+    match wait {
+        // An event that is due later than the caller waits is answered at once.
+        Some(patience) if due_in_ms <= i64::try_from(patience.as_millis()).unwrap_or(i64::MAX) => {
+            wait::answer(&app, &caller, answer.sys_id, patience).await
+        }
+        None if !prefer.representation => Ok(accepted(&answer, prefer.minimal)),
+        _ => wait::present(&app, &caller, &answer, wait.is_some()).await,
     }
-    if wait.is_some() || prefer.representation {
-        return wait::present(&app, &caller, answer.sys_id, wait.is_some()).await;
-    }
-    Ok(accepted(&answer, prefer.minimal))
 }
 
 fn accepted(answer: &FireAnswer, minimal: bool) -> Response {
@@ -152,16 +158,16 @@ pub(crate) async fn batch(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
-    bytes: Bytes,
+    payload: Payload,
 ) -> Result<Response, ApiError> {
     accepts_json(&headers)?;
-    if bytes.len() > EVENT_BATCH_BYTES_MAX {
-        return Err(too_large(format!(
-            "{} bytes, the limit is {EVENT_BATCH_BYTES_MAX}",
-            bytes.len()
-        )));
-    }
     let kind = content_type(&headers, &["application/json", LINES])?;
+    let bytes = match payload.read_at_most(&headers, EVENT_BATCH_BYTES_MAX).await {
+        Err(PayloadError::TooLarge { bytes, limit }) => {
+            return Err(too_large(format!("{bytes} bytes, the limit is {limit}")));
+        }
+        other => other?,
+    };
     let (events, atomic) = if kind == LINES {
         (
             lines(&bytes)?,

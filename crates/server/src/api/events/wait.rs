@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use campanile_engine::events::service;
+use campanile_engine::events::service::{self, FireAnswer};
 use campanile_model::SysId;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -65,17 +65,29 @@ pub(super) async fn answer(
     .await?;
     let ended = tokio::time::timeout(patience, receiver).await.is_ok();
     drop(waiting);
-    shown(app, caller, sys_id, ended, true).await
+    shown(app, caller, sys_id, ended).await
 }
 
-/// The event as it stands, without waiting: 202.
+/// The event as it stands, without waiting: 202, or 200 for the repetition of a key.
 pub(super) async fn present(
     app: &App,
     caller: &Caller,
-    sys_id: SysId,
+    answer: &FireAnswer,
     waited: bool,
 ) -> Result<Response, ApiError> {
-    shown(app, caller, sys_id, false, waited).await
+    let engine = Arc::clone(&app.engine);
+    let session = caller.session.clone();
+    let sys_id = answer.sys_id;
+    let view = blocking(move || service::get(&engine, &session, &sys_id)).await?;
+    let mut result = object::event(&view);
+    result.insert("duplicate".into(), json!(answer.duplicate));
+    if waited {
+        result.insert("waited".into(), json!(true));
+    }
+    let status = if answer.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = respond::result(status, result);
+    locate(&mut response, &sys_id);
+    Ok(response)
 }
 
 async fn shown(
@@ -83,7 +95,6 @@ async fn shown(
     caller: &Caller,
     sys_id: SysId,
     ended: bool,
-    waited: bool,
 ) -> Result<Response, ApiError> {
     let engine = Arc::clone(&app.engine);
     let session = caller.session.clone();
@@ -106,7 +117,7 @@ async fn shown(
     let mut result = object::event(&view);
     if ended {
         result.insert("runs".into(), Value::Array(runs.iter().map(object::run).collect()));
-    } else if waited {
+    } else {
         result.insert("waited".into(), json!(true));
     }
     let status = if ended { StatusCode::OK } else { StatusCode::ACCEPTED };

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -14,6 +13,7 @@ use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json, content_type};
 use crate::extract::json_body::record_fields;
+use crate::extract::payload::Payload;
 use crate::respond;
 
 /// Inserts a row.
@@ -22,7 +22,7 @@ pub(crate) async fn create(
     caller: Caller,
     Path(path): Path<HashMap<String, String>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Payload,
 ) -> Result<Response, ApiError> {
     write(app, caller, path, headers, body, true).await
 }
@@ -33,7 +33,7 @@ pub(crate) async fn update(
     caller: Caller,
     Path(path): Path<HashMap<String, String>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Payload,
 ) -> Result<Response, ApiError> {
     write(app, caller, path, headers, body, false).await
 }
@@ -43,7 +43,7 @@ async fn write(
     caller: Caller,
     path: HashMap<String, String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Payload,
     creates: bool,
 ) -> Result<Response, ApiError> {
     accepts_json(&headers)?;
@@ -51,6 +51,7 @@ async fn write(
     let shape = Shape::of(&caller)?;
     let fields = caller.params.names("sysparm_fields");
     let (table, sys_id) = address(&path);
+    let body = body.read(&app, &headers).await?;
     let request = WriteRequest {
         table: table.clone(),
         sys_id: (!creates).then_some(sys_id),

@@ -1,0 +1,446 @@
+//! The events API: fire, wait, batch, read, act, explain (rest-api RA-53–RA-57, RA-66, §17).
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Server, encode, wait_until};
+use crate::people::{House, refusal, text};
+
+const EVENTS: &str = "/api/events";
+
+#[test]
+fn ra_53_an_accepted_event_survives_the_kill_that_follows_the_202() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let house = House::on(Server::start_on(&data, &[]));
+    let publisher = house.person("pub", &["event_publisher"]);
+    house.handler("incident.commented", "Log comment", "gs.log('handled ' + event.parm1, 'ra53');");
+    let accepted = publisher.post(EVENTS, &json!({"name": "incident.commented", "parm1": "one"}));
+    house.server.kill();
+    assert_eq!(accepted.status, 202, "{}", accepted.text);
+    let id = text(&accepted.result(), "sys_id");
+    assert_eq!(accepted.header("location"), Some(format!("{EVENTS}/{id}").as_str()));
+
+    let house = House::on(Server::start_on(&data, &[]));
+    house.admin.wait_until_drained();
+    assert_eq!(house.row("sysevent", &id, "state")["state"], "processed");
+    let runs = format!("event={id}^handler_name=Log comment^outcome=succeeded");
+    assert_eq!(house.admin.count("sysevent_handler_run", &runs), 1);
+    assert_eq!(house.admin.count("syslog", "source=ra53"), 1);
+}
+
+#[test]
+fn ra_54_a_publisher_fires_and_others_do_not() {
+    let house = House::new();
+    let publisher = house.person("pub", &["event_publisher"]);
+    let joe = house.person("joe", &[]);
+    let body = json!({"name": "incident.commented"});
+    let fired = publisher.post(EVENTS, &body);
+    assert_eq!(fired.status, 202);
+    let result = fired.result();
+    assert_eq!(
+        result,
+        json!({"sys_id": result["sys_id"], "name": "incident.commented", "state": "ready", "queue": "",
+               "duplicate": false, "registered": true})
+    );
+    let (status, code, message, _) = refusal(&joe.post(EVENTS, &body));
+    assert_eq!((status, code.as_str(), message.as_str()), (403, "not_allowed", "User Not Authorized"));
+    assert_eq!(house.admin.count("sysevent", "name=incident.commented"), 1);
+    // A registration may let others fire its event, and nothing else.
+    let registration = house.id_of("sysevent_register", "event_name=incident.commented");
+    let path = format!("/api/now/table/sysevent_register/{registration}");
+    house.admin.patch(&path, &json!({"publish_roles": "itil"})).result();
+    let beth = house.person("beth", &["itil"]);
+    assert_eq!(beth.post(&format!("{EVENTS}?wait=60s"), &body).status, 200);
+    assert_eq!(joe.post(EVENTS, &body).status, 403);
+    assert_eq!(beth.post(EVENTS, &json!({"name": "incident.assigned"})).status, 403);
+    assert_eq!(beth.get(EVENTS).status, 403);
+    let mixed = json!({"events": [{"name": "incident.commented"}, {"name": "incident.assigned"}]});
+    assert_eq!(beth.post("/api/events/batch", &mixed).status, 403);
+}
+
+#[test]
+fn ra_55_waiting_ends_with_the_event_or_with_patience() {
+    let house = House::new();
+    let publisher = house.person("pub", &["event_publisher"]);
+    house.handler("t.quick", "Quick", "gs.sleep(50); gs.log('done', 'ra55');");
+    house.handler("t.slow", "Slow", "gs.sleep(2500); gs.log('done', 'ra55');");
+    let began = Instant::now();
+    let quick = publisher.post(&format!("{EVENTS}?wait=30s"), &json!({"name": "t.quick"}));
+    assert_eq!(quick.status, 200, "{}", quick.text);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let event = quick.result();
+    assert_eq!(event["state"], "processed");
+    let runs = event["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 1, "{event}");
+    let run = &runs[0];
+    assert_eq!((&run["kind"], &run["name"], &run["outcome"]), (&json!("script_action"), &json!("Quick"), &json!("succeeded")));
+    assert!(run["duration_ms"].as_i64().unwrap() >= 50, "{run}");
+    assert_eq!(run["error"], Value::Null);
+    assert!(run["log"].to_string().contains("done"), "{run}");
+
+    let began = Instant::now();
+    let slow =
+        publisher.send("POST", EVENTS, &[("prefer", "wait=1")], Some(r#"{"name":"t.slow"}"#));
+    assert_eq!(slow.status, 202, "{}", slow.text);
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    let event = slow.result();
+    assert_eq!(event["waited"], true);
+    assert!(event.get("runs").is_none(), "{event}");
+    house.admin.wait_until_drained();
+    let id = text(&event, "sys_id");
+    assert_eq!(house.row("sysevent", &id, "state")["state"], "processed");
+
+    // For later: at once. Ended in error: still 200, unless that is to fail.
+    let later = publisher.post(
+        &format!("{EVENTS}?wait=30s"),
+        &json!({"name": "t.quick", "process_on": "PT1H"}),
+    );
+    assert_eq!((later.status, &later.result()["state"]), (202, &json!("ready")));
+    house.handler("t.fail", "Fails", "throw new Error('no luck');");
+    let failed = publisher.post(&format!("{EVENTS}?wait=30s"), &json!({"name": "t.fail"}));
+    assert_eq!((failed.status, &failed.result()["state"]), (200, &json!("error")));
+    let path = format!("{EVENTS}?wait=30s&fail_on_error=true");
+    let (status, code, _, detail) = refusal(&publisher.post(&path, &json!({"name": "t.fail"})));
+    assert_eq!((status, code.as_str()), (424, "event_failed"));
+    assert!(detail.contains("handler_failed") || detail.contains("Fails"), "{detail}");
+    let (status, _, _, detail) =
+        refusal(&publisher.post(&format!("{EVENTS}?wait=long"), &json!({"name": "t.quick"})));
+    assert_eq!(status, 400);
+    assert!(detail.contains("wait") && detail.contains("long"), "{detail}");
+}
+
+#[test]
+fn ra_56_a_batch_is_stored_whole_or_as_far_as_it_is_good() {
+    let house = House::new();
+    let publisher = house.person("pub", &["event_publisher"]);
+    let mut events: Vec<Value> =
+        (0..500).map(|at| json!({"name": "t.batch", "parm1": at})).collect();
+    events[123]["name"] = json!("x".repeat(101));
+    let atomic = publisher.post("/api/events/batch", &json!({"events": events}));
+    let (status, code, _, _) = refusal(&atomic);
+    assert_eq!((status, code.as_str()), (422, "batch_refused"));
+    let items = atomic.json()["error"]["items"].clone();
+    assert_eq!(items.as_array().unwrap().len(), 1);
+    assert_eq!((&items[0]["index"], &items[0]["code"]), (&json!(123), &json!("name_invalid")));
+    assert!(text(&items[0], "detail").contains("100"), "{items}");
+    assert_eq!(house.admin.count("sysevent", "name=t.batch"), 0);
+
+    let loose = publisher.post("/api/events/batch", &json!({"events": events, "atomic": false}));
+    assert_eq!(loose.status, 202, "{}", loose.text);
+    let result = loose.result();
+    assert_eq!((&result["accepted"], &result["rejected"], &result["duplicates"]), (&json!(499), &json!(1), &json!(0)));
+    let stored = result["events"].as_array().unwrap();
+    assert_eq!(stored.len(), 499);
+    assert!(stored.iter().all(|event| event["index"] != 123));
+    assert_eq!(result["errors"][0]["index"], 123);
+    assert_eq!(house.admin.count("sysevent", "name=t.batch"), 499);
+    // Order of arrival is the order of the members.
+    let parms: Vec<i64> = house
+        .admin
+        .rows("sysevent", "name=t.batch^ORDERBYsequence", "parm1")
+        .iter()
+        .map(|row| text(row, "parm1").parse().unwrap())
+        .collect();
+    let expected: Vec<i64> = (0..500).filter(|at| *at != 123).collect();
+    assert_eq!(parms, expected);
+
+    // As lines, with minimal answers; and when nothing is good.
+    let lines = "{\"name\":\"t.line\"}\n\n{\"name\":\"\"}\n{\"name\":\"t.line\"}\n";
+    let headers = [("content-type", "application/x-ndjson"), ("prefer", "return=minimal")];
+    let path = "/api/events/batch?atomic=false";
+    let answer = publisher.send("POST", path, &headers, Some(lines));
+    assert_eq!(answer.result(), json!({"accepted": 2, "duplicates": 0, "rejected": 1}));
+    let none = json!({"events": [{"name": ""}, {"nam": "x"}, 7], "atomic": false});
+    let answer = publisher.post("/api/events/batch", &none);
+    assert_eq!(refusal(&answer).0, 422);
+    let codes: Vec<String> = answer.json()["error"]["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| text(item, "code"))
+        .collect();
+    assert_eq!(codes, ["name_invalid", "unknown_member", "bad_json"]);
+    let many = vec![json!({"name": "t.many"}); 10_001];
+    let (status, code, _, detail) =
+        refusal(&publisher.post("/api/events/batch", &json!({"events": many})));
+    assert_eq!((status, code.as_str()), (413, "batch_too_large"));
+    assert!(detail.contains("10000"), "{detail}");
+    let heavy = json!({"events": [{"name": "t.many", "parm1": "x".repeat(17 << 20)}]});
+    assert_eq!(refusal(&publisher.post("/api/events/batch", &heavy)).1, "batch_too_large");
+    assert_eq!(house.admin.count("sysevent", "name=t.many"), 0);
+}
+
+#[test]
+fn ra_57_a_key_stands_for_one_event() {
+    let house = House::new();
+    let publisher = house.person("pub", &["event_publisher"]);
+    let key = [("idempotency-key", "order 17")];
+    let body = json!({"name": "t.once", "parm1": "a"}).to_string();
+    let statuses: Vec<(u16, Value)> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..8)
+            .map(|_| {
+                let (client, body) = (publisher.clone(), &body);
+                scope.spawn(move || {
+                    let answer = client.send("POST", EVENTS, &key, Some(body));
+                    (answer.status, answer.json())
+                })
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    let first: Vec<_> = statuses.iter().filter(|(status, _)| *status == 202).collect();
+    assert_eq!(first.len(), 1, "{statuses:?}");
+    let id = &first[0].1["result"]["sys_id"];
+    for (status, body) in &statuses {
+        match status {
+            202 => assert_eq!(body["result"]["duplicate"], false),
+            200 => {
+                assert_eq!(body["result"]["duplicate"], true);
+                assert_eq!(&body["result"]["sys_id"], id);
+            }
+            409 => assert_eq!(body["error"]["code"], "key_in_use"),
+            other => panic!("{other}: {body}"),
+        }
+    }
+    let again = publisher.send("POST", EVENTS, &key, Some(&body));
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, Some("true")));
+    let other = json!({"name": "t.once", "parm1": "b"}).to_string();
+    let (status, code, _, detail) = refusal(&publisher.send("POST", EVENTS, &key, Some(&other)));
+    assert_eq!((status, code.as_str()), (422, "key_reused"));
+    assert!(detail.contains("order 17"), "{detail}");
+    assert_eq!(house.admin.count("sysevent", "name=t.once"), 1);
+    // The key in the body is the same key; another user's is another; both and different is refused.
+    let in_body = json!({"name": "t.once", "parm1": "a", "dedupe_key": "order 17"});
+    assert_eq!(publisher.post(EVENTS, &in_body).status, 200);
+    assert_eq!(house.admin.post(EVENTS, &in_body).status, 202);
+    let twice = publisher.send("POST", EVENTS, &[("idempotency-key", "x")], Some(&in_body.to_string()));
+    assert_eq!(refusal(&twice).1, "key_reused");
+    // A refused call leaves its key free.
+    let fresh = [("idempotency-key", "fresh")];
+    let bad = json!({"name": "", "parm1": "a"}).to_string();
+    assert_eq!(publisher.send("POST", EVENTS, &fresh, Some(&bad)).status, 422);
+    assert_eq!(publisher.send("POST", EVENTS, &fresh, Some(&body)).status, 202);
+    let long = "k".repeat(101);
+    let answer = publisher.send("POST", EVENTS, &[("idempotency-key", &long)], Some(&body));
+    assert_eq!(refusal(&answer).0, 422);
+    // In a batch a repeated key is a duplicate of the event before.
+    let batch = json!({"events": [
+        {"name": "t.twin", "dedupe_key": "twin"}, {"name": "t.twin", "dedupe_key": "twin"}]});
+    let result = publisher.post("/api/events/batch", &batch).result();
+    assert_eq!((&result["accepted"], &result["duplicates"]), (&json!(1), &json!(1)));
+    assert_eq!(result["events"][0]["sys_id"], result["events"][1]["sys_id"]);
+    assert_eq!(result["events"][1]["duplicate"], true);
+}
+
+#[test]
+fn ra_66_explain_names_who_did_not_run_and_why() {
+    let house = House::new();
+    house.handler("t.explained", "Runs", "gs.log('ran', 'ra66');");
+    house.insert(
+        "sysevent_script_action",
+        &json!({
+            "name": "Only for three", "event_name": "t.explained", "active": "true",
+            "condition_script": "event.parm1 == 3", "script": "gs.log('never', 'ra66');",
+        }),
+    );
+    house.handler("T.Explained", "Other case", "gs.log('never', 'ra66');");
+    let event = house.fired(&json!({"name": "t.explained", "parm1": "4"}));
+    assert_eq!(event["state"], "processed");
+    assert_eq!(event["handlers"], json!({"succeeded": 1, "failed": 0, "skipped": 1}));
+    let path = format!("{EVENTS}/{}/explain", text(&event, "sys_id"));
+    let explained = house.admin.get(&path).result();
+    assert_eq!(explained["event"], event["sys_id"]);
+    assert!(text(&explained, "verdict").starts_with("processed"), "{explained}");
+    let handlers = explained["handlers"].as_array().unwrap();
+    let skipped = handlers.iter().find(|handler| handler["name"] == "Only for three").unwrap();
+    assert_eq!((&skipped["outcome"], &skipped["reason"]), (&json!("skipped"), &json!("condition_false")));
+    assert!(text(skipped, "sentence").contains("event.parm1 is '4'"), "{skipped}");
+    let ran = handlers.iter().find(|handler| handler["name"] == "Runs").unwrap();
+    assert_eq!(ran["outcome"], "succeeded");
+    let near = explained["near_misses"].as_array().unwrap();
+    let other = near.iter().find(|miss| miss["name"] == "Other case").unwrap();
+    assert_eq!((&other["kind"], &other["reason"]), (&json!("script_action"), &json!("name_differs")));
+    let sentence = text(other, "sentence");
+    assert!(sentence.contains("T.Explained") && sentence.contains("t.explained"), "{sentence}");
+    assert!(explained["resolution"]["queue"].is_object(), "{explained}");
+    assert!(!explained["timeline"].as_array().unwrap().is_empty(), "{explained}");
+    assert_eq!(house.admin.count("syslog", "source=ra66"), 1);
+}
+
+#[test]
+fn an_event_is_fired_by_form_and_by_every_type_of_value() {
+    let house = House::new();
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let body = "name=t.form&parm1=a%20b+c&parm2=%7B%7D";
+    let fired = house.admin.send("POST", "/api/v1/events?wait=60s", &form, Some(body));
+    assert_eq!(fired.status, 200, "{}", fired.text);
+    let event = fired.result();
+    assert_eq!((&event["parm1"], &event["parm2"]), (&json!("a b c"), &json!("{}")));
+    assert_eq!((&event["registered"], &event["priority"]), (&json!(false), &json!(100.0)));
+    assert!(text(&event, "created").ends_with('Z'), "{event}");
+    for (given, kept) in [
+        (json!("x"), "x"),
+        (json!(3), "3"),
+        (json!(1.5), "1.5"),
+        (json!(true), "true"),
+        (json!(null), ""),
+        (json!({"percent": 97, "of": ["/var"]}), r#"{"percent":97,"of":["/var"]}"#),
+        (json!([1, null]), "[1,null]"),
+    ] {
+        let event = house.fired(&json!({"name": "t.types", "parm1": given}));
+        assert_eq!(event["parm1"], kept, "{given}");
+    }
+    let minimal = [("prefer", "return=minimal")];
+    let answer = house.admin.send("POST", EVENTS, &minimal, Some(r#"{"name":"t.types"}"#));
+    assert_eq!((answer.status, answer.text.as_str()), (202, ""));
+    assert!(answer.header("location").unwrap().starts_with("/api/events/"));
+    let whole = [("prefer", "return=representation")];
+    let answer = house.admin.send("POST", EVENTS, &whole, Some(r#"{"name":"t.types"}"#));
+    assert_eq!(answer.status, 202);
+    assert!(answer.result()["links"]["explain"].is_string());
+    // Its own priority and a time: the administrator of events may.
+    let body = json!({"name": "t.later", "priority": 5, "process_on": "2099-01-01T00:00:00Z"});
+    let id = text(&house.admin.post(EVENTS, &body).result(), "sys_id");
+    let event = house.admin.get(&format!("{EVENTS}/{id}")).result();
+    assert_eq!((&event["priority"], &event["scheduled"]), (&json!(5.0), &json!(true)));
+    assert_eq!(event["process_on"], "2099-01-01T00:00:00.000Z");
+}
+
+#[test]
+fn the_list_pages_by_cursor_counts_and_refuses_what_it_cannot_read() {
+    let house = House::new();
+    let events: Vec<Value> = (0..25).map(|at| json!({"name": "t.list", "parm1": at})).collect();
+    house.admin.post("/api/events/batch", &json!({"events": events})).result();
+    house.admin.wait_until_drained();
+    let query = encode("name=t.list");
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("{EVENTS}?query={query}&limit=10&count=true&fields=parm1,name&cursor={cursor}");
+        let body = house.admin.get(&path).json();
+        assert_eq!((&body["page"]["limit"], &body["page"]["total"]), (&json!(10), &json!(25)));
+        assert_eq!(body["page"]["order"], "created desc");
+        for event in body["result"].as_array().unwrap() {
+            let names: Vec<&String> = event.as_object().unwrap().keys().collect();
+            assert_eq!(names, ["parm1", "name"]);
+            seen.push(text(event, "parm1").parse::<i64>().unwrap());
+        }
+        // What is fired meanwhile moves no page.
+        house.admin.post(EVENTS, &json!({"name": "t.other"})).result();
+        match body["page"]["next"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (0..25).rev().collect::<Vec<i64>>());
+    let own_order = format!("{EVENTS}?sysparm_query={query}%5EORDERBYsequence&sysparm_limit=2&sysparm_offset=1");
+    let body = house.admin.get(&own_order).json();
+    assert_eq!(body["page"]["order"], "query");
+    assert_eq!((&body["result"][0]["parm1"], &body["result"][1]["parm1"]), (&json!("1"), &json!("2")));
+    let none = house.admin.get(&format!("{EVENTS}?query={query}&to=2001-01-01T00:00:00Z")).json();
+    assert_eq!(none["result"], json!([]));
+    let all = house.admin.get(&format!("{EVENTS}?query={query}&from=2001-01-01T00:00:00Z")).json();
+    assert_eq!(all["result"].as_array().unwrap().len(), 25);
+
+    for (parameters, code, words) in [
+        ("query=nofield=1", "bad_query", "nofield"),
+        ("query=stateWHATEVER", "bad_query", "stateWHATEVER"),
+        ("limit=ten", "bad_parameter", "ten"),
+        ("from=yesterday", "bad_parameter", "yesterday"),
+        ("cursor=zzz", "bad_parameter", "zzz"),
+        ("offset=10001", "bad_parameter", "10000"),
+    ] {
+        let (status, found, _, detail) = refusal(&house.admin.get(&format!("{EVENTS}?{parameters}")));
+        assert_eq!((status, found.as_str()), (400, code), "{parameters}");
+        assert!(detail.contains(words), "{parameters}: {detail}");
+    }
+}
+
+#[test]
+fn an_event_is_read_with_its_runs_and_its_snapshot() {
+    let house = House::new();
+    let registration = house.id_of("sysevent_register", "event_name=incident.commented");
+    let path = format!("/api/now/table/sysevent_register/{registration}");
+    house.admin.patch(&path, &json!({"capture_snapshot": "true"})).result();
+    let incident = house.insert("incident", &json!({"short_description": "kept", "number": "INC7"}));
+    let body = json!({"name": "incident.commented", "table": "incident", "instance": incident});
+    let id = text(&house.fired(&body), "sys_id");
+    let event = house.admin.get(&format!("{EVENTS}/{id}?include=runs,snapshot")).result();
+    assert_eq!(event["snapshot"]["short_description"], "kept");
+    assert_eq!(event["descriptive_name"], "INC7");
+    assert_eq!(event["user"]["user_name"], "admin");
+    assert_eq!(event["source"], "api");
+    assert_eq!(event["links"]["record"], format!("/api/now/table/incident/{incident}"));
+    assert!(event["runs"].is_array(), "{event}");
+    let plain = house.admin.get(&format!("/api/v1/events/{id}")).result();
+    assert!(plain.get("runs").is_none() && plain.get("snapshot").is_none(), "{plain}");
+    for unknown in ["00000000000000000000000000000000", "nonsense"] {
+        let (status, code, _, _) = refusal(&house.admin.get(&format!("{EVENTS}/{unknown}")));
+        assert_eq!((status, code.as_str()), (404, "event_unknown"));
+    }
+}
+
+#[test]
+fn events_are_reprocessed_moved_run_now_cancelled_and_each_leaves_a_row() {
+    let house = House::new();
+    house.handler("t.act", "Counts", "gs.log('ran', 'act');");
+    let done = text(&house.fired(&json!({"name": "t.act"})), "sys_id");
+    let act = |id: &str, action: &str, body: Value| {
+        house.admin.post(&format!("{EVENTS}/{id}/{action}"), &body)
+    };
+    let again = act(&done, "reprocess", json!({"reason": "once more"}));
+    assert_eq!((again.status, &again.result()["epoch"]), (200, &json!(1)));
+    house.admin.wait_until_drained();
+    assert_eq!(house.admin.count("syslog", "source=act"), 2);
+    let (status, code, _, detail) = refusal(&act(&done, "move", json!({"queue": "adaptive"})));
+    assert_eq!((status, code.as_str()), (409, "state_conflict"));
+    assert!(detail.contains("processed"), "{detail}");
+
+    let later = json!({"name": "t.act", "process_on": "P1D"});
+    let id = text(&house.admin.post(EVENTS, &later).result(), "sys_id");
+    assert_eq!(act(&id, "move", json!({"queue": "adaptive"})).result()["queue"], "adaptive");
+    assert_eq!(refusal(&act(&id, "move", json!({"queue": "no_such"}))).1, "queue_invalid");
+    assert_eq!(refusal(&act(&id, "move", json!({}))).1, "bad_parameter");
+    assert_eq!(refusal(&act(&id, "reprocess", json!({}))).0, 409);
+    let rescheduled = act(&id, "reschedule", json!({"process_on": "2099-01-01T00:00:00Z"}));
+    assert_eq!(rescheduled.result()["process_on"], "2099-01-01T00:00:00.000Z");
+    assert_eq!(act(&id, "run-now", json!({})).status, 200);
+    wait_until("the event that runs now has run", || {
+        house.admin.get(&format!("{EVENTS}/{id}")).result()["state"] == "processed"
+    });
+    let id = text(&house.admin.post(EVENTS, &later).result(), "sys_id");
+    assert_eq!(refusal(&act(&id, "cancel", json!({}))).1, "bad_parameter", "a reason is required");
+    let cancelled = act(&id, "cancel", json!({"reason": "a mistake"})).result();
+    assert_eq!(cancelled["state"], "cancelled");
+    let (_, code, _, detail) = refusal(&act(&id, "cancel", json!({"resaon": "x"})));
+    assert_eq!(code, "unknown_member");
+    assert!(detail.contains("'resaon'") && detail.contains("'reason'"), "{detail}");
+
+    let log = house.admin.rows("sysevent_action_log", "ORDERBYat", "action,user,reason,sys_ids");
+    let words: Vec<String> = log.iter().map(|row| text(row, "action")).collect();
+    for word in ["reprocess", "move", "reschedule", "run_now", "cancel"] {
+        assert_eq!(words.iter().filter(|found| *found == word).count(), 1, "{word}: {words:?}");
+    }
+    assert!(log.iter().all(|row| row["user"] == "admin"), "{log:?}");
+    assert!(log.iter().any(|row| text(row, "reason").contains("once more") && row["sys_ids"] == json!(done)));
+}
+
+#[test]
+fn a_kind_of_event_moves_to_the_adaptive_queue_and_back() {
+    let house = House::new();
+    let later = json!({"name": "incident.commented", "process_on": "P1D"});
+    let id = text(&house.admin.post(EVENTS, &later).result(), "sys_id");
+    let path = "/api/registrations/incident.commented/move";
+    let moved = house.admin.post(path, &json!({"queue": "adaptive"})).result();
+    assert_eq!((&moved["moved"], &moved["queue"]), (&json!(1), &json!("adaptive")));
+    assert_eq!(house.row("sysevent", &id, "queue")["queue"], "adaptive");
+    let back = house.admin.post(path, &json!({"queue": "default"})).result();
+    assert_eq!((&back["moved"], &back["queue"]), (&json!(1), &json!("")));
+    let (status, _, _, detail) = refusal(&house.admin.post(path, &json!({"queue": "other"})));
+    assert_eq!(status, 400);
+    assert!(detail.contains("other") && detail.contains("adaptive"), "{detail}");
+    let unknown = house.admin.post("/api/registrations/no.such/move", &json!({"queue": "default"}));
+    assert_eq!(refusal(&unknown).0, 404);
+}

@@ -1,0 +1,129 @@
+//! Health, metrics, version, and how bodies travel (rest-api §§2, 22).
+
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use base64::Engine as _;
+use serde_json::json;
+
+use crate::harness::{ADMIN_PASSWORD, wait_until};
+use crate::people::{House, refusal, text};
+
+#[test]
+fn health_and_readiness_need_no_login() {
+    let house = House::new();
+    let anonymous = house.server.anonymous();
+    let alive = anonymous.get("/healthz");
+    assert_eq!((alive.status, alive.text.trim()), (200, "ok"));
+    let ready = anonymous.get("/readyz");
+    assert_eq!(ready.status, 200, "{}", ready.text);
+    let body = ready.json();
+    assert_eq!(body["status"], "ready");
+    let checks = body["checks"].as_array().unwrap();
+    for name in ["storage", "migrations", "disk"] {
+        let check = checks.iter().find(|check| check["name"] == name).unwrap();
+        assert_eq!(check["ok"], true, "{check}");
+        assert!(check["ms"].is_u64(), "{check}");
+    }
+}
+
+#[test]
+fn metrics_count_events_handlers_and_requests() {
+    let house = House::new();
+    house.handler("t.metric", "Runs", "gs.log('ran', 'metric');");
+    house.fired(&json!({"name": "t.metric"}));
+    let anonymous = house.server.anonymous();
+    // The batch that held the event is counted when it is done as a whole.
+    wait_until("the batch is counted", || {
+        anonymous.get("/metrics").text.contains("campanile_events_processed_total")
+    });
+    let answer = anonymous.get("/metrics");
+    assert_eq!(answer.status, 200);
+    for line in [
+        "campanile_events_fired_total{source=\"api\",registered=\"false\"} 1",
+        "campanile_events_processed_total",
+        "campanile_handler_runs_total{kind=\"script_action\",outcome=\"succeeded\"} 1",
+        "campanile_http_requests_total",
+        "campanile_events_backlog{queue=\"default\"} 0",
+        "campanile_storage_disk_free_ratio",
+    ] {
+        assert!(answer.text.contains(line), "{line} is missing in\n{}", answer.text);
+    }
+    assert!(!answer.text.contains("t.metric"), "event names are never labels");
+}
+
+#[test]
+fn the_version_tells_what_runs_here_to_those_who_are_signed_in() {
+    let house = House::new();
+    assert_eq!(house.server.anonymous().get("/api/version").status, 401);
+    let version = house.person("joe", &[]).get("/api/version").result();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert!(version["schema"].as_i64().unwrap() > 0, "{version}");
+    assert!(!text(&version, "node").is_empty());
+    assert!(version["uptime_s"].is_u64() && version["commit"].is_string(), "{version}");
+}
+
+#[test]
+fn a_request_is_known_by_its_trace() {
+    let house = House::new();
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    let answer =
+        house.admin.send("GET", "/api/now/table/incident", &[("traceparent", &parent)], None);
+    assert_eq!(answer.header("x-transaction-id"), Some(trace));
+    let other = house.admin.get("/api/now/table/incident");
+    assert_ne!(other.header("x-transaction-id").unwrap(), trace);
+    assert!(other.header("server-timing").unwrap().contains("total"));
+}
+
+/// A POST whose body is bytes, on a connection of its own: the first line of the answer.
+fn post_bytes(house: &House, path: &str, headers: &str, body: &[u8]) -> String {
+    let login = base64::engine::general_purpose::STANDARD.encode(format!("admin:{ADMIN_PASSWORD}"));
+    let mut stream = TcpStream::connect(house.server.url().trim_start_matches("http://")).unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: test\r\nauthorization: Basic {login}\r\nconnection: close\r\n\
+         {headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    std::io::read_to_string(stream).unwrap()
+}
+
+#[test]
+fn a_body_may_be_packed_with_gzip() {
+    let house = House::new();
+    // printf '{"short_description":"packed"}' | gzip -n
+    let packed = base64::engine::general_purpose::STANDARD
+        .decode("H4sIAAAAAAAAA6tWKs7ILyqJT0ktTi7KLCjJzM9TslIqSEzOTk1RqgUA958U+x4AAAA=")
+        .unwrap();
+    let path = "/api/now/table/incident";
+    let answer = post_bytes(&house, path, "content-encoding: gzip\r\n", &packed);
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    assert_eq!(house.admin.count("incident", "short_description=packed"), 1);
+    let broken = post_bytes(&house, path, "content-encoding: gzip\r\n", b"{\"impact\":1}");
+    assert!(broken.starts_with("HTTP/1.1 400") && broken.contains("gzip"), "{broken}");
+    let unknown = post_bytes(&house, path, "content-encoding: br\r\n", b"{}");
+    assert!(unknown.starts_with("HTTP/1.1 415") && unknown.contains("br"), "{unknown}");
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_with_both_numbers() {
+    let house = House::new();
+    let body = json!({"description": "x".repeat(11 << 20)}).to_string();
+    let answer = house.admin.send("POST", "/api/now/table/incident", &[], Some(&body));
+    let (status, code, message, detail) = refusal(&answer);
+    assert_eq!((status, code.as_str()), (400, "too_large"));
+    assert_eq!(message, "Exception while reading request");
+    assert_eq!(
+        detail,
+        format!(
+            "Rejected large REST payload with content-length = {} bytes. Max allowed: 10485760 bytes.",
+            body.len()
+        )
+    );
+    house.property("glide.rest.max_content_length", "1000");
+    let body = json!({"description": "x".repeat(1000)}).to_string();
+    let answer = house.admin.send("POST", "/api/events", &[], Some(&body));
+    assert_eq!(refusal(&answer).1, "too_large");
+}
