@@ -2,6 +2,7 @@
 
 mod arrows;
 mod crash;
+mod error_pages;
 mod harness;
 mod packs;
 mod people;

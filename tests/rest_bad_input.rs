@@ -40,8 +40,12 @@ fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
     }
     let anonymous = house.server.anonymous();
     for authorization in ["Basic", "Basic %%%", "Basic YWRtaW4=", "Bearer abc", "Nonsense"] {
-        let answer =
-            anonymous.send("GET", "/api/now/table/incident", &[("authorization", authorization)], None);
+        let answer = anonymous.send(
+            "GET",
+            "/api/now/table/incident",
+            &[("authorization", authorization)],
+            None,
+        );
         let (status, code, _, _) = refusal(&answer);
         assert_eq!((status, code.as_str()), (401, "unauthenticated"), "{authorization}");
     }
@@ -70,11 +74,13 @@ fn malformed_json_is_told_with_line_and_column_at_every_door() {
     }
     let lines = "{\"name\":\"t.bad\"}\n{\"name\":\n";
     let kind = [("content-type", "application/x-ndjson")];
-    let (_, code, _, detail) = refusal(&house.admin.send("POST", "/api/events/batch", &kind, Some(lines)));
+    let (_, code, _, detail) =
+        refusal(&house.admin.send("POST", "/api/events/batch", &kind, Some(lines)));
     assert_eq!(code, "bad_json");
     assert!(detail.contains("line 2"), "{detail}");
     for body in ["[]", "7", "\"x\"", "null"] {
-        let (status, code, _, detail) = refusal(&house.admin.send("POST", "/api/events", &[], Some(body)));
+        let (status, code, _, detail) =
+            refusal(&house.admin.send("POST", "/api/events", &[], Some(body)));
         assert_eq!((status, code.as_str()), (400, "bad_json"), "{body}");
         assert!(detail.contains("object"), "{detail}");
     }
@@ -98,11 +104,17 @@ fn a_value_that_is_too_long_names_field_and_limit_and_writes_nothing() {
         ("update", house.admin.patch(&path, &body)),
     ] {
         let (status, code, message, detail) = refusal(&answer);
-        assert_eq!((status, code.as_str(), message.as_str()), (403, "too_long", "Operation Failed"));
+        assert_eq!(
+            (status, code.as_str(), message.as_str()),
+            (403, "too_long", "Operation Failed")
+        );
         assert!(detail.starts_with(&format!("Error during {operation} of incident (")), "{detail}");
         let whole = answer.json()["error"].to_string();
         assert!(whole.contains("'short_description'"), "{whole}");
-        assert!(whole.contains(&limit) && whole.contains(&long.chars().count().to_string()), "{whole}");
+        assert!(
+            whole.contains(&limit) && whole.contains(&long.chars().count().to_string()),
+            "{whole}"
+        );
     }
     assert_eq!(house.admin.count("incident", ""), 1);
     let row = house.row("incident", &incident, "short_description,impact,sys_mod_count");
@@ -118,15 +130,22 @@ fn parameters_that_are_malformed_are_named() {
         ("sysparm_limit=ten", "`sysparm_limit`: expected a number, got 'ten'"),
         ("sysparm_limit=1.5", "`sysparm_limit`: expected a number, got '1.5'"),
         ("sysparm_offset=x", "`sysparm_offset`: expected a number, got 'x'"),
-        ("sysparm_display_value=maybe", "`sysparm_display_value`: expected true, false or all, got 'maybe'"),
+        (
+            "sysparm_display_value=maybe",
+            "`sysparm_display_value`: expected true, false or all, got 'maybe'",
+        ),
     ] {
         let answer = house.admin.get(&format!("/api/now/table/incident?{parameters}"));
         let (status, code, message, detail) = refusal(&answer);
-        assert_eq!((status, code.as_str(), message.as_str()), (400, "bad_parameter", "Invalid parameter"));
+        assert_eq!(
+            (status, code.as_str(), message.as_str()),
+            (400, "bad_parameter", "Invalid parameter")
+        );
         assert_eq!(detail, words);
     }
     // Unknown ones, and empty ones, are nothing.
-    let answer = house.admin.get("/api/now/table/incident?sysparm_unknown=1&sysparm_limit=&sysparm_query=");
+    let answer =
+        house.admin.get("/api/now/table/incident?sysparm_unknown=1&sysparm_limit=&sysparm_query=");
     assert_eq!(answer.status, 200);
 }
 
@@ -154,7 +173,8 @@ fn names_of_events_and_queues_are_checked_wherever_they_come_in() {
         let (status, found, _, detail) = refusal(&answer);
         assert_eq!((status, found.as_str()), (422, code), "{detail}");
         assert!(detail.contains(words), "{words}: {detail}");
-        let batch = house.admin.post("/api/events/batch", &json!({"events": [{"name": "t.bad"}, body]}));
+        let batch =
+            house.admin.post("/api/events/batch", &json!({"events": [{"name": "t.bad"}, body]}));
         assert_eq!(batch.status, 422);
         assert_eq!(batch.json()["error"]["items"][0]["index"], 1);
     }
@@ -247,14 +267,30 @@ fn a_script_that_does_not_parse_is_told_when_it_is_saved() {
     let house = House::new();
     let script = "var a = 1;\nif (a {\n}\n";
     for (table, body) in [
-        ("sys_script", json!({"name": "broken", "collection": "incident", "when": "before", "script": script})),
-        ("sysevent_script_action", json!({"name": "broken", "event_name": "t.x", "script": script})),
-        ("sysevent_script_action", json!({"name": "broken", "event_name": "t.x", "script": "1;", "condition_script": script})),
+        (
+            "sys_script",
+            json!({"name": "broken", "collection": "incident", "when": "before", "script": script}),
+        ),
+        (
+            "sysevent_script_action",
+            json!({"name": "broken", "event_name": "t.x", "script": script}),
+        ),
+        (
+            "sysevent_script_action",
+            json!({"name": "broken", "event_name": "t.x", "script": "1;", "condition_script": script}),
+        ),
     ] {
         let answer = house.admin.post(&format!("/api/now/table/{table}"), &body);
         let (status, code, message, _) = refusal(&answer);
-        assert_eq!((status, code.as_str(), message.as_str()), (403, "definition_invalid", "Operation Failed"));
-        assert!(answer.text.contains("line 2") && answer.text.contains("column"), "{}", answer.text);
+        assert_eq!(
+            (status, code.as_str(), message.as_str()),
+            (403, "definition_invalid", "Operation Failed")
+        );
+        assert!(
+            answer.text.contains("line 2") && answer.text.contains("column"),
+            "{}",
+            answer.text
+        );
         assert_eq!(house.admin.count(table, "name=broken"), 0);
     }
     let action = house.handler("t.x", "fine", "gs.log('x');");

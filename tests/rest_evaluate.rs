@@ -24,10 +24,16 @@ fn a_background_script_answers_with_its_value_its_output_and_what_it_did() {
     assert!(answer["messages"].to_string().contains("done"), "{answer}");
     let events = answer["events"].as_array().unwrap();
     let fired = events.iter().find(|event| event["name"] == "t.made").unwrap();
-    assert_eq!((&fired["table"], &fired["parm1"], &fired["parm2"]), (&json!("incident"), &json!("one"), &json!("two")));
+    assert_eq!(
+        (&fired["table"], &fired["parm1"], &fired["parm2"]),
+        (&json!("incident"), &json!("one"), &json!("two"))
+    );
     assert_eq!(text(fired, "instance").len(), 32);
     let writes = answer["writes"].as_array().unwrap();
-    assert!(writes.iter().any(|write| write["table"] == "incident" && write["operation"] == "insert"), "{answer}");
+    assert!(
+        writes.iter().any(|write| write["table"] == "incident" && write["operation"] == "insert"),
+        "{answer}"
+    );
     assert!(answer["usage"]["ms"].is_u64() && answer["usage"]["memory"].is_u64(), "{answer}");
     // By default nothing remains.
     assert_eq!(house.admin.count("incident", ""), 0);
@@ -60,10 +66,14 @@ fn a_script_that_does_not_parse_or_fails_is_told_with_line_and_column() {
         assert_eq!((&error["kind"], &error["line"]), (&json!("syntax"), &json!(2)), "{error}");
         assert_eq!(error["column"], 9, "{error}");
     }
-    let fine = evaluated(&house, &json!({"script": "gs.log('x', 'checked');", "check_only": true, "rollback": false}));
+    let fine = evaluated(
+        &house,
+        &json!({"script": "gs.log('x', 'checked');", "check_only": true, "rollback": false}),
+    );
     assert_eq!(fine["ok"], true);
     assert_eq!(house.admin.count("syslog", "source=checked"), 0, "checked only");
-    let failed = evaluated(&house, &json!({"script": "var a = 1;\n\nnope();", "name": "my script"}));
+    let failed =
+        evaluated(&house, &json!({"script": "var a = 1;\n\nnope();", "name": "my script"}));
     let error = &failed["error"];
     assert_eq!((&error["kind"], &error["line"]), (&json!("runtime"), &json!(3)), "{error}");
     assert!(text(error, "message").contains("nope"), "{error}");
@@ -74,9 +84,14 @@ fn limits_end_a_script_and_are_named() {
     let house = House::new();
     let body = json!({"script": "for (;;) {}", "limits": {"max_ms": 200}});
     let answer = evaluated(&house, &body);
-    assert_eq!((&answer["ok"], &answer["error"]["kind"]), (&json!(false), &json!("limit")), "{answer}");
+    assert_eq!(
+        (&answer["ok"], &answer["error"]["kind"]),
+        (&json!(false), &json!("limit")),
+        "{answer}"
+    );
     assert!(text(&answer["error"], "message").starts_with("ScriptTimeout"), "{answer}");
-    let bomb = json!({"script": "var a = []; for (;;) a.push(new Array(10000).join('x') + a.length);"});
+    let bomb =
+        json!({"script": "var a = []; for (;;) a.push(new Array(10000).join('x') + a.length);"});
     let answer = evaluated(&house, &bomb);
     assert_eq!(answer["error"]["kind"], "limit", "{answer}");
     let (status, code, _, detail) =
@@ -112,7 +127,10 @@ fn a_rule_is_tried_on_a_row_a_change_and_a_new_row() {
     let answer = evaluated(&house, &change);
     assert_eq!(answer["ok"], true, "{answer}");
     assert_eq!(answer["current"]["description"], "update old true");
-    assert_eq!((&answer["aborted"], &answer["scratchpad"]), (&json!(false), &json!({"seen": true})));
+    assert_eq!(
+        (&answer["aborted"], &answer["scratchpad"]),
+        (&json!(false), &json!({"seen": true}))
+    );
     let new = json!({"kind": "business_rule", "script": script, "context": {"current": {
         "table": "incident", "new": {"short_description": "new", "impact": "1"}}}});
     let answer = evaluated(&house, &new);
@@ -140,7 +158,8 @@ fn a_script_action_is_tried_on_an_event_of_ones_own() {
     let answer = evaluated(&house, &body);
     assert!(text(&answer, "printed").contains("t.tried 7 about"), "{answer}");
     assert_eq!(house.admin.count("sysevent", "name=t.tried"), 0);
-    let unknown = json!({"kind": "script_action", "script": "1", "context": {"event": {"nam": "x"}}});
+    let unknown =
+        json!({"kind": "script_action", "script": "1", "context": {"event": {"nam": "x"}}});
     let (status, _, _, detail) = refusal(&house.admin.post(EVALUATE, &unknown));
     assert_eq!(status, 400);
     assert!(detail.contains("nam"), "{detail}");
@@ -152,8 +171,17 @@ fn a_context_that_does_not_exist_is_refused() {
     for (context, status, words) in [
         (json!({"current": {"table": "no_such"}}), 400, "no_such"),
         (json!({"current": {}}), 400, "context.current.table"),
-        (json!({"current": {"table": "incident", "sys_id": "00000000000000000000000000000000"}}), 404, "No Record"),
+        (
+            json!({"current": {"table": "incident", "sys_id": "00000000000000000000000000000000"}}),
+            404,
+            "No Record",
+        ),
         (json!({"current": {"table": "incident", "new": {"nofield": "x"}}}), 400, "nofield"),
+        (
+            json!({"current": {"table": "incident", "query": format!("number={}", "9".repeat(70_000))}}),
+            400,
+            "context.current.query",
+        ),
         (json!({"curent": {}}), 422, "current"),
         (json!("x"), 400, "context"),
     ] {
@@ -182,7 +210,19 @@ fn each_use_is_in_the_action_log() {
     evaluated(&house, &json!({"script": "var", "name": "broken"}));
     let rows = house.admin.rows("sysevent_action_log", "action=evaluate^ORDERBYat", "user,reason");
     let reasons: Vec<String> = rows.iter().map(|row| text(row, "reason")).collect();
-    assert!(reasons.iter().any(|r| r.contains("first") && r.contains("joe") && r.contains("rolled back")), "{reasons:?}");
-    assert!(reasons.iter().any(|r| r.contains("second") && !r.contains("rolled back")), "{reasons:?}");
+    assert!(
+        reasons
+            .iter()
+            .any(|r| r.contains("first") && r.contains("joe") && r.contains("rolled back")),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons.iter().any(|r| r.contains("second") && !r.contains("rolled back")),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons.iter().any(|r| r.contains("broken")),
+        "what does not parse was tried too: {reasons:?}"
+    );
     assert!(rows.iter().all(|row| row["user"] == "admin"));
 }

@@ -42,22 +42,57 @@ fn tables() -> Vec<Table> {
         of("task", Some("itil"), json!({"short_description": "x"}), note.clone()),
         of("cmn_location", Some("itil"), json!({"name": "x"}), json!({"city": "changed"})),
         of("core_company", Some("itil"), json!({"name": "x"}), json!({"name": "changed"})),
-        of("sysevent", events, json!({"name": "t.right", "process_on": "2099-01-01 00:00:00"}),
-           json!({"process_on": "2099-02-01 00:00:00"})),
+        of(
+            "sysevent",
+            events,
+            json!({"name": "t.right", "process_on": "2099-01-01 00:00:00"}),
+            json!({"process_on": "2099-02-01 00:00:00"}),
+        ),
         of("sysevent_register", events, json!({"event_name": "t.UNIQUE"}), note.clone()),
         of("sysevent_queue", events, json!({"queue": "q_UNIQUE"}), note.clone()),
-        of("sysevent_script_action", Some("sysevent_script_action_admin"),
-           json!({"name": "x UNIQUE", "event_name": "t.none", "script": "gs.log('x');"}), note.clone()),
-        Table { name: "sysevent_handler_run", role: events, writable: false, values: json!({}), change: json!({"log": "x"}) },
-        Table { name: "sysevent_action_log", role: events, writable: false, values: json!({}), change: json!({"reason": "x"}) },
-        closed("sys_script", json!({"name": "x", "collection": "task", "when": "before", "script": "var x = 1;"}), note.clone()),
+        of(
+            "sysevent_script_action",
+            Some("sysevent_script_action_admin"),
+            json!({"name": "x UNIQUE", "event_name": "t.none", "script": "gs.log('x');"}),
+            note.clone(),
+        ),
+        Table {
+            name: "sysevent_handler_run",
+            role: events,
+            writable: false,
+            values: json!({}),
+            change: json!({"log": "x"}),
+        },
+        Table {
+            name: "sysevent_action_log",
+            role: events,
+            writable: false,
+            values: json!({}),
+            change: json!({"reason": "x"}),
+        },
+        closed(
+            "sys_script",
+            json!({"name": "x", "collection": "task", "when": "before", "script": "var x = 1;"}),
+            note.clone(),
+        ),
         closed("sys_properties", json!({"name": "t.UNIQUE", "value": "x"}), json!({"value": "y"})),
-        closed("sys_dictionary", json!({"name": "incident", "element": "u_UNIQUE", "internal_type": "string", "max_length": "40"}),
-               json!({"column_label": "changed"})),
-        closed("sys_choice", json!({"name": "incident", "element": "category", "value": "UNIQUE", "label": "x"}), json!({"label": "y"})),
+        closed(
+            "sys_dictionary",
+            json!({"name": "incident", "element": "u_UNIQUE", "internal_type": "string", "max_length": "40"}),
+            json!({"column_label": "changed"}),
+        ),
+        closed(
+            "sys_choice",
+            json!({"name": "incident", "element": "category", "value": "UNIQUE", "label": "x"}),
+            json!({"label": "y"}),
+        ),
         closed("sys_user_role", json!({"name": "role_UNIQUE"}), note.clone()),
         closed("sys_user_group", json!({"name": "group UNIQUE"}), note),
-        closed("sys_number", json!({"category": "cmn_location", "prefix": "LOC"}), json!({"prefix": "LC"})),
+        closed(
+            "sys_number",
+            json!({"category": "t_UNIQUE", "prefix": "LOC"}),
+            json!({"prefix": "LC"}),
+        ),
         closed("syslog", json!({"message": "x"}), json!({"message": "y"})),
     ]
 }
@@ -180,7 +215,8 @@ fn of_users_only_the_own_row_is_seen_and_nothing_tells_of_the_others() {
     assert_eq!(list.header("x-total-count"), Some("1"));
     assert_eq!(list.result().as_array().unwrap().len(), 1);
     assert_eq!(list.result()[0]["user_name"], "joe");
-    let probe = joe.get("/api/now/table/sys_user?sysparm_query=user_name=admin%5EORname=x%5ENQactive=true");
+    let probe =
+        joe.get("/api/now/table/sys_user?sysparm_query=user_name=admin%5EORname=x%5ENQactive=true");
     assert_eq!(probe.header("x-total-count"), Some("1"), "{}", probe.text);
     assert_eq!(probe.result()[0]["user_name"], "joe");
     unknown(&joe.get(&format!("/api/now/table/sys_user/{admin}")), "joe on admin's row");
@@ -269,9 +305,13 @@ fn the_events_api_has_two_roles_and_each_sees_its_own() {
             let answer = client.post(&format!("/api/events/{foreign}/{action}"), &body);
             assert_eq!(answer.status, 403, "{name} {action}: {}", answer.text);
         }
-        let kind = client.post("/api/registrations/incident.commented/move", &json!({"queue": if administers { "x" } else { "adaptive" }}));
+        let kind = client.post(
+            "/api/registrations/incident.commented/move",
+            &json!({"queue": if administers { "x" } else { "adaptive" }}),
+        );
         assert_eq!(kind.status, if administers { 400 } else { 403 }, "{name}: {}", kind.text);
-        let urgent = client.post("/api/events", &json!({"name": "t.right", "priority": 1, "process_on": "P1D"}));
+        let urgent = client
+            .post("/api/events", &json!({"name": "t.right", "priority": 1, "process_on": "P1D"}));
         assert_eq!(urgent.status, if administers { 202 } else { 403 }, "{name}");
     }
     assert_eq!(house.row("sysevent", &foreign, "state")["state"], "ready");
@@ -282,7 +322,8 @@ fn only_an_administrator_evaluates_scripts() {
     let house = House::new();
     for person in &PEOPLE {
         let client = house.person(person.name, person.roles);
-        let body = json!({"script": "gs.log('by ' + gs.getUserName(), 'evaluated');", "rollback": false});
+        let body =
+            json!({"script": "gs.log('by ' + gs.getUserName(), 'evaluated');", "rollback": false});
         let answer = client.post("/api/scripts/evaluate", &body);
         if person.roles.contains(&"admin") {
             assert_eq!(answer.result()["ok"], true, "{}", answer.text);

@@ -246,7 +246,8 @@ fn ra_11_fields_come_in_the_order_of_the_list_each_once() {
     let house = House::new();
     let abel = house.id_of("sys_user", "user_name=abel.tuter");
     let incident = house.insert("incident", &json!({"caller_id": abel}));
-    let fields = "?sysparm_fields=state,number,caller_id.email,nope,%20state,caller_id.nope,number.x";
+    let fields =
+        "?sysparm_fields=state,number,caller_id.email,nope,%20state,caller_id.nope,number.x";
     for path in [
         format!("/api/now/table/incident/{incident}{fields}"),
         format!("/api/now/table/incident{fields}"),
@@ -270,9 +271,11 @@ fn ra_12_a_nil_step_gives_empty_members() {
     let house = House::new();
     let abel = house.id_of("sys_user", "user_name=abel.tuter");
     let incident = house.insert("incident", &json!({"caller_id": abel}));
-    for (mode, expected) in
-        [("all", json!({"display_value": "", "value": ""})), ("true", json!("")), ("false", json!(""))]
-    {
+    for (mode, expected) in [
+        ("all", json!({"display_value": "", "value": ""})),
+        ("true", json!("")),
+        ("false", json!("")),
+    ] {
         let path = format!(
             "/api/now/table/incident/{incident}?sysparm_display_value={mode}\
              &sysparm_fields=caller_id.manager.name"
@@ -325,13 +328,17 @@ fn ra_14_a_password_is_kept_as_a_hash_and_never_told() {
     // Neither by what a write answers, nor by a filter, nor by a walk.
     let path = format!("/api/now/table/sys_user/{user}");
     let changed = house.admin.patch(&path, &json!({"user_password": "another one"}));
-    assert!(!changed.text.contains("argon2") && !changed.text.contains("another one"), "{changed:?}");
+    assert!(
+        !changed.text.contains("argon2") && !changed.text.contains("another one"),
+        "{changed:?}"
+    );
     assert_eq!(house.admin.count("sys_user", "user_passwordSTARTSWITH$argon2^user_name=carol"), 1);
     let all = house.admin.count("sys_user", "");
     assert_eq!(house.admin.count("sys_user", "user_passwordSTARTSWITH$nothing"), all);
     let filtered = house.admin.get("/api/now/table/sys_user?user_password=x");
     assert_eq!(filtered.header("x-total-count"), Some(all.to_string().as_str()));
-    let membership = "/api/now/table/sys_user_has_role?sysparm_fields=user.user_password&sysparm_limit=1";
+    let membership =
+        "/api/now/table/sys_user_has_role?sysparm_fields=user.user_password&sysparm_limit=1";
     assert_eq!(house.admin.get(membership).result()[0]["user.user_password"], "");
     assert_eq!(house.admin.count("sys_audit", "tablename=sys_user^newvalueLIKEargon2"), 0);
     // The old password is worth nothing from this moment, the new one is good.
@@ -426,7 +433,12 @@ fn links_and_locations_keep_the_version_and_take_the_configured_base() {
     let body = json!({"caller_id": abel}).to_string();
     for version in ["v1/", "v2/", ""] {
         let base = format!("{}/api/now/{version}table", house.server.url());
-        let made = house.admin.send("POST", &format!("/api/now/{version}table/incident"), &[], Some(&body));
+        let made = house.admin.send(
+            "POST",
+            &format!("/api/now/{version}table/incident"),
+            &[],
+            Some(&body),
+        );
         assert_eq!(made.status, 201);
         let row = made.result();
         assert_eq!(

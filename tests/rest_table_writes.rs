@@ -62,7 +62,10 @@ fn ra_26_lenient_bodies_are_read_and_broken_ones_refused_with_their_place() {
     let house = House::new();
     let send = |body: &str| house.admin.send("POST", INCIDENTS, &[], Some(body));
     let single = send("{'short_description':'single'}");
-    assert_eq!((single.status, text(&single.result(), "short_description").as_str()), (201, "single"));
+    assert_eq!(
+        (single.status, text(&single.result(), "short_description").as_str()),
+        (201, "single")
+    );
     let first = send(r#"[{"short_description":"a"},{"short_description":"b"}]"#);
     assert_eq!((first.status, text(&first.result(), "short_description").as_str()), (201, "a"));
     assert_eq!(house.admin.count("incident", "short_description=b"), 0);
@@ -84,20 +87,24 @@ fn ra_26_lenient_bodies_are_read_and_broken_ones_refused_with_their_place() {
 #[test]
 fn ra_27_types_that_are_not_spoken_here_are_refused() {
     let house = House::new();
-    let sent = |kind: &str| {
-        house.admin.send("POST", INCIDENTS, &[("content-type", kind)], Some("{}"))
-    };
+    let sent =
+        |kind: &str| house.admin.send("POST", INCIDENTS, &[("content-type", kind)], Some("{}"));
     let (status, code, message, detail) = refusal(&sent("text/plain"));
-    assert_eq!((status, code.as_str(), message.as_str()), (415, "media_type", "Unsupported media type"));
+    assert_eq!(
+        (status, code.as_str(), message.as_str()),
+        (415, "media_type", "Unsupported media type")
+    );
     assert!(detail.contains("text/plain") && detail.contains("application/json"), "{detail}");
-    for kind in ["application/json; charset=utf-8", "application/vnd.api+json", "Application/JSON"] {
+    for kind in ["application/json; charset=utf-8", "application/vnd.api+json", "Application/JSON"]
+    {
         assert_eq!(sent(kind).status, 201, "{kind}");
     }
     let accepting = |kind: &str| house.admin.send("GET", INCIDENTS, &[("accept", kind)], None);
     let (status, code, message, detail) = refusal(&accepting("image/png"));
     assert_eq!((status, code.as_str(), message.as_str()), (406, "media_type", "Not acceptable"));
     assert!(detail.contains("image/png") && detail.contains("application/json"), "{detail}");
-    for kind in ["*/*", "application/json", "text/html, application/*;q=0.5", "image/png,*/*;q=0.1"] {
+    for kind in ["*/*", "application/json", "text/html, application/*;q=0.5", "image/png,*/*;q=0.1"]
+    {
         assert_eq!(accepting(kind).status, 200, "{kind}");
     }
     assert_eq!(accepting("application/json;q=0").status, 406);
@@ -177,10 +184,8 @@ fn ra_30_a_comment_is_an_entry_that_only_the_display_value_shows() {
     };
     assert_eq!(read("false"), "");
     let shown = read("true");
-    let name = text(
-        &house.row("sys_user", &house.id_of("sys_user", "user_name=admin"), "name"),
-        "name",
-    );
+    let name =
+        text(&house.row("sys_user", &house.id_of("sys_user", "user_name=admin"), "name"), "name");
     let first = shown.lines().next().unwrap();
     assert!(first.ends_with(&format!(" - {name} (Additional comments)")), "{shown}");
     assert!(shown.ends_with("hello\n\n"), "{shown:?}");
@@ -191,8 +196,12 @@ fn ra_30_a_comment_is_an_entry_that_only_the_display_value_shows() {
 fn ra_31_text_that_is_no_date_empties_the_field() {
     let house = House::new();
     let incident = house.insert("incident", &json!({"resolved_at": "2026-03-01 08:00:00"}));
-    assert_eq!(house.row("incident", &incident, "resolved_at")["resolved_at"], "2026-03-01 08:00:00");
-    let answer = house.admin.patch(&format!("{INCIDENTS}/{incident}"), &json!({"resolved_at": "now"}));
+    assert_eq!(
+        house.row("incident", &incident, "resolved_at")["resolved_at"],
+        "2026-03-01 08:00:00"
+    );
+    let answer =
+        house.admin.patch(&format!("{INCIDENTS}/{incident}"), &json!({"resolved_at": "now"}));
     assert_eq!((answer.status, text(&answer.result(), "resolved_at").as_str()), (200, ""));
 }
 
@@ -242,13 +251,16 @@ fn ra_35_of_two_writers_with_one_version_the_second_is_told() {
     let seen = house.admin.get(&path);
     let etag = seen.header("etag").unwrap().to_owned();
     assert_eq!(etag, "\"0\"");
-    let write = |tag: &str, body: &str| {
-        house.admin.send("PATCH", &path, &[("if-match", tag)], Some(body))
-    };
+    let write =
+        |tag: &str, body: &str| house.admin.send("PATCH", &path, &[("if-match", tag)], Some(body));
     let first = write(&etag, r#"{"short_description": "first"}"#);
     assert_eq!((first.status, first.header("etag")), (200, Some("\"1\"")));
-    let (status, code, message, detail) = refusal(&write(&etag, r#"{"short_description": "second"}"#));
-    assert_eq!((status, code.as_str(), message.as_str()), (412, "version_conflict", "Precondition failed"));
+    let (status, code, message, detail) =
+        refusal(&write(&etag, r#"{"short_description": "second"}"#));
+    assert_eq!(
+        (status, code.as_str(), message.as_str()),
+        (412, "version_conflict", "Precondition failed")
+    );
     assert!(detail.contains('0') && detail.contains('1'), "{detail}");
     let row = house.row("incident", &incident, "short_description,sys_mod_count");
     assert_eq!(row, json!({"short_description": "first", "sys_mod_count": "1"}));
@@ -263,7 +275,10 @@ fn ra_36_who_may_not_write_is_told_the_operation() {
     let house = House::new();
     let joe = house.person("joe", &[]);
     let (status, code, message, detail) = refusal(&joe.post(INCIDENTS, &json!({})));
-    assert_eq!((status, code.as_str(), message.as_str()), (403, "operation_denied", "Operation Failed"));
+    assert_eq!(
+        (status, code.as_str(), message.as_str()),
+        (403, "operation_denied", "Operation Failed")
+    );
     assert_eq!(detail, "ACL Exception Insert Failed due to security constraints");
     // The own row is the one that joe may read and not write.
     let own = house.id_of("sys_user", "user_name=joe");
@@ -355,7 +370,10 @@ fn ra_38_a_failed_event_is_reprocessed_by_its_state_and_nothing_else_of_it_chang
     let id = text(&event, "sys_id");
     let path = format!("/api/now/table/sysevent/{id}");
     let repaired = json!({"script": "gs.log('luck', 'witness');"});
-    house.admin.patch(&format!("/api/now/table/sysevent_script_action/{action}"), &repaired).result();
+    house
+        .admin
+        .patch(&format!("/api/now/table/sysevent_script_action/{action}"), &repaired)
+        .result();
 
     for refused in [
         house.admin.patch(&path, &json!({"parm1": "x"})),
@@ -364,7 +382,10 @@ fn ra_38_a_failed_event_is_reprocessed_by_its_state_and_nothing_else_of_it_chang
         house.admin.delete(&path),
     ] {
         let (status, code, message, _) = refusal(&refused);
-        assert_eq!((status, code.as_str(), message.as_str()), (403, "operation_denied", "Operation Failed"));
+        assert_eq!(
+            (status, code.as_str(), message.as_str()),
+            (403, "operation_denied", "Operation Failed")
+        );
     }
     let answer = house.admin.patch(&path, &json!({"state": "ready"}));
     assert_eq!(answer.status, 200, "{}", answer.text);
@@ -373,7 +394,11 @@ fn ra_38_a_failed_event_is_reprocessed_by_its_state_and_nothing_else_of_it_chang
     assert_eq!(row, json!({"state": "processed", "epoch": "1", "parm1": "before"}));
 
     // The wrong state for an action is a conflict that names the present one.
-    for body in [json!({"queue": "adaptive"}), json!({"state": "cancelled"}), json!({"process_on": "2099-01-01 00:00:00"})] {
+    for body in [
+        json!({"queue": "adaptive"}),
+        json!({"state": "cancelled"}),
+        json!({"process_on": "2099-01-01 00:00:00"}),
+    ] {
         let (status, code, _, detail) = refusal(&house.admin.patch(&path, &body));
         assert_eq!((status, code.as_str()), (409, "state_conflict"), "{body}");
         assert!(detail.contains("processed"), "{detail}");
@@ -395,7 +420,8 @@ fn a_waiting_event_moves_waits_longer_and_is_cancelled_as_a_row() {
     let (status, code, _, detail) = refusal(&change(json!({"queue": "default"})));
     assert_eq!((status, code.as_str()), (409, "state_conflict"));
     assert!(detail.contains("cancelled"), "{detail}");
-    let actions = house.admin.rows("sysevent_action_log", &format!("sys_idsLIKE{id}"), "action,user");
+    let actions =
+        house.admin.rows("sysevent_action_log", &format!("sys_idsLIKE{id}"), "action,user");
     let mut words: Vec<String> = actions.iter().map(|row| text(row, "action")).collect();
     words.sort_unstable();
     assert_eq!(words, ["cancel", "move", "reschedule"]);

@@ -52,8 +52,8 @@ fn traced(headers: &HeaderMap) -> Option<String> {
 
 /// Adds the headers of rest-api §2.4, and counts.
 pub(crate) async fn api_headers(request: Request, next: Next) -> Response {
-    let transaction = traced(request.headers())
-        .unwrap_or_else(|| SysId::generate(SystemClock.now()).to_string());
+    let transaction =
+        traced(request.headers()).unwrap_or_else(|| SysId::generate(SystemClock.now()).to_string());
     let began = Instant::now();
     let is_api = request.uri().path().starts_with("/api");
     let has_credentials = request.headers().contains_key(header::AUTHORIZATION);

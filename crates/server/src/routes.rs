@@ -47,9 +47,7 @@ pub(crate) fn router(app: App) -> Router {
         .layer(middleware::from_fn(layers::request_line_limit))
         .with_state(app);
     // Outside of the routes: the method decides the route.
-    Router::new()
-        .fallback_service(routes)
-        .layer(middleware::from_fn(layers::method_override))
+    Router::new().fallback_service(routes).layer(middleware::from_fn(layers::method_override))
 }
 
 fn events_routes() -> Router<App> {

@@ -115,18 +115,6 @@ pub fn evaluate(
     gate::require_role(session, &[], "evaluate scripts")?;
     let engine = worker.engine();
     let kind = script_kind(request.kind);
-    if let Err(error) = campanile_script::check(kind, &request.script) {
-        return Ok(Evaluated::failed(ScriptError {
-            kind: ScriptErrorKind::Syntax,
-            message: error.message,
-            line: Some(error.line),
-            column: Some(error.column),
-            stack: String::new(),
-        }));
-    }
-    if request.check_only {
-        return Ok(Evaluated::nothing());
-    }
     let execution = worker.execution(acting_session(engine, session, request)?);
     engine.store().log_action(ActionRecord {
         action: "evaluate".to_owned(),
@@ -139,9 +127,25 @@ pub fn evaluate(
             kind_word(request.kind),
             request.name,
             execution.session().user.user_name,
-            if request.rollback { ", rolled back" } else { "" }
+            match (request.check_only, request.rollback) {
+                (true, _) => ", checked only",
+                (false, true) => ", rolled back",
+                (false, false) => "",
+            }
         ),
     })?;
+    if let Err(error) = campanile_script::check(kind, &request.script) {
+        return Ok(Evaluated::failed(ScriptError {
+            kind: ScriptErrorKind::Syntax,
+            message: error.message,
+            line: Some(error.line),
+            column: Some(error.column),
+            stack: String::new(),
+        }));
+    }
+    if request.check_only {
+        return Ok(Evaluated::nothing());
+    }
     if request.rollback {
         execution.unit_of_work(Finish::RollBack, || run(&execution, kind, request))
     } else {

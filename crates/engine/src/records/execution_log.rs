@@ -87,11 +87,18 @@ impl Execution {
         let mut entry = self.entry(Level::Error, kind_text(source), text);
         entry.script_table = source.table.to_string();
         entry.script_sys_id = source.sys_id.to_string();
-        syslog::write(self.engine(), entry);
+        self.store_entry(entry);
     }
 
     fn store_line(&self, level: Level, source: &str, message: &str) {
-        syslog::write(self.engine(), self.entry(level, source, message.to_owned()));
+        self.store_entry(self.entry(level, source, message.to_owned()));
+    }
+
+    /// What is only tried leaves nothing behind: its lines are in the report alone.
+    fn store_entry(&self, entry: LogEntry) {
+        if !self.is_trial() {
+            syslog::write(self.engine(), entry);
+        }
     }
 
     fn entry(&self, level: Level, source: &str, message: String) -> LogEntry {

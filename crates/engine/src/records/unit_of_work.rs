@@ -27,7 +27,7 @@ const DICTIONARY_TABLES: [&str; 4] =
 pub enum Finish {
     /// Everything is committed.
     Commit,
-    /// Nothing is kept. The report still tells what was written and fired.
+    /// Nothing is kept, lines of `syslog` neither. The report still tells what was written, fired and logged.
     RollBack,
 }
 
@@ -37,6 +37,8 @@ pub(crate) struct Unit {
     held_since: Option<Monotonic>,
     /// Definitions are written in bulk: the physical tables follow when [`Execution::settle_definitions`] says so.
     installs: bool,
+    /// It ends with a rollback, whatever the work comes to.
+    is_trial: bool,
     /// Tables whose definitions wait for that.
     waiting: BTreeSet<String>,
     /// The dictionary as the unit sees it, once it has changed it.
@@ -112,6 +114,7 @@ impl Execution {
             writer: None,
             held_since: None,
             installs,
+            is_trial: finish == Finish::RollBack,
             waiting: BTreeSet::new(),
             dictionary: None,
             tables: BTreeSet::new(),
@@ -134,6 +137,11 @@ impl Execution {
     #[must_use]
     pub fn in_unit(&self) -> bool {
         self.unit.borrow().is_some()
+    }
+
+    /// Whether everything that is done now will be undone.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.unit.borrow().as_ref().is_some_and(|unit| unit.is_trial)
     }
 
     fn set_unit(&self, unit: Option<Unit>) -> Option<Unit> {

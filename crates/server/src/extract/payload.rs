@@ -63,9 +63,9 @@ impl Payload {
         headers: &HeaderMap,
         limit: usize,
     ) -> Result<Bytes, PayloadError> {
-        let packing = headers.get(header::CONTENT_ENCODING).map_or("", |value| {
-            value.to_str().unwrap_or("not readable").trim()
-        });
+        let packing = headers
+            .get(header::CONTENT_ENCODING)
+            .map_or("", |value| value.to_str().unwrap_or("not readable").trim());
         let is_packed = match packing.to_ascii_lowercase().as_str() {
             "" | "identity" => false,
             "gzip" | "x-gzip" => true,

@@ -221,7 +221,8 @@ fn open_log(connection: &rusqlite::Connection, log_file: &Path) -> Result<File, 
 /// The part of the file system under `file` that is free for this process, from 0 to 1.
 fn free_ratio(file: &Path) -> Option<f64> {
     match rustix::fs::statvfs(file) {
-        Ok(space) if space.f_blocks > 0 => {
+        Ok(space) if space.f_blocks > 0 =>
+        {
             #[expect(clippy::cast_precision_loss, reason = "a ratio of block counts")]
             Some(space.f_bavail as f64 / space.f_blocks as f64)
         }

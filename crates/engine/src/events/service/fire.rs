@@ -319,9 +319,9 @@ impl Places {
 /// Whether the registration of this name lets the session fire it (`publish_roles`, rest-api §17.1).
 pub(super) fn opened_by_registration(engine: &Engine, session: &Session, name: &str) -> bool {
     match engine.definitions::<EventRegistry>() {
-        Ok(registry) => registry
-            .find(name)
-            .is_some_and(|found| found.publish_roles.iter().any(|role| session.user.has_role(role))),
+        Ok(registry) => registry.find(name).is_some_and(|found| {
+            found.publish_roles.iter().any(|role| session.user.has_role(role))
+        }),
         Err(error) => {
             tracing::warn!(%error, "the registry could not be read: only roles count");
             false

@@ -133,9 +133,7 @@ fn add_record(execution: &Rc<Execution>, call: &mut FireRequest) -> Result<(), E
 fn as_stored(mut row: Record) -> Record {
     row.set("state", EventState::Ready.as_str());
     row.set("attempts", "0");
-    for field in
-        ["processed", "processing_duration", "claimed_by", "error_code", "error_message"]
-    {
+    for field in ["processed", "processing_duration", "claimed_by", "error_code", "error_message"] {
         row.set(field, Value::Nil);
     }
     row

@@ -34,11 +34,7 @@ pub(crate) async fn fire(
     let wait = wait::asked_for(&caller.params, prefer.wait_s)?;
     let kind = content_type(&headers, &["application/json", FORM])?;
     let bytes = payload.read(&app, &headers).await?;
-    let object = if kind == FORM {
-        form(&bytes)?
-    } else {
-        body::object(&bytes)?
-    };
+    let object = if kind == FORM { form(&bytes)? } else { body::object(&bytes)? };
     let mut call = body::fire_call(&object).map_err(refused)?;
     take_key(&mut call, &headers)?;
     let now = app.engine.clock().now();

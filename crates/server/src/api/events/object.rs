@@ -19,7 +19,7 @@ pub(crate) fn event(view: &EventView) -> Map<String, Value> {
     put("registered", json!(fired.registered));
     put("state", json!(event.state.as_str()));
     put("queue", json!(&*fired.queue));
-    put("priority", json!(fired.priority));
+    put("priority", number(fired.priority));
     put("table", json!(&*fired.table));
     put("instance", json!(&*fired.instance));
     put("descriptive_name", json!(&*fired.descriptive_name));
@@ -108,6 +108,16 @@ pub(crate) fn run(run: &HandlerRun) -> Value {
 
 fn time(at: Instant) -> Value {
     json!(at.to_rfc3339())
+}
+
+/// Whole numbers without a point.
+fn number(value: f64) -> Value {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    if value.fract() == 0.0 && value.abs() < EXACT_MAX {
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+        return json!(value as i64);
+    }
+    json!(value)
 }
 
 fn text_or_null(text: &str) -> Value {
