@@ -13,7 +13,7 @@ use campanile_store::{CommitMark, Select};
 use super::execution::Execution;
 use super::gate::{self, Operation};
 use super::operation::{self, Change, Door, JournalEntry, Kind, Options, Outcome};
-use super::{conversion, lookup, name_values};
+use super::{conversion, lookup, name_values, syslog};
 use crate::error::EngineError;
 use crate::session::Channel;
 
@@ -109,6 +109,7 @@ pub struct Written {
 pub fn list(execution: &Rc<Execution>, request: &ListRequest) -> Result<ListPage, EngineError> {
     let table = table_of(execution, &request.table)?;
     gate::check(execution.session(), &table, Operation::Read)?;
+    settle_log(execution, &table);
     let query = query_of(execution, &table, request)?;
     let dropped = query.dropped.clone();
     let limit =
@@ -148,6 +149,7 @@ pub fn list(execution: &Rc<Execution>, request: &ListRequest) -> Result<ListPage
 /// [`EngineError::TableUnknown`]; [`EngineError::RecordUnknown`], also for a row that may not be read.
 pub fn get(execution: &Rc<Execution>, table: &str, sys_id: &str) -> Result<Record, EngineError> {
     let table = table_of(execution, table)?;
+    settle_log(execution, &table);
     let found = execution.read_row(&table, sys_id)?;
     let record = found.ok_or_else(|| gate::unknown(&table, sys_id))?;
     gate::check_row(execution.session(), &record, Operation::Read)?;
@@ -252,6 +254,14 @@ pub fn delete(
     match operation::run(execution, &change).map_err(operation::Failure::into_error)? {
         Outcome::Done { .. } => Ok(execution.commit_mark()),
         Outcome::Refused(error) => Err(error),
+    }
+}
+
+/// Whoever reads the system log from outside sees every line that was written before: lines are stored a moment later,
+/// by a thread of their own. Nobody from outside holds the writer, which that thread needs.
+fn settle_log(execution: &Execution, table: &TableDef) {
+    if &*table.name == "syslog" && door(execution) == Door::Http {
+        syslog::flush(execution.engine());
     }
 }
 
