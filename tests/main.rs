@@ -1,6 +1,7 @@
 //! Whole-program tests: they start the real binary and drive it by HTTP and by signals.
 
 mod arrows;
+mod boot;
 mod crash;
 mod error_pages;
 mod harness;

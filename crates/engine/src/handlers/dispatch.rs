@@ -127,7 +127,7 @@ impl Earlier {
         let store = worker.engine().store();
         let id = &event.fired.sys_id;
         let mut earlier = Self::default();
-        if event.attempts > 0 || event.lapses > 0 {
+        if event.attempts > 0 || event.lapses > 0 || event.sequence <= store.sequence_at_opening() {
             earlier.this_epoch = store.runs(id, Some(event.epoch))?;
         }
         if event.only_failed && event.epoch > 0 {

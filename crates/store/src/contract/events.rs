@@ -225,6 +225,11 @@ pub trait EventStore {
     /// Gives claimed events back unhandled (T6): nothing is counted.
     fn release(&self, events: &[SysId]);
 
+    /// Sequence of the newest event that was there when the store was opened; 0 when there was none. Up to it, an
+    /// event that has no attempt and no lapse may still have recorded runs: its last handler had ended, so its
+    /// processor had begun another event, when the process died before the completion was written.
+    fn sequence_at_opening(&self) -> i64;
+
     /// Records finished runs of an attempt that goes on, so that a crash does not repeat a success. Nobody waits.
     fn record_runs(&self, runs: Vec<HandlerRun>);
 

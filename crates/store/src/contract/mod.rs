@@ -10,8 +10,8 @@ use std::sync::Arc;
 pub use error::StoreError;
 pub use events::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Appended, Backlog,
-    Claim, ClaimRequest, Completion, DurableCallback, EventAction, EventStore, EventSummary, NextState,
-    ReprocessOptions, WakeListener,
+    Claim, ClaimRequest, Completion, DurableCallback, EventAction, EventStore, EventSummary,
+    NextState, ReprocessOptions, WakeListener,
 };
 pub use records::{CommitMark, ReadTx, SavepointId, Select, WriteTx};
 

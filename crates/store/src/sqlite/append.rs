@@ -32,7 +32,10 @@ const INSERT: &str = "INSERT INTO sysevent_live (sequence, sys_id, queue, derive
 /// Gives out the order of arrival. Numbers rise in the order of commits, because only the transaction that holds
 /// the writer takes any; one that is rolled back leaves a gap.
 #[derive(Debug)]
-pub(in crate::sqlite) struct Arrivals(AtomicI64);
+pub(in crate::sqlite) struct Arrivals {
+    last: AtomicI64,
+    at_opening: i64,
+}
 
 impl Arrivals {
     /// Goes on behind every event that the database has.
@@ -46,11 +49,16 @@ impl Arrivals {
             [],
             |row| row.get(0),
         )?;
-        Ok(Self(AtomicI64::new(last)))
+        Ok(Self { last: AtomicI64::new(last), at_opening: last })
+    }
+
+    /// What [`Arrivals::after_all`] found.
+    pub(in crate::sqlite) fn at_opening(&self) -> i64 {
+        self.at_opening
     }
 
     fn next(&self) -> i64 {
-        self.0.fetch_add(1, Ordering::Relaxed) + 1
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 

@@ -23,7 +23,8 @@ use super::summary::summary;
 use super::writer::{Unit, Writer};
 use crate::contract::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Backlog, Claim,
-    ClaimRequest, CommitMark, Completion, EventAction, EventStore, EventSummary, StoreError, WakeListener,
+    ClaimRequest, CommitMark, Completion, EventAction, EventStore, EventSummary, StoreError,
+    WakeListener,
 };
 
 /// What a store keeps for its events.
@@ -316,6 +317,10 @@ impl EventStore for SqliteStore {
 
     fn release(&self, events: &[SysId]) {
         self.events.claims.release(events);
+    }
+
+    fn sequence_at_opening(&self) -> i64 {
+        self.events.arrivals.at_opening()
     }
 
     fn record_runs(&self, runs: Vec<HandlerRun>) {
