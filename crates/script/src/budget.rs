@@ -18,11 +18,24 @@ const RESERVE_BYTES: usize = 4 << 20;
 /// How often the reserve is released in one run.
 const RESERVES_MAX: u8 = 4;
 
+/// When a run ends, and for which limit.
+pub(crate) type Deadline = (Instant, LimitKind);
+
+fn earlier(one: Option<Deadline>, other: Option<Deadline>) -> Option<Deadline> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.0 < one.0 { other } else { one }),
+        (one, other) => one.or(other),
+    }
+}
+
 /// The budget of one nesting level; its runs use it one after the other.
 pub(crate) struct Budget {
     flag: Arc<Flag>,
     reason: Cell<Option<LimitKind>>,
-    deadline: Cell<Option<Instant>>,
+    /// The deadline of the run itself, and of those around it.
+    own: Cell<Option<Deadline>>,
+    /// That one, or an earlier one that the host has set.
+    deadline: Cell<Option<Deadline>>,
     string_bytes: Cell<usize>,
     used_bytes: Cell<usize>,
     limit_bytes: Cell<usize>,
@@ -37,6 +50,7 @@ impl Budget {
         Ok(Rc::new(Self {
             flag: Flag::new()?,
             reason: Cell::new(None),
+            own: Cell::new(None),
             deadline: Cell::new(None),
             string_bytes: Cell::new(usize::MAX),
             used_bytes: Cell::new(0),
@@ -48,21 +62,35 @@ impl Budget {
     }
 
     /// Starts a run. `not_after` is the deadline of the run around it.
-    pub(crate) fn begin(&self, limits: &Limits, now: Instant, not_after: Option<Instant>) {
-        let own = now.checked_add(limits.max_wall);
-        let deadline = match (own, not_after) {
-            (Some(own), Some(outer)) => Some(own.min(outer)),
-            (own, outer) => own.or(outer),
-        };
+    pub(crate) fn begin(&self, limits: &Limits, now: Instant, not_after: Option<Deadline>) {
+        let own = now.checked_add(limits.max_wall).map(|at| (at, LimitKind::Time));
+        let deadline = earlier(own, not_after);
         self.reason.set(None);
+        self.own.set(deadline);
         self.deadline.set(deadline);
         self.string_bytes.set(limits.string_bytes);
         self.base_bytes.set(self.used_bytes.get());
         self.peak_bytes.set(self.used_bytes.get());
         self.limit_bytes.set(self.used_bytes.get().saturating_add(limits.memory_bytes));
         self.reserves.set(RESERVES_MAX);
-        if let Some(deadline) = deadline {
-            self.flag.arm(deadline);
+        if let Some((at, _)) = deadline {
+            self.flag.arm(at);
+        }
+    }
+
+    /// From now on the run ends at `at` at the latest, as [`LimitKind::Cancelled`]; `None` takes that back. A run
+    /// that is over stays so.
+    pub(crate) fn cancel_at(&self, at: Option<Instant>) {
+        if self.flag.is_up() {
+            return;
+        }
+        let deadline = earlier(self.own.get(), at.map(|at| (at, LimitKind::Cancelled)));
+        if deadline == self.deadline.get() {
+            return;
+        }
+        self.deadline.set(deadline);
+        if let Some((at, _)) = deadline {
+            self.flag.rearm(at);
         }
     }
 
@@ -71,14 +99,15 @@ impl Budget {
         let ended_by = self.terminated();
         self.flag.disarm();
         self.reason.set(None);
+        self.own.set(None);
         self.deadline.set(None);
         self.limit_bytes.set(usize::MAX);
         self.string_bytes.set(usize::MAX);
         ended_by
     }
 
-    /// When the run will be ended.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    /// When the run will be ended, and for which limit.
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
         self.deadline.get()
     }
 
@@ -94,7 +123,11 @@ impl Budget {
 
     /// The limit that ended the run; `None` while it may go on.
     pub(crate) fn terminated(&self) -> Option<LimitKind> {
-        if self.flag.is_up() { Some(self.reason.get().unwrap_or(LimitKind::Time)) } else { None }
+        if !self.flag.is_up() {
+            return None;
+        }
+        let by_time = || self.deadline.get().map_or(LimitKind::Time, |(_, limit)| limit);
+        Some(self.reason.get().unwrap_or_else(by_time))
     }
 
     /// Ends the run for this reason; the first reason stays.
@@ -110,11 +143,11 @@ impl Budget {
         if self.flag.is_up() {
             return true;
         }
-        let late = self.deadline.get().is_some_and(|deadline| Instant::now() >= deadline);
-        if late {
-            self.set_terminated(LimitKind::Time);
+        let late = self.deadline.get().filter(|(at, _)| Instant::now() >= *at);
+        if let Some((_, limit)) = late {
+            self.set_terminated(limit);
         }
-        late
+        late.is_some()
     }
 
     /// Takes `bytes`; false, and the end of the run, when the limit forbids it.

@@ -153,7 +153,9 @@ fn in_words(limit: LimitKind) -> String {
         LimitKind::RowsWritten => "the script wrote more records than it may",
         LimitKind::Events => "the script fired more events than it may",
         LimitKind::EventDepth => "the chain of events is too long",
-        LimitKind::Cancelled => "the operation around the script was given up",
+        LimitKind::Cancelled => {
+            "the scripts of one record operation held the database's writer longer than they may"
+        }
     };
     format!("{what} ({})", limit.property())
 }

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use rquickjs::{Ctx, Error, Result, Runtime};
 
@@ -83,5 +84,13 @@ impl RunControl for Budget {
 
     fn string_bytes_max(&self) -> usize {
         Self::string_bytes_max(self)
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        self.deadline().map(|(at, _)| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn check_time(&self, ctx: &Ctx<'_>) -> Result<()> {
+        if self.is_over() { Self::check(self, ctx) } else { Ok(()) }
     }
 }

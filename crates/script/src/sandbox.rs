@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::cache::ScriptCache;
 use crate::error;
@@ -22,6 +22,8 @@ pub struct Sandbox {
     scripts: ScriptCache,
     levels: RefCell<Vec<Rc<Level>>>,
     depth: Cell<usize>,
+    /// Runs from this nesting level on end at this moment at the latest.
+    cancel: Cell<(usize, Option<Instant>)>,
 }
 
 impl Sandbox {
@@ -31,6 +33,7 @@ impl Sandbox {
             scripts: ScriptCache::default(),
             levels: RefCell::new(vec![Rc::new(Level::new()?)]),
             depth: Cell::new(0),
+            cancel: Cell::new((0, None)),
         })
     }
 
@@ -68,6 +71,23 @@ impl Sandbox {
         let outcome = self.run_at(depth, started, source, &prepared, bindings, &limits, host);
         self.depth.set(depth);
         outcome
+    }
+
+    /// How many runs stand on this thread, one in the other.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.depth.get()
+    }
+
+    /// Runs at nesting `from` (0 is the outermost) and deeper, those that stand and those that will start, end
+    /// after `left` at the latest, as [`LimitKind::Cancelled`](crate::LimitKind::Cancelled). `None` takes it back.
+    pub fn cancel_after(&self, from: usize, left: Option<Duration>) {
+        let at = left.and_then(|left| Instant::now().checked_add(left));
+        self.cancel.set((from, at));
+        let levels = self.levels.borrow();
+        for level in levels.iter().take(self.depth.get()).skip(from) {
+            level.budget.cancel_at(at);
+        }
     }
 
     fn level(&self, depth: usize) -> Result<Rc<Level>, SandboxError> {
@@ -115,6 +135,10 @@ impl Sandbox {
         };
         level.runtime.set_max_stack_size(limits.stack_bytes);
         level.budget.begin(limits, started, outer);
+        let (from, cancel_at) = self.cancel.get();
+        if depth >= from && cancel_at.is_some() {
+            level.budget.cancel_at(cancel_at);
+        }
         let mut run = realm.run(&level, source.kind, prepared, bindings, host);
         let memory_bytes = level.budget.peak_run_bytes();
         let ended_by = level.budget.end();

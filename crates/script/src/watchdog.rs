@@ -56,6 +56,23 @@ impl Flag {
         }
     }
 
+    /// Moves the deadline of an armed flag. One whose time has come stays up.
+    pub(crate) fn rearm(&self, deadline: Instant) {
+        let present = self.deadline_nanos.load(Ordering::SeqCst);
+        let nanos = nanos_since_start(deadline).clamp(1, EXPIRED - 1);
+        // The only other writer is the watchdog, and all that it writes is that the time has come.
+        if present != EXPIRED
+            && self
+                .deadline_nanos
+                .compare_exchange(present, nanos, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+            && let Some(Ok(watchdog)) = WATCHDOG.get()
+            && watchdog.asleep.swap(false, Ordering::SeqCst)
+        {
+            watchdog.thread.unpark();
+        }
+    }
+
     /// Takes the flag down. The watchdog may be about to raise it: that is waited for, so that it cannot hit the
     /// next run.
     pub(crate) fn disarm(&self) {

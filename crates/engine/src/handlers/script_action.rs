@@ -36,8 +36,14 @@ struct ScriptAction {
     script: Option<ScriptSource>,
     run_as: RunAs,
     timeout: Option<Duration>,
-    /// Bounds of one run, besides its time.
-    limits: Limits,
+    limits: ActionLimits,
+}
+
+/// Bounds of one run as the properties set them; the time-out of the handler or its queue may be tighter.
+#[derive(Debug, Clone, Copy)]
+struct ActionLimits {
+    script: Limits,
+    condition: Limits,
 }
 
 /// Who runs a script action.
@@ -73,7 +79,11 @@ impl Load for ScriptActions {
         let dictionary = engine.dictionary()?;
         let table = lookup::table(&dictionary, SCRIPT_ACTION_TABLE)?;
         let rows = Arc::clone(engine.store()).read()?.select(&lookup::equal(table, &[]))?;
-        Ok(Self::new(&rows, limits_of_kind(engine, ScriptKind::ScriptAction)))
+        let limits = ActionLimits {
+            script: limits_of_kind(engine, ScriptKind::ScriptAction),
+            condition: limits_of_kind(engine, ScriptKind::ScriptActionCondition),
+        };
+        Ok(Self::new(&rows, limits))
     }
 }
 
@@ -88,7 +98,7 @@ pub fn listeners_of(engine: &Engine, event_name: &str) -> Result<Vec<String>, En
 }
 
 impl ScriptActions {
-    fn new(rows: &[Record], limits: Limits) -> Self {
+    fn new(rows: &[Record], limits: ActionLimits) -> Self {
         let mut rows: Vec<&Record> = rows.iter().collect();
         rows.sort_by_key(|row| {
             let order = row.get("order").as_i64().unwrap_or(ORDER_DEFAULT);
@@ -126,7 +136,7 @@ impl ScriptActions {
     }
 }
 
-fn candidate(handler: SysId, row: &Record, system: &Arc<User>, limits: Limits) -> Candidate {
+fn candidate(handler: SysId, row: &Record, system: &Arc<User>, limits: ActionLimits) -> Candidate {
     let name: Arc<str> = Arc::from(row.text("name"));
     let source = |kind: ScriptKind, field: &str| {
         let text = row.text(field);
@@ -267,27 +277,48 @@ fn run(execution: &Rc<Execution>, attempt: &Attempt<'_>, action: &ScriptAction) 
         event: Some(target::event_object(execution, attempt)),
         scratchpad: None,
     };
-    let timeout = action.timeout.unwrap_or(attempt.timeout);
-    let limits = Limits { max_wall: timeout, ..action.limits };
+    // Condition and script share the time of the run.
+    let timeout = action.timeout.unwrap_or(attempt.timeout).min(action.limits.script.max_wall);
+    let mut left = timeout;
     if let Some(condition) = &action.condition {
-        match execution.run_script(condition, &bindings, limits).result {
+        let of_kind = action.limits.condition;
+        let limits = Limits { max_wall: timeout.min(of_kind.max_wall), ..of_kind };
+        let outcome = execution.run_script(condition, &bindings, limits);
+        left = left.saturating_sub(outcome.usage.wall);
+        match outcome.result {
             Ok(answer) if !answer.truthy => {
                 let sentence = script_condition::sentence(&condition.text, &answer, &bindings);
                 return HandlerResult::skipped("condition_false", sentence, execution.report());
             }
             Ok(_) => {}
             Err(error) => {
-                return failure(execution, attempt.event, "condition_error", error, timeout);
+                log(execution, attempt.event, condition, &error);
+                let allowed = limits.max_wall;
+                return failure(execution, attempt.event, "condition_error", error, allowed);
             }
         }
     }
     let Some(script) = &action.script else {
         return HandlerResult::succeeded(target.note, execution.report());
     };
+    let limits = Limits { max_wall: left, ..action.limits.script };
     match execution.run_script(script, &bindings, limits).result {
         Ok(_) => HandlerResult::succeeded(target.note, execution.report()),
-        Err(error) => failure(execution, attempt.event, "script_error", error, timeout),
+        Err(error) => {
+            log(execution, attempt.event, script, &error);
+            failure(execution, attempt.event, "script_error", error, timeout)
+        }
     }
+}
+
+/// One row of the system log for a script that failed (scripting §17).
+fn log(execution: &Execution, event: &Event, source: &ScriptSource, error: &ScriptError) {
+    let fired = &event.fired;
+    let record = match (&*fired.table, &*fired.instance) {
+        ("", _) | (_, "") => format!("event {} {}", fired.name, fired.sys_id),
+        (table, instance) => format!("{table} {instance} (event {} {})", fired.name, fired.sys_id),
+    };
+    execution.log_script_failure(source, &record, error);
 }
 
 /// The result of a run that ended in an error; `reason` is that of an ordinary exception.

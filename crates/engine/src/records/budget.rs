@@ -13,13 +13,36 @@ use crate::error::EngineError;
 /// Characters of one log message; the rest is cut.
 const LOG_CHARS_MAX: i64 = 32_768;
 
-/// Bounds of all runs, read from properties once until one of them changes.
-#[derive(Debug)]
-pub(crate) struct Bounds {
+/// What one execution may use up; the kind of its outermost script decides.
+#[derive(Debug, Clone, Copy)]
+struct Quotas {
     statements: u64,
     rows_written: u64,
     events: u64,
     log_rows: u64,
+}
+
+impl Quotas {
+    const SHIPPED: Self =
+        Self { statements: 20_000, rows_written: 50_000, events: 10_000, log_rows: 5_000 };
+
+    /// As `number` finds them by name.
+    fn read(number: impl Fn(&str, u64) -> u64) -> Self {
+        Self {
+            statements: number("max_db_statements", Self::SHIPPED.statements),
+            rows_written: number("max_rows_written", Self::SHIPPED.rows_written),
+            events: number("max_events", Self::SHIPPED.events),
+            log_rows: number("max_log_rows", Self::SHIPPED.log_rows),
+        }
+    }
+}
+
+/// Bounds of all runs, read from properties once until one of them changes.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// For work without a script.
+    quotas: Quotas,
+    quotas_by_kind: [(ScriptKind, Quotas); 6],
     log_chars: usize,
     writer_ms: u64,
     nested_operations: usize,
@@ -37,6 +60,11 @@ impl Bounds {
             .map_or_else(Limits::default, |(_, limits)| *limits)
     }
 
+    fn quotas(&self, kind: Option<ScriptKind>) -> &Quotas {
+        let found = kind.and_then(|kind| self.quotas_by_kind.iter().find(|(of, _)| *of == kind));
+        found.map_or(&self.quotas, |(_, quotas)| quotas)
+    }
+
     /// How often one rule may stand on the stack for one record.
     pub(crate) fn rule_recursion(&self) -> usize {
         self.rule_recursion
@@ -51,10 +79,8 @@ impl Bounds {
 impl Bounds {
     fn shipped() -> Self {
         Self {
-            statements: 20_000,
-            rows_written: 50_000,
-            events: 10_000,
-            log_rows: 5_000,
+            quotas: Quotas::SHIPPED,
+            quotas_by_kind: KINDS.map(|(kind, _, _)| (kind, Quotas::SHIPPED)),
             log_chars: 32_768,
             writer_ms: 5_000,
             nested_operations: 32,
@@ -75,10 +101,10 @@ impl Load for Bounds {
         let size =
             |name: &str, default: i64| usize::try_from(bound(name, default)).unwrap_or(usize::MAX);
         Ok(Self {
-            statements: bound("campanile.script.max_db_statements", 20_000),
-            rows_written: bound("campanile.script.max_rows_written", 50_000),
-            events: bound("campanile.script.max_events", 10_000),
-            log_rows: bound("campanile.script.max_log_rows", 5_000),
+            quotas: Quotas::read(|name, default| of_kind(engine, None, name, default)),
+            quotas_by_kind: KINDS.map(|(kind, word, _)| {
+                (kind, Quotas::read(|name, default| of_kind(engine, Some(word), name, default)))
+            }),
             log_chars: size("campanile.script.max_log_chars", LOG_CHARS_MAX),
             writer_ms: bound("campanile.script.max_writer_ms", 5_000),
             nested_operations: size("campanile.script.max_nested_operations", 32),
@@ -89,24 +115,31 @@ impl Load for Bounds {
     }
 }
 
-/// Kinds of scripts, the word in their properties, and their wall time in milliseconds.
-const KINDS: [(ScriptKind, &str, i64); 6] = [
+/// Kinds of scripts, the word in their properties, and their wall time in milliseconds. Script actions have the
+/// time-out of their queue or their own; what stands here is the longest that one of these may be.
+const KINDS: [(ScriptKind, &str, u64); 6] = [
     (ScriptKind::BusinessRule, "business_rule", 10_000),
     (ScriptKind::BusinessRuleCondition, "business_rule_condition", 1_000),
     (ScriptKind::DefaultValue, "default_value", 1_000),
-    (ScriptKind::ScriptAction, "script_action", 300_000),
-    (ScriptKind::ScriptActionCondition, "script_action_condition", 1_000),
+    (ScriptKind::ScriptAction, "script_action", 14_400_000),
+    (ScriptKind::ScriptActionCondition, "script_action_condition", 14_400_000),
     (ScriptKind::Background, "background", 14_400_000),
 ];
 
-fn limits_of(engine: &Engine, word: &str, max_ms: i64) -> Limits {
-    let number = |name: &str, default: i64| {
-        let general = engine.int_property(&format!("campanile.script.{name}"), default);
-        let value = engine.int_property(&format!("campanile.script.{word}.{name}"), general);
-        u64::try_from(value).unwrap_or(0)
-    };
+/// `campanile.script.<word>.<name>`, else `campanile.script.<name>`, else the default.
+fn of_kind(engine: &Engine, word: Option<&str>, name: &str, default: u64) -> u64 {
+    let shipped = i64::try_from(default).unwrap_or(i64::MAX);
+    let general = engine.int_property(&format!("campanile.script.{name}"), shipped);
+    let value = word.map_or(general, |word| {
+        engine.int_property(&format!("campanile.script.{word}.{name}"), general)
+    });
+    u64::try_from(value).unwrap_or(0)
+}
+
+fn limits_of(engine: &Engine, word: &str, max_ms: u64) -> Limits {
+    let number = |name: &str, default: u64| of_kind(engine, Some(word), name, default);
     let size =
-        |name: &str, default: i64| usize::try_from(number(name, default)).unwrap_or(usize::MAX);
+        |name: &str, default: u64| usize::try_from(number(name, default)).unwrap_or(usize::MAX);
     Limits {
         max_wall: Duration::from_millis(number("max_ms", max_ms)),
         memory_bytes: size("memory_mb", 128) << 20,
@@ -155,11 +188,11 @@ impl Budget {
     }
 
     /// The bound that a script has passed, if any.
-    pub(crate) fn exceeded(&self, engine: &Engine) -> Option<LimitKind> {
-        let bounds = self.bounds(engine);
-        if self.statements.get() > bounds.statements {
+    pub(crate) fn exceeded(&self, engine: &Engine, kind: Option<ScriptKind>) -> Option<LimitKind> {
+        let quotas = self.bounds(engine).quotas(kind);
+        if self.statements.get() > quotas.statements {
             Some(LimitKind::Statements)
-        } else if self.rows_written.get() > bounds.rows_written {
+        } else if self.rows_written.get() > quotas.rows_written {
             Some(LimitKind::RowsWritten)
         } else {
             None
@@ -170,16 +203,21 @@ impl Budget {
     ///
     /// # Errors
     /// [`LimitKind::Events`] when it is one too many.
-    pub(crate) fn count_event(&self, engine: &Engine) -> Result<(), LimitKind> {
+    pub(crate) fn count_event(
+        &self,
+        engine: &Engine,
+        kind: Option<ScriptKind>,
+    ) -> Result<(), LimitKind> {
         self.events.set(self.events.get() + 1);
-        if self.events.get() > self.bounds(engine).events { Err(LimitKind::Events) } else { Ok(()) }
+        let allowed = self.bounds(engine).quotas(kind).events;
+        if self.events.get() > allowed { Err(LimitKind::Events) } else { Ok(()) }
     }
 
     /// Counts one log line: whether it is kept, and whether it is the first that is not.
-    pub(crate) fn count_log_row(&self, engine: &Engine) -> LogRow {
+    pub(crate) fn count_log_row(&self, engine: &Engine, kind: Option<ScriptKind>) -> LogRow {
         let rows = self.log_rows.get() + 1;
         self.log_rows.set(rows);
-        let allowed = self.bounds(engine).log_rows;
+        let allowed = self.bounds(engine).quotas(kind).log_rows;
         if rows <= allowed {
             LogRow::Kept
         } else if rows == allowed + 1 {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use campanile_model::{Dictionary, Instant, Record, SysId, TableDef};
 use campanile_script::{
-    Bindings, Host, LimitKind, Limits, MessageKind, RunOutcome, Sandbox, ScriptSource,
+    Bindings, Host, LimitKind, Limits, MessageKind, RunOutcome, Sandbox, ScriptKind, ScriptSource,
 };
 use campanile_store::{CommitMark, ReadTx, StoreError, WriteTx};
 
@@ -37,6 +37,8 @@ pub struct Execution {
     pub(super) messages: RefCell<Vec<(MessageKind, String)>>,
     pub(super) commit_mark: Cell<CommitMark>,
     pub(super) transaction: RefCell<Option<Transaction>>,
+    /// How many scripts stood on the thread when that operation began.
+    operation_depth: Cell<usize>,
     pub(super) unit: RefCell<Option<Unit>>,
     pub(super) ordinals: RefCell<FireOrdinals>,
     pub(super) running: RefCell<Vec<ScriptSource>>,
@@ -57,6 +59,7 @@ impl Execution {
             messages: RefCell::default(),
             commit_mark: Cell::new(CommitMark::default()),
             transaction: RefCell::new(None),
+            operation_depth: Cell::new(0),
             unit: RefCell::new(None),
             ordinals: RefCell::default(),
             running: RefCell::default(),
@@ -106,17 +109,15 @@ impl Execution {
     // --- scripts --------------------------------------------------------------------------------------------
 
     /// Runs a script with these globals and bounds. What it logs, fires and writes is in [`Execution::report`].
-    /// While this execution holds the writer, the wall time is cut to what `max_writer_ms` leaves.
+    /// While this execution holds the writer, `max_writer_ms` ends it too.
     #[must_use]
     pub fn run_script(
         self: &Rc<Self>,
         source: &ScriptSource,
         bindings: &Bindings,
-        mut limits: Limits,
+        limits: Limits,
     ) -> RunOutcome {
-        if let Some(left) = self.writer_time_left() {
-            limits.max_wall = limits.max_wall.min(left);
-        }
+        self.bound_writer_time();
         let host: Rc<dyn Host> = Rc::new(ScriptHost::new(Rc::clone(self)));
         self.running.borrow_mut().push(source.clone());
         let outcome = self.sandbox.run(source, bindings, limits, &host);
@@ -129,6 +130,11 @@ impl Execution {
         self.running.borrow().last().cloned()
     }
 
+    /// The kind of the outermost script that runs; its quotas hold for all that it causes.
+    pub(crate) fn outermost_kind(&self) -> Option<ScriptKind> {
+        self.running.borrow().first().map(|script| script.kind)
+    }
+
     /// What is left of `max_writer_ms`; `None` while the writer is not held.
     pub(crate) fn writer_time_left(&self) -> Option<Duration> {
         let by_operation = self.transaction.borrow().as_ref().and_then(Transaction::held_for);
@@ -136,6 +142,14 @@ impl Execution {
         let held = by_operation.max(by_unit)?;
         let allowed = Duration::from_millis(self.budget.writer_ms(&self.engine));
         Some(allowed.saturating_sub(held))
+    }
+
+    /// Tells the sandbox how long the scripts that hold the writer may go on: those inside the operation that took
+    /// it, or all of them when a unit of work did.
+    pub(crate) fn bound_writer_time(&self) {
+        let unit_holds = self.unit.borrow().as_ref().and_then(Unit::held_for).is_some();
+        let from = if unit_holds { 0 } else { self.operation_depth.get() };
+        self.sandbox.cancel_after(from, self.writer_time_left());
     }
 
     /// Why the script that calls now must end, if it must.
@@ -146,7 +160,7 @@ impl Execution {
         if self.writer_time_left().is_some_and(|left| left.is_zero()) {
             return Some(LimitKind::Cancelled);
         }
-        self.budget.exceeded(&self.engine)
+        self.budget.exceeded(&self.engine, self.outermost_kind())
     }
 
     // --- reading and writing --------------------------------------------------------------------------------
@@ -212,10 +226,14 @@ impl Execution {
 
     pub(crate) fn begin_transaction(&self, tx: Transaction) {
         *self.transaction.borrow_mut() = Some(tx);
+        self.operation_depth.set(self.sandbox.depth());
+        self.bound_writer_time();
     }
 
     pub(crate) fn end_transaction(&self) -> Option<Transaction> {
-        self.transaction.borrow_mut().take()
+        let ended = self.transaction.borrow_mut().take();
+        self.bound_writer_time();
+        ended
     }
 
     /// Does something with the present transaction; `None` outside an operation. `f` must not call back.
@@ -244,6 +262,7 @@ impl Execution {
             }
         }
         self.transaction(|tx| tx.hold(writer));
+        self.bound_writer_time();
         Ok(())
     }
 

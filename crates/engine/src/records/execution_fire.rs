@@ -31,7 +31,7 @@ impl Execution {
     /// # Errors
     /// [`EngineError::FireRefused`]; [`EngineError::TimeLimit`] for one event too many; what the store answers.
     pub fn fire(self: &Rc<Self>, request: FireRequest) -> Result<FireResult, EngineError> {
-        self.budget.count_event(&self.engine).map_err(|limit| {
+        self.budget.count_event(&self.engine, self.outermost_kind()).map_err(|limit| {
             EngineError::TimeLimit(format!("too many events in one run ({})", limit.property()))
         })?;
         let resolved =

@@ -12,7 +12,7 @@ const SCRIPT_SOURCE: &str = "*** Script";
 impl Execution {
     /// A line that a script wrote: kept for the run's own log and, unless it is a `print`, for `syslog`.
     pub(crate) fn log_line(&self, level: LogLevel, source: &str, message: &str) {
-        match self.budget().count_log_row(self.engine()) {
+        match self.budget().count_log_row(self.engine(), self.outermost_kind()) {
             LogRow::Kept => {}
             LogRow::FirstDropped => {
                 self.count_dropped_line();

@@ -150,6 +150,11 @@ impl Execution {
     }
 
     pub(crate) fn add_message(&self, kind: MessageKind, text: &str) {
+        // Nobody waits for the messages of a handler: they go to its log.
+        if self.session.cause.is_some() {
+            self.log_line(LogLevel::Info, "", &format!("message to nobody: {text}"));
+            return;
+        }
         self.messages.borrow_mut().push((kind, text.to_owned()));
     }
 

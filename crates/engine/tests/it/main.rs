@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error it does not expect has failed")]
 
 mod bootstrap;
+mod br_queries;
 mod definitions;
 mod dictionary;
 mod display;
@@ -13,6 +14,7 @@ mod events_handling;
 mod events_queues;
 mod fixture;
 mod gate;
+mod hostile_scripts;
 mod house;
 mod numbers;
 mod packs_apply;
@@ -21,6 +23,11 @@ mod record_writes;
 mod replay;
 mod rule_effects;
 mod rule_selection;
+mod sa_elements;
+mod sa_engine;
+mod sa_records;
+mod script_bench;
+mod script_bounds;
 mod script_records;
 mod syslog;
 mod units_of_work;

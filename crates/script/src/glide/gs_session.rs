@@ -211,12 +211,17 @@ fn get_display_column<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>> {
 }
 
 fn sleep<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>> {
-    let millis = u64::try_from(call.integer(0)?).unwrap_or_default();
+    let asked = u64::try_from(call.integer(0)?).unwrap_or_default();
+    // Nobody waits for a run whose time is up.
+    let left = call.run.time_left().map_or(u64::MAX, |left| {
+        u64::try_from(left.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    });
     call.run
         .host(call.ctx())?
-        .sleep(millis)
-        .map(|()| call.undefined())
-        .map_err(|error| call.run.raise(call.ctx(), error))
+        .sleep(asked.min(left))
+        .map_err(|error| call.run.raise(call.ctx(), error))?;
+    call.run.check_time(call.ctx())?;
+    Ok(call.undefined())
 }
 
 fn get_current_scope_name<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>> {

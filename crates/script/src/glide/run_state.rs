@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use rquickjs::{Ctx, Error, Object, Persistent, Result};
 
@@ -20,6 +21,10 @@ pub(crate) trait RunControl {
     fn terminate(&self, ctx: &Ctx<'_>, limit: crate::run::LimitKind) -> Error;
     /// Longest string that may cross to the host, in bytes.
     fn string_bytes_max(&self) -> usize;
+    /// Time until the run is ended; `None` when nothing ends it.
+    fn time_left(&self) -> Option<Duration>;
+    /// As `check`, and looks at the clock first.
+    fn check_time(&self, ctx: &Ctx<'_>) -> Result<()>;
 }
 
 /// A record object as JavaScript holds it; empty once its run is over.
@@ -146,6 +151,17 @@ impl GlideRun {
                 }
             }
         }
+    }
+
+    /// Time until the run is ended; `None` when nothing ends it.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        self.control.borrow().as_ref().and_then(|control| control.time_left())
+    }
+
+    /// Fails when the run's time is up.
+    pub(super) fn check_time(&self, ctx: &Ctx<'_>) -> Result<()> {
+        let control = self.control.borrow().clone();
+        control.map_or(Ok(()), |control| control.check_time(ctx))
     }
 
     pub(super) fn string_bytes_max(&self) -> usize {

@@ -311,11 +311,15 @@ impl ScriptRecord {
         {
             return HostError::Terminated(limit);
         }
+        // A limit was logged where it ended its script.
+        let logged = matches!(failure, Failure::Limit(..));
         let error = failure.into_error();
-        self.execution.log_error(
-            "record operation",
-            &format!("on {}: {error}; it was rolled back", self.name),
-        );
+        if !logged {
+            self.execution.log_error(
+                "record operation",
+                &format!("on {}: {error}; it was rolled back", self.name),
+            );
+        }
         HostError::Throw { class: "Error", message: error.to_string() }
     }
 
