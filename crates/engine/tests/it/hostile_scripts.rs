@@ -109,9 +109,9 @@ fn a_hostile_script_action_ends_its_run_and_the_next_event_is_handled_by_the_sam
     let fixture = limited();
     for (number, (text, end)) in HOSTILE.iter().enumerate() {
         let (event, calm) = (format!("t.hostile{number}"), format!("t.calm{number}"));
-        action(&fixture, "hostile", &event, text, &[]);
-        action(&fixture, "beside it", &event, "gs.print('beside')", &[("order", "200")]);
-        action(&fixture, "calm", &calm, "gs.print(event.parm1)", &[]);
+        action(&fixture, &format!("hostile {number}"), &event, text, &[]);
+        action(&fixture, &format!("beside {number}"), &event, "gs.print('beside')", &[("order", "200")]);
+        action(&fixture, &format!("calm {number}"), &calm, "gs.print(event.parm1)", &[]);
         fixture.script(&format!(
             "var g = new GlideRecord('incident'); g.get('{B}'); gs.eventQueue('{event}', g); gs.eventQueue('{calm}', g, 'p')"
         ));

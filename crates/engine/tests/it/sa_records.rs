@@ -199,9 +199,9 @@ fn what_becomes_of_each_kind_of_value_in_an_event() {
 #[test]
 fn a_value_that_is_too_long_for_an_event_is_an_error_of_the_script() {
     let fixture = Fixture::new();
-    let script = "var thrown = ''; try { gs.eventQueue('t.long', null, 'x'.repeat(70000)) } catch (e) { thrown = e.message } thrown";
+    let script = "var thrown = ''; try { gs.eventQueue('t.long', null, 'x'.repeat(70000)) } catch (e) { thrown = [e.name, e instanceof Error, e instanceof TypeError, e.message].join() } thrown";
     let thrown = value(&fixture, script);
-    assert!(thrown.contains("parm1"), "{thrown}");
+    assert!(thrown.starts_with("Error,true,false,") && thrown.contains("parm1"), "{thrown}");
     assert!(fixture.events().is_empty());
 }
 

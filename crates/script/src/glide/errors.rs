@@ -12,14 +12,17 @@ pub(super) fn throw(ctx: &Ctx<'_>, class: &str, message: &str) -> Error {
         "RangeError" => Exception::throw_range(ctx, ""),
         "ReferenceError" => Exception::throw_reference(ctx, ""),
         "SyntaxError" => Exception::throw_syntax(ctx, ""),
-        _ => return Exception::throw_message(ctx, message),
+        _ => Exception::throw_type(ctx, ""),
     };
     if !raised.is_exception() {
         return raised;
     }
     let error = ctx.catch();
     if let Some(object) = error.as_object()
-        && let Err(failed) = set_message(object, message)
+        && let Err(failed) = set_message(object, message).and_then(|()| match class {
+            "TypeError" | "RangeError" | "ReferenceError" | "SyntaxError" => Ok(()),
+            _ => make_plain(object),
+        })
     {
         return failed;
     }
@@ -28,6 +31,13 @@ pub(super) fn throw(ctx: &Ctx<'_>, class: &str, message: &str) -> Error {
 
 fn set_message(error: &Object<'_>, message: &str) -> rquickjs::Result<()> {
     error.prop(PredefinedAtom::Message, Property::from(message).writable().configurable())
+}
+
+/// Makes a `TypeError` an `Error`. The binding's own way to throw one assigns `message`, which the frozen
+/// prototype of a sealed realm forbids.
+fn make_plain(error: &Object<'_>) -> rquickjs::Result<()> {
+    let plain = error.get_prototype().and_then(|prototype| prototype.get_prototype());
+    error.set_prototype(plain.as_ref())
 }
 
 /// A `TypeError`.
