@@ -17,12 +17,13 @@ const CONNECTIONS: usize = 8;
 fn install_handlers(admin: &Client) {
     let after_insert = json!({
         "name": "crash rule", "collection": "cmn_location", "when": "after", "active": "true",
-        "action_insert": "true", "filter_condition": "nameSTARTSWITHcrash ",
+        "action_insert": "true", "advanced": "true", "filter_condition": "nameSTARTSWITHcrash",
         "script": "gs.eventQueue('t.inner', current, current.name, current.name.substring(6));",
     });
     admin.post("/api/now/table/sys_script", &after_insert).result();
-    let saves = "var place = new GlideRecord('cmn_location'); place.initialize(); \
-                 place.name = 'crash ' + event.sys_id; place.insert();";
+    // Begun again after a crash it finds its record: the record and its event are there together or not at all.
+    let saves = "var place = new GlideRecord('cmn_location'); var name = 'crash ' + event.sys_id; \
+                 if (!place.get('name', name)) { place.initialize(); place.name = name; place.insert(); }";
     add_handler(
         admin,
         "t.crash",

@@ -107,6 +107,19 @@ impl Engine {
         for rule in self.rows_of("sys_script")? {
             let when = rule.text("when");
             let queries = rule.get("action_query").is_true();
+            let is_idle = !rule.get("advanced").is_true() && !rule.text("script").is_empty();
+            if rule.get("active").is_true() && is_idle {
+                findings.push(Finding {
+                    serious: false,
+                    what: format!(
+                        "business rule '{}' (sys_script {}) on {} has a script that does not run: `advanced` is false",
+                        rule.text("name"),
+                        rule.text("sys_id"),
+                        rule.text("collection")
+                    ),
+                    fix: "set `advanced` to true, or remove the script".to_owned(),
+                });
+            }
             if rule.get("active").is_true() && (RULES_THAT_WAIT.contains(&when) || queries) {
                 let kind = if queries { "query" } else { when };
                 findings.push(Finding {

@@ -13,7 +13,7 @@ pub(crate) fn explain(answer: &Value) -> String {
     lines.push(format!(
         "queue {queue} (from {}), priority {} (from {})",
         word(&answer["resolution"]["queue"]["from"]),
-        answer["resolution"]["priority"]["value"],
+        number(&answer["resolution"]["priority"]["value"]),
         word(&answer["resolution"]["priority"]["from"]),
     ));
     lines.push("timeline".to_owned());
@@ -30,6 +30,11 @@ pub(crate) fn explain(answer: &Value) -> String {
     section(&mut lines, "handlers", &answer["handlers"]);
     section(&mut lines, "near misses", &answer["near_misses"]);
     lines.join("\n")
+}
+
+/// Whole numbers without a fraction.
+fn number(value: &Value) -> String {
+    value.as_f64().map_or_else(|| value.to_string(), |number| number.to_string())
 }
 
 fn section(lines: &mut Vec<String>, title: &str, entries: &Value) {
