@@ -15,6 +15,12 @@ pub(crate) struct ApiError {
     code: &'static str,
     message: String,
     detail: Option<String>,
+    /// Apart, because few errors have any of it and every result has room for one.
+    more: Box<More>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct More {
     messages: Vec<String>,
     items: Vec<Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -34,9 +40,7 @@ impl ApiError {
             code,
             message: message.into(),
             detail: (!detail.is_empty()).then_some(detail),
-            messages: Vec::new(),
-            items: Vec::new(),
-            headers: Vec::new(),
+            more: Box::default(),
         }
     }
 
@@ -48,7 +52,7 @@ impl ApiError {
             "User Not Authenticated",
             "Required to provide Auth information",
         );
-        error.headers.push((
+        error.more.headers.push((
             header::WWW_AUTHENTICATE,
             HeaderValue::from_static("BASIC realm=\"Campanile\""),
         ));
@@ -73,7 +77,7 @@ impl ApiError {
             "Method not supported",
             format!("this address knows {allowed}"),
         );
-        error.headers.push((header::ALLOW, HeaderValue::from_static(allowed)));
+        error.more.headers.push((header::ALLOW, HeaderValue::from_static(allowed)));
         error
     }
 
@@ -126,7 +130,7 @@ impl ApiError {
     pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         let mut error =
             Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "Service unavailable", detail);
-        error.headers.push((header::RETRY_AFTER, HeaderValue::from_static("1")));
+        error.more.headers.push((header::RETRY_AFTER, HeaderValue::from_static("1")));
         error
     }
 
@@ -170,7 +174,7 @@ impl From<EngineError> for ApiError {
                         stack.join(",")
                     ),
                 );
-                error.messages = messages;
+                error.more.messages = messages;
                 error
             }
             EngineError::Mandatory { labels } => Self::operation_failed(
@@ -191,7 +195,7 @@ impl From<EngineError> for ApiError {
                     code,
                     format!("Error during {operation} of {table} ({display})"),
                 );
-                error.messages = vec![detail];
+                error.more.messages = vec![detail];
                 error
             }
             EngineError::BadParameter { parameter, detail } => {
@@ -207,7 +211,7 @@ impl From<EngineError> for ApiError {
                     "batch_refused",
                     format!("{} of the events were refused; nothing was stored", items.len()),
                 );
-                error.items = items
+                error.more.items = items
                     .into_iter()
                     .map(|(index, code, detail)| json!({"index": index, "code": code, "detail": detail}))
                     .collect();
@@ -269,16 +273,16 @@ impl IntoResponse for ApiError {
         error.insert("message".into(), json!(self.message));
         error.insert("detail".into(), json!(self.detail));
         error.insert("code".into(), json!(self.code));
-        if !self.messages.is_empty() {
-            error.insert("messages".into(), json!(self.messages));
+        if !self.more.messages.is_empty() {
+            error.insert("messages".into(), json!(self.more.messages));
         }
-        if !self.items.is_empty() {
-            error.insert("items".into(), Value::Array(self.items));
+        if !self.more.items.is_empty() {
+            error.insert("items".into(), Value::Array(self.more.items));
         }
         error.insert("help".into(), json!(format!("docs/errors/{}.md", self.code)));
         let body = json!({"error": error, "status": "failure"});
         let mut response = respond::json(self.status, &body);
-        for (name, value) in self.headers {
+        for (name, value) in self.more.headers {
             response.headers_mut().insert(name, value);
         }
         response

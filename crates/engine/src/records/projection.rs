@@ -136,11 +136,14 @@ pub fn project(
     })
 }
 
+/// The row that a key leads to, if it leads anywhere.
+type FoundRow = Option<Rc<Record>>;
+
 struct Projection<'a> {
     read: &'a dyn ReadTx,
     display: Option<Display<'a>>,
     /// Rows that dot-walks led to, by table and key.
-    rows: RefCell<HashMap<(Arc<str>, String), Option<Rc<Record>>>>,
+    rows: RefCell<HashMap<(Arc<str>, String), FoundRow>>,
 }
 
 impl Projection<'_> {
