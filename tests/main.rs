@@ -1,5 +1,7 @@
 //! Whole-program tests: they start the real binary and drive it by HTTP and by signals.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
 mod arrows;
 mod boot;
 mod crash;
