@@ -78,7 +78,9 @@ impl fmt::Display for EventState {
 
 /// The word is no state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no event state: expected ready, queued, processed, error, transferred or cancelled")]
+#[error(
+    "'{0}' is no event state: expected ready, queued, processed, error, transferred or cancelled"
+)]
 pub struct UnknownState(pub String);
 
 impl FromStr for EventState {

@@ -33,7 +33,11 @@ mod tests {
     fn folding_is_simple_and_unicode() {
         assert_eq!(fold("ÄÖÜ"), "äöü");
         assert_eq!(fold("\u{212A}ELVIN"), "kelvin", "the Kelvin sign folds to k");
-        assert_eq!(fold("Straße"), "straße", "simple folding never changes the number of characters");
+        assert_eq!(
+            fold("Straße"),
+            "straße",
+            "simple folding never changes the number of characters"
+        );
         assert!(equal_ignoring_case("ΣΊΣΥΦΟΣ", "σίσυφος"));
     }
 }

@@ -23,8 +23,13 @@ pub enum HandlerKind {
 
 impl HandlerKind {
     /// All kinds, in the order of dispatch.
-    pub const ALL: [Self; 5] =
-        [Self::ScriptAction, Self::Notification, Self::Flow, Self::InactivityMonitor, Self::Webhook];
+    pub const ALL: [Self; 5] = [
+        Self::ScriptAction,
+        Self::Notification,
+        Self::Flow,
+        Self::InactivityMonitor,
+        Self::Webhook,
+    ];
 
     /// The stored word.
     #[must_use]

@@ -69,7 +69,9 @@ fn suggest(name: &str) -> String {
         .collect();
     let segments: Vec<String> = folded
         .split('.')
-        .map(|s| s.trim_matches('_').trim_start_matches(|c: char| !c.is_ascii_lowercase()).to_owned())
+        .map(|s| {
+            s.trim_matches('_').trim_start_matches(|c: char| !c.is_ascii_lowercase()).to_owned()
+        })
         .filter(|s| !s.is_empty())
         .collect();
     if segments.is_empty() { "queue".to_owned() } else { segments.join(".") }

@@ -123,7 +123,9 @@ mod tests {
 
     #[test]
     fn other_forms_are_refused() {
-        for text in ["", "short", "AAAABBBBCCCCDDDDEEEEFFFF0000111-", "äAAABBBBCCCCDDDDEEEEFFFF000011"] {
+        for text in
+            ["", "short", "AAAABBBBCCCCDDDDEEEEFFFF0000111-", "äAAABBBBCCCCDDDDEEEEFFFF000011"]
+        {
             assert!(text.parse::<SysId>().is_err(), "{text}");
         }
     }

@@ -46,9 +46,9 @@ impl Instant {
         let bytes = text.as_bytes();
         let number = |from: usize, to: usize| -> Option<i64> {
             let part = bytes.get(from..to)?;
-            part.iter().all(u8::is_ascii_digit).then(|| {
-                part.iter().fold(0i64, |n, digit| n * 10 + i64::from(digit - b'0'))
-            })
+            part.iter()
+                .all(u8::is_ascii_digit)
+                .then(|| part.iter().fold(0i64, |n, digit| n * 10 + i64::from(digit - b'0')))
         };
         let separators: &[(usize, u8)] = match bytes.len() {
             10 => &[(4, b'-'), (7, b'-')],
@@ -59,8 +59,11 @@ impl Instant {
             return None;
         }
         let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-        let (hour, minute, second) =
-            if bytes.len() == 19 { (number(11, 13)?, number(14, 16)?, number(17, 19)?) } else { (0, 0, 0) };
+        let (hour, minute, second) = if bytes.len() == 19 {
+            (number(11, 13)?, number(14, 16)?, number(17, 19)?)
+        } else {
+            (0, 0, 0)
+        };
         if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
             return None;
         }
@@ -132,16 +135,21 @@ mod tests {
 
     #[test]
     fn text_round_trips_over_leap_days_and_before_the_epoch() {
-        for text in
-            ["2024-02-29 23:59:59", "1969-12-31 23:59:59", "2000-02-29 00:00:00", "1900-03-01 12:00:00"]
-        {
+        for text in [
+            "2024-02-29 23:59:59",
+            "1969-12-31 23:59:59",
+            "2000-02-29 00:00:00",
+            "1900-03-01 12:00:00",
+        ] {
             assert_eq!(Instant::parse_glide_text(text).unwrap().to_glide_text(), text);
         }
     }
 
     #[test]
     fn texts_that_are_no_times_are_refused() {
-        for text in ["", "now", "2023-02-29", "2024-13-01", "2024-01-01 24:00:00", "2024-01-01T00:00:00"] {
+        for text in
+            ["", "now", "2023-02-29", "2024-13-01", "2024-01-01 24:00:00", "2024-01-01T00:00:00"]
+        {
             assert_eq!(Instant::parse_glide_text(text), None, "{text}");
         }
     }

@@ -110,7 +110,13 @@ fn a_hostile_script_action_ends_its_run_and_the_next_event_is_handled_by_the_sam
     for (number, (text, end)) in HOSTILE.iter().enumerate() {
         let (event, calm) = (format!("t.hostile{number}"), format!("t.calm{number}"));
         action(&fixture, &format!("hostile {number}"), &event, text, &[]);
-        action(&fixture, &format!("beside {number}"), &event, "gs.print('beside')", &[("order", "200")]);
+        action(
+            &fixture,
+            &format!("beside {number}"),
+            &event,
+            "gs.print('beside')",
+            &[("order", "200")],
+        );
         action(&fixture, &format!("calm {number}"), &calm, "gs.print(event.parm1)", &[]);
         fixture.script(&format!(
             "var g = new GlideRecord('incident'); g.get('{B}'); gs.eventQueue('{event}', g); gs.eventQueue('{calm}', g, 'p')"
