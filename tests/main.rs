@@ -4,6 +4,7 @@
 
 mod arrows;
 mod boot;
+mod cli;
 mod crash;
 mod error_pages;
 mod harness;
