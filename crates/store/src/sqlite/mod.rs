@@ -24,6 +24,7 @@ mod events;
 mod failure;
 mod group;
 mod handling;
+mod keyed;
 mod lapses;
 mod lock;
 #[cfg(test)]

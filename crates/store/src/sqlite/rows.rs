@@ -5,8 +5,9 @@ use std::sync::Arc;
 use campanile_model::query::BoundQuery;
 use campanile_model::{FieldDef, FieldIndex, Record, TableDef, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ToSql, params_from_iter};
+use rusqlite::{Connection, Row, ToSql, params_from_iter};
 
+use super::keyed;
 use crate::contract::{Select, StoreError};
 use crate::sql::values::{Param, from_integer, from_real};
 use crate::sql::{self, Statement};
@@ -28,8 +29,19 @@ pub(in crate::sqlite) fn get(
     table: &Arc<TableDef>,
     sys_id: &str,
 ) -> Result<Option<Record>, StoreError> {
-    let (statement, fields) = sql::by_key(table, sys_id);
-    Ok(records(connection, &statement, table, &fields)?.pop())
+    let form = keyed::form(table);
+    let (statement, fields) = &*form;
+    let mut prepared = connection.prepare_cached(&statement.text)?;
+    // The key is the first parameter; the rest says of which class the row has to be.
+    prepared.raw_bind_parameter(1, sys_id)?;
+    for (at, param) in statement.params.iter().enumerate().skip(1) {
+        prepared.raw_bind_parameter(at + 1, param)?;
+    }
+    let mut rows = prepared.raw_query();
+    match rows.next()? {
+        Some(row) => Ok(Some(record(row, table, fields)?)),
+        None => Ok(None),
+    }
 }
 
 /// The rows of `select`.
@@ -70,13 +82,21 @@ fn records(
     let mut rows = prepared.query(params_from_iter(&statement.params))?;
     let mut records = Vec::new();
     while let Some(row) = rows.next()? {
-        let mut values = vec![Value::Nil; table.fields.len()];
-        for (column, field) in fields.iter().enumerate() {
-            values[*field] = value(&table.fields[*field], row.get_ref(column)?)?;
-        }
-        records.push(Record::from_values(Arc::clone(table), values));
+        records.push(record(row, table, fields)?);
     }
     Ok(records)
+}
+
+fn record(
+    row: &Row<'_>,
+    table: &Arc<TableDef>,
+    fields: &[FieldIndex],
+) -> Result<Record, StoreError> {
+    let mut values = vec![Value::Nil; table.fields.len()];
+    for (column, field) in fields.iter().enumerate() {
+        values[*field] = value(&table.fields[*field], row.get_ref(column)?)?;
+    }
+    Ok(Record::from_values(Arc::clone(table), values))
 }
 
 /// The stored text of a column's value.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use campanile_model::{EventSource, Instant, NewEvent, SysId};
-use campanile_store::{AppendMode, AppendOutcome, CommitMark, StoreError};
+use campanile_store::{AppendMode, AppendOutcome, CommitMark, ReadTx, StoreError};
 
 use super::{EVENTS_ADMIN, PUBLISHER};
 use crate::engine::Engine;
@@ -213,6 +213,7 @@ impl Prepared {
             gate::require_role(session, &[EVENTS_ADMIN], "give an event its own priority")?;
         }
         let mut ordinals = FireOrdinals::default();
+        let mut subjects = Subjects::new(engine, session);
         let user = Arc::clone(&session.user.user_name);
         let calls_max = calls.len();
         let source = session.source;
@@ -220,8 +221,10 @@ impl Prepared {
         let events = Vec::with_capacity(calls_max);
         let mut prepared = Self { events, provisions: Vec::new(), places };
         for call in calls {
-            let resolved = request(engine, session, call)
-                .and_then(|request| resolve(engine, session, &mut ordinals, request));
+            let resolved = request(call).and_then(|mut request| {
+                subjects.describe(&mut request)?;
+                resolve(engine, session, &mut ordinals, request)
+            });
             let place = match resolved {
                 Ok(Resolved::Event(event, provisions)) => {
                     let place = Place::Event(
@@ -329,8 +332,58 @@ pub(super) fn opened_by_registration(engine: &Engine, session: &Session, name: &
     }
 }
 
-/// The request of a call, with the display value and the values of its record as far as they are wanted.
-fn request(engine: &Engine, session: &Session, call: FireCall) -> Result<FireRequest, EngineError> {
+/// The records that the calls of one batch are about. One view serves them all.
+struct Subjects<'a> {
+    engine: &'a Engine,
+    session: &'a Session,
+    /// Opened for the first call that is about a record.
+    read: Option<Box<dyn ReadTx>>,
+}
+
+impl<'a> Subjects<'a> {
+    fn new(engine: &'a Engine, session: &'a Session) -> Self {
+        Self { engine, session, read: None }
+    }
+
+    /// Adds the display value and the values of the request's record, as far as they are wanted.
+    fn describe(&mut self, request: &mut FireRequest) -> Result<(), EngineError> {
+        if request.table.is_empty() || !SysId::is_valid(&request.instance) {
+            return Ok(());
+        }
+        let dictionary = self.engine.dictionary()?;
+        // An unknown table is refused when the call is resolved.
+        let Ok(table) = lookup::table(&dictionary, &request.table) else { return Ok(()) };
+        let registry = self.engine.definitions::<EventRegistry>()?;
+        let wants_all = registry.find(&request.name).is_some_and(|r| r.capture_snapshot);
+        let read = match self.read.take() {
+            Some(read) => read,
+            None => Arc::clone(self.engine.store()).read()?,
+        };
+        let found = if wants_all {
+            read.get(table, &request.instance)?
+        } else {
+            // A row has dozens of fields, and its display value is made of one or two.
+            let mut select = lookup::equal(table, &[("sys_id", &request.instance)]).limit(1);
+            let needed = ["sys_id", "sys_class_name"].into_iter();
+            let mut fields: Vec<_> = needed.filter_map(|name| table.index(name)).collect();
+            fields.push(table.display_field);
+            fields.sort_unstable();
+            fields.dedup();
+            select.fields = Some(fields);
+            read.select(&select)?.pop()
+        };
+        if let Some(record) = found {
+            let formats = Formats::of(self.engine, &self.session.user);
+            request.record_display = Some(display::record(&*read, &dictionary, &record, &formats)?);
+            request.record = wants_all.then_some(record);
+        }
+        self.read = Some(read);
+        Ok(())
+    }
+}
+
+/// The request of a call.
+fn request(call: FireCall) -> Result<FireRequest, EngineError> {
     let mut request = FireRequest {
         name: call.name,
         table: call.table,
@@ -346,19 +399,6 @@ fn request(engine: &Engine, session: &Session, call: FireCall) -> Result<FireReq
         Some(FireTime::At(at)) => request.process_on = Some(at),
         Some(FireTime::After(millis)) => request.process_after_ms = Some(millis),
         None => {}
-    }
-    if request.table.is_empty() || !SysId::is_valid(&request.instance) {
-        return Ok(request);
-    }
-    let dictionary = engine.dictionary()?;
-    // An unknown table is refused when the call is resolved.
-    if let Ok(table) = lookup::table(&dictionary, &request.table) {
-        let read = Arc::clone(engine.store()).read()?;
-        if let Some(record) = read.get(table, &request.instance)? {
-            let formats = Formats::of(engine, &session.user);
-            request.record_display = Some(display::record(&*read, &dictionary, &record, &formats)?);
-            request.record = Some(record);
-        }
     }
     Ok(request)
 }
