@@ -1,16 +1,15 @@
 //! Durable appends inside the process, by number of callers and in batches, beside raw inserts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use campanile_model::{Clock, EventSource, NewEvent, SysId, SystemClock};
 use campanile_store::{AppendMode, Store};
 
-use super::context::{Context, timed};
-use super::figure::{Figure, Unit};
+use super::context::Context;
+use super::figure::Figure;
 use super::house::{BATCH, House, task};
 use super::raw_inserts::RawTable;
-use super::spread::per_second;
+use super::took::{Took, timed};
 use crate::output::Failure;
 
 /// Callers side by side, and appends of each of their rounds in all.
@@ -25,30 +24,24 @@ pub(super) fn measure(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
     let folder = house.folder.clone();
     let mut raw = RawTable::make(&context.root.join("raw.db"), &folder.join("campanile.db"))?;
     // One after the other in each round, so that both meet the same machine.
-    let (mut batched, mut raw_batched) = (Duration::MAX, Duration::MAX);
+    let (mut batched, mut raw_batched) = (Took::FOREVER, Took::FOREVER);
     for _ in 0..context.rounds {
         raw_batched = raw_batched.min(raw.insert(BATCHED, BATCH)?);
         batched = batched.min(batches(house.engine.store())?);
     }
     let raw_single = context.shortest(|| raw.insert(RAW_SINGLE, 1))?;
-    let raw_rate = per_second(BATCHED, raw_batched);
-    let single_rate = per_second(RAW_SINGLE, raw_single);
-    let mut figures = vec![
-        Figure::new("raw inserts, 500 a transaction", raw_rate, Unit::PerSecond),
-        Figure::new("raw inserts, 1 a transaction", single_rate, Unit::PerSecond),
-        Figure::new("append, batches of 500", per_second(BATCHED, batched), Unit::PerSecond)
-            .target(100_000.0, 150_000.0)
-            .beside(raw_rate, "raw inserts"),
-    ];
+    let raw = Figure::rate("raw inserts, 500 a transaction", BATCHED, raw_batched);
+    let raw_alone = Figure::rate("raw inserts, 1 a transaction", RAW_SINGLE, raw_single);
+    let batched = Figure::rate("append, batches of 500", BATCHED, batched)
+        .target(100_000.0, 150_000.0)
+        .beside(raw.value(), "raw inserts");
+    let peer = raw_alone.value();
+    let mut figures = vec![raw, raw_alone, batched];
     for (callers, count) in CALLERS {
         let took = context.shortest(|| singles(house.engine.store(), callers, count))?;
         figures.push(
-            Figure::new(
-                format!("append, {callers} callers"),
-                per_second(count, took),
-                Unit::PerSecond,
-            )
-            .beside(single_rate, "raw inserts, 1 a transaction"),
+            Figure::rate(format!("append, {callers} callers"), count, took)
+                .beside(peer, "raw inserts, 1 a transaction"),
         );
     }
     house.tear_down()?;
@@ -56,7 +49,7 @@ pub(super) fn measure(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
 }
 
 /// Four callers hand in batches, so that the writer never waits for one of them.
-fn batches(store: &Arc<dyn Store>) -> Result<Duration, Failure> {
+fn batches(store: &Arc<dyn Store>) -> Result<Took, Failure> {
     side_by_side(4, |caller| {
         (0..BATCHED / BATCH / 4).try_for_each(|batch| {
             let first = (caller * BATCHED / BATCH + batch) * BATCH;
@@ -65,7 +58,7 @@ fn batches(store: &Arc<dyn Store>) -> Result<Duration, Failure> {
     })
 }
 
-fn singles(store: &Arc<dyn Store>, callers: usize, count: usize) -> Result<Duration, Failure> {
+fn singles(store: &Arc<dyn Store>, callers: usize, count: usize) -> Result<Took, Failure> {
     side_by_side(callers, |caller| {
         (0..count / callers).try_for_each(|n| append(store, vec![event(caller * count + n)]))
     })
@@ -78,7 +71,7 @@ fn singles(store: &Arc<dyn Store>, callers: usize, count: usize) -> Result<Durat
 pub(super) fn side_by_side(
     callers: usize,
     work: impl Fn(usize) -> Result<(), Failure> + Sync,
-) -> Result<Duration, Failure> {
+) -> Result<Took, Failure> {
     let (took, ()) = timed(|| {
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..callers)

@@ -1,8 +1,8 @@
 //! What every measurement is given: where to work, how much, and how to tell how far it is.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
+use super::took::Took;
 use crate::output::Failure;
 use crate::settings::Settings;
 
@@ -49,9 +49,9 @@ impl Context<'_> {
     /// What `round` answers.
     pub(super) fn shortest(
         &self,
-        mut round: impl FnMut() -> Result<Duration, Failure>,
-    ) -> Result<Duration, Failure> {
-        let mut shortest = Duration::MAX;
+        mut round: impl FnMut() -> Result<Took, Failure>,
+    ) -> Result<Took, Failure> {
+        let mut shortest = Took::FOREVER;
         for _ in 0..self.rounds {
             shortest = shortest.min(round()?);
         }
@@ -70,14 +70,4 @@ pub(super) fn remove(folder: &Path) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// How long `work` took.
-///
-/// # Errors
-/// What `work` answers.
-pub(super) fn timed<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<(Duration, T), E> {
-    let began = Instant::now();
-    let value = work()?;
-    Ok((began.elapsed(), value))
 }

@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::spread::{micros_each, per_second};
+use super::took::Took;
+
 /// What a value counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
@@ -46,14 +49,27 @@ pub(super) struct Figure {
     what: String,
     value: f64,
     unit: Unit,
+    /// Microseconds of the processors for one of what is counted.
+    processor_us: Option<f64>,
     target: Option<Target>,
     beside: Option<Beside>,
 }
 
 impl Figure {
+    /// How many of `count` a second, with what one of them cost.
+    pub(super) fn rate(what: impl Into<String>, count: usize, took: Took) -> Self {
+        let processor_us = Some(micros_each(count, took.processor));
+        Self { processor_us, ..Self::new(what, per_second(count, took.wall), Unit::PerSecond) }
+    }
+
+    /// Its value.
+    pub(super) fn value(&self) -> f64 {
+        self.value
+    }
+
     /// A value without a target.
     pub(super) fn new(what: impl Into<String>, value: f64, unit: Unit) -> Self {
-        Self { what: what.into(), value, unit, target: None, beside: None }
+        Self { what: what.into(), value, unit, processor_us: None, target: None, beside: None }
     }
 
     /// Sets what must be reached, and what is aimed at.
@@ -76,8 +92,8 @@ impl Figure {
         })
     }
 
-    /// The cells of its line: measurement, value, unit, must, aim, ratio.
-    pub(super) fn cells(&self) -> [String; 6] {
+    /// The cells of its line: measurement, value, unit, must, aim, processor time, ratio.
+    pub(super) fn cells(&self) -> [String; 7] {
         let mark = if self.misses() { " (missed)" } else { "" };
         let target =
             |value: fn(Target) -> f64| self.target.map_or_else(String::new, |t| number(value(t)));
@@ -88,6 +104,7 @@ impl Figure {
             self.unit.word().to_owned(),
             target(|t| t.must),
             target(|t| t.aim),
+            self.processor_us.map_or_else(String::new, number),
             self.beside.as_ref().map_or_else(String::new, ratio),
         ]
     }
@@ -102,6 +119,7 @@ impl Figure {
             "must": self.target.map(|t| t.must),
             "aim": self.target.map(|t| t.aim),
             "missed": self.misses(),
+            "processor_us": self.processor_us,
             "ratio": beside.map(|b| self.value / b.value),
             "ratio_to": beside.map(|b| b.what),
         })
@@ -149,7 +167,7 @@ mod tests {
     #[test]
     fn the_ratio_is_to_what_was_measured_beside_it() {
         let figure = Figure::new("x", 50.0, Unit::PerSecond).beside(200.0, "raw inserts");
-        assert_eq!(figure.cells()[5], "0.25 × raw inserts");
+        assert_eq!(figure.cells()[6], "0.25 × raw inserts");
         assert_eq!(figure.as_json()["ratio"], 0.25);
     }
 }

@@ -11,6 +11,7 @@ use tokio::task::LocalSet;
 
 use super::house::PASSWORD;
 use super::spread::Spread;
+use super::took::{Began, Took};
 use crate::output::Failure;
 
 /// Behind its time by more than this, a paced request counts from when it should have been sent.
@@ -65,9 +66,9 @@ impl Load {
         in_flight: usize,
         count: usize,
         make: impl Fn(usize) -> Request + 'static,
-    ) -> Result<(Duration, Spread), Failure> {
+    ) -> Result<(Took, Spread), Failure> {
         let make = Rc::new(make);
-        let began = Instant::now();
+        let began = Began::now();
         let latencies = self.each_connection(in_flight, |load, number| {
             let make = Rc::clone(&make);
             async move {
@@ -82,7 +83,7 @@ impl Load {
                 Ok(latencies)
             }
         })?;
-        Ok((began.elapsed(), Spread::new(latencies)))
+        Ok((began.took(), Spread::new(latencies)))
     }
 
     /// Sends `rate` requests a second for `seconds`, whether or not earlier ones were answered, over `connections`.

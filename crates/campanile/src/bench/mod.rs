@@ -15,6 +15,7 @@ mod report;
 mod runner;
 mod served;
 mod spread;
+mod took;
 
 mod append;
 mod claims;

@@ -1,11 +1,10 @@
 //! The limit of an append: SQLite itself, inserting the same columns with the same indexes, by one caller.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::context::timed;
+use super::took::{Took, timed};
 use crate::output::Failure;
 
 const COLUMNS: &str = "sequence, sys_id, queue, derived_priority, process_on, sys_created_on, name, \"table\", instance, \
@@ -49,7 +48,7 @@ impl RawTable {
     ///
     /// # Errors
     /// What SQLite said.
-    pub(super) fn insert(&mut self, count: usize, batch: usize) -> Result<Duration, Failure> {
+    pub(super) fn insert(&mut self, count: usize, batch: usize) -> Result<Took, Failure> {
         let (took, ()) = timed(|| self.transactions(count, batch))
             .map_err(|error| Failure::failed(format!("raw inserts: {error}")))?;
         Ok(took)

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::figure::Figure;
 use super::machine::Machine;
 
-const HEADER: [&str; 6] = ["measurement", "value", "unit", "must", "aim", "ratio in the same run"];
+const HEADER: [&str; 7] =
+    ["measurement", "value", "unit", "must", "aim", "processor µs each", "ratio in the same run"];
 
 /// What was measured, and where.
 #[derive(Debug)]
@@ -18,9 +19,9 @@ pub(crate) struct Report {
 impl Report {
     /// A table in Markdown, with the machine under it.
     pub(crate) fn markdown(&self) -> String {
-        let rows: Vec<[String; 6]> = self.figures.iter().map(Figure::cells).collect();
+        let rows: Vec<[String; 7]> = self.figures.iter().map(Figure::cells).collect();
         let mut lines = vec![line(&HEADER.map(str::to_owned))];
-        lines.push("| --- | ---: | --- | ---: | ---: | --- |".to_owned());
+        lines.push("| --- | ---: | --- | ---: | ---: | ---: | --- |".to_owned());
         lines.extend(rows.iter().map(line));
         lines.push(String::new());
         lines.push(format!(
@@ -39,7 +40,7 @@ impl Report {
     }
 }
 
-fn line(cells: &[String; 6]) -> String {
+fn line(cells: &[String; 7]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 

@@ -1,16 +1,16 @@
 //! What a script costs: one call, one read and one write of a field.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use campanile_engine::Session;
 use campanile_engine::worker::Worker;
 use campanile_script::{Bindings, Limits, ScriptKind, ScriptSource};
 
-use super::context::{Context, timed};
+use super::context::Context;
 use super::figure::{Figure, Unit};
 use super::house::House;
 use super::spread::micros_each;
+use super::took::{Took, timed};
 use crate::output::Failure;
 
 const CALLS: usize = 20_000;
@@ -36,9 +36,9 @@ pub(super) fn measure(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
     let value = turns("x = row.getValue('u_step');")?;
     let write = turns("row.u_step = i;")?;
     house.tear_down()?;
-    let beyond = |took: Duration| micros_each(TURNS, took.saturating_sub(empty));
+    let beyond = |took: Took| micros_each(TURNS, took.wall.saturating_sub(empty.wall));
     Ok(vec![
-        Figure::new("one script call", micros_each(CALLS, calls), Unit::Micros),
+        Figure::new("one script call", micros_each(CALLS, calls.wall), Unit::Micros),
         Figure::new("one field read (row.field)", beyond(element), Unit::Micros),
         Figure::new("one field read (getValue)", beyond(value), Unit::Micros),
         Figure::new("one field write (row.field = …)", beyond(write), Unit::Micros),
@@ -47,13 +47,13 @@ pub(super) fn measure(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
 
 fn on_worker(
     house: &House,
-    work: impl FnOnce(&Worker) -> Result<Duration, Failure> + Send + 'static,
-) -> Result<Duration, Failure> {
+    work: impl FnOnce(&Worker) -> Result<Took, Failure> + Send + 'static,
+) -> Result<Took, Failure> {
     house.engine.workers()?.run(work)?
 }
 
 /// Runs the text `times` times, each in an execution of its own.
-fn run(worker: &Worker, text: &str, times: usize) -> Result<Duration, Failure> {
+fn run(worker: &Worker, text: &str, times: usize) -> Result<Took, Failure> {
     let source = ScriptSource {
         kind: ScriptKind::Background,
         table: Arc::from(""),

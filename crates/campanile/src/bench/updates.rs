@@ -2,11 +2,10 @@
 
 use super::append::side_by_side;
 use super::context::Context;
-use super::figure::{Figure, Unit};
+use super::figure::Figure;
 use super::house::{House, task};
 use super::load::{Load, Request};
 use super::served::Served;
-use super::spread::per_second;
 use crate::output::Failure;
 
 const CALLERS: usize = 16;
@@ -35,13 +34,13 @@ pub(super) fn measure(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
     served.stop()?;
     house.tear_down()?;
     Ok(vec![
-        Figure::new(
+        Figure::rate(
             "record updates with a before and a firing after rule, 16 callers",
-            per_second(UPDATES, took),
-            Unit::PerSecond,
+            UPDATES,
+            took,
         )
         .target(4_000.0, 10_000.0),
-        Figure::new("the same over HTTP", per_second(UPDATES, over_http), Unit::PerSecond),
+        Figure::rate("the same over HTTP", UPDATES, over_http),
     ])
 }
 
