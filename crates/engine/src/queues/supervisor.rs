@@ -99,7 +99,10 @@ impl Queues {
 
     /// A processor of `queue` looks for work. A queue that is not served yet makes the supervisor look.
     pub fn wake(&self, queue: &str) {
-        match self.signals.read().get(queue) {
+        // Let go of before the control is taken: the supervisor takes them in the other order, and the thread that wakes
+        // is the writer, so that everybody would wait for ever.
+        let line = self.signals.read().get(queue).cloned();
+        match line {
             Some(line) => line.signal.work(),
             None => self.reconfigure(),
         }
