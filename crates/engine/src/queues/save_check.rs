@@ -63,7 +63,11 @@ pub fn save(
     }
     waiting_features(record, before)?;
     let seconds = |field: &str| {
-        duration(record.text(field)).map(|span| i64::try_from(span.as_secs()).unwrap_or(i64::MAX))
+        // No span at all is out of range too; only an empty field takes its default.
+        (!record.get(field).is_nil()).then(|| {
+            let span = duration(record.text(field)).unwrap_or_default();
+            i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
+        })
     };
     within(
         record,

@@ -444,3 +444,13 @@ fn a_key_of_a_delayed_call_is_the_same_when_the_call_is_repeated_later() {
     assert!(again.duplicate);
     assert_eq!(again.sys_id, first.sys_id);
 }
+
+#[test]
+fn a_refused_fire_tells_the_script_why() {
+    let bed = Bed::quiet();
+    let text = "try { gs.eventQueue('', null); 'none' } catch (e) {\
+                e.name + '|' + (e instanceof TypeError) + '|' + (e instanceof Error) + '|' + e.message }";
+    let told = bed.fixture.script_as("admin", text).text;
+    assert!(told.starts_with("Error|false|true|"), "{told}");
+    assert!(told.contains("is empty"), "{told}");
+}

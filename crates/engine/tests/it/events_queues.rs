@@ -190,7 +190,9 @@ fn queues_are_checked_when_they_are_saved() {
         ("claim_limit", "10001", "1 to 10000"),
         ("max_attempts", "21", "1 to 20"),
         ("poll_interval", "1970-01-03 00:00:00", "1 to 86400"),
+        ("poll_interval", "1970-01-01 00:00:00", "1 to 86400"),
         ("handler_timeout", "1970-01-01 05:00:00", "1 to 14400"),
+        ("handler_timeout", "1970-01-01 00:00:00", "1 to 14400"),
     ] {
         let detail = refused(&[("queue", "q_checked"), (field, value)]);
         assert!(detail.contains(says), "{field}: {detail}");

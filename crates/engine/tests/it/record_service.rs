@@ -298,3 +298,30 @@ fn a_second_delete_finds_nothing() {
     assert!(matches!(delete().unwrap_err(), EngineError::RecordUnknown { .. }));
     assert!(fixture.row("incident", C).is_some());
 }
+
+#[test]
+fn definitions_that_others_stand_on_are_not_deleted() {
+    let fixture = Fixture::new();
+    let house = &fixture.house;
+    let delete = |table: &'static str, key: String| {
+        fixture.run(Fixture::session("admin", Channel::Http), move |execution| {
+            service::delete(execution, table, &key)
+        })
+    };
+    for (table, values, says) in [
+        ("sys_db_object", vec![("name", "task")], "extends it"),
+        ("sys_db_object", vec![("name", "sys_user")], "belongs to the system"),
+        ("sys_dictionary", vec![("name", "sys_user"), ("element", "user_password")], "belongs to"),
+        ("sys_dictionary", vec![("name", "sysevent"), ("element", "")], "belongs to the system"),
+    ] {
+        let key = house.rows(table, &values)[0].text("sys_id").to_owned();
+        let Err(EngineError::Integrity { code, detail, .. }) = delete(table, key) else {
+            panic!("{values:?} was deleted");
+        };
+        assert_eq!(code, "definition_invalid");
+        assert!(detail.contains(says), "{detail}");
+        assert_eq!(house.rows(table, &values).len(), 1);
+    }
+    let child = house.rows("sys_db_object", &[("name", "incident")]).remove(0);
+    assert!(!child.get("super_class").is_nil(), "a refused deletion clears nothing");
+}

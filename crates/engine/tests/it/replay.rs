@@ -226,6 +226,25 @@ fn rules_run_and_their_events_are_counted() {
 }
 
 #[test]
+fn the_file_wins_over_what_before_rules_set() {
+    let house = itsm();
+    let told = run(
+        &house,
+        &[
+            "A,New,TRUE,Ann,Bob,?,3 - Moderate,Network,?",
+            "A,Closed,TRUE,Ann,Bob,?,?,Network,?",
+            "A,Closed,TRUE,Ann,Bob,?,?,Network,?",
+        ],
+    );
+    assert_eq!(counts(&told), (1, 1, 1, 0));
+    let incident = house.rows("incident", &[("number", "A")]).remove(0);
+    assert_eq!(incident.text("state"), "7");
+    assert_eq!(incident.text("active"), "1", "a rule makes closed incidents inactive");
+    assert_eq!(incident.text("priority"), "");
+    assert_eq!(told.events.get("incident.inactive"), None);
+}
+
+#[test]
 fn rows_that_cannot_be_read_are_told_with_their_place_and_the_others_go_on() {
     let house = itsm();
     let mut rows = batch(

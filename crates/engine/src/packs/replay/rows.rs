@@ -53,7 +53,7 @@ pub fn read(path: &Path, map: &ReplayMap) -> Result<ChangeLog, EngineError> {
 pub fn parse(file: &str, text: &[u8], map: &ReplayMap) -> Result<ChangeLog, EngineError> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut reader = csv::Reader::from_reader(text);
-    let broken = |error: csv::Error| bad_input(file, "", in_words(&error));
+    let broken = |error: csv::Error| bad_input(file, "", in_words(text, &error));
     let header = reader.headers().map_err(broken)?.clone();
     let place = |column: &str| {
         header.iter().position(|name| name == column).ok_or_else(|| missing(file, column, &header))
@@ -79,7 +79,7 @@ pub fn parse(file: &str, text: &[u8], map: &ReplayMap) -> Result<ChangeLog, Engi
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(broken)?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |position| line_of(text, position));
         let keys: Vec<SortKey> = order
             .iter()
             .map(|(at, kind)| {
@@ -94,6 +94,12 @@ pub fn parse(file: &str, text: &[u8], map: &ReplayMap) -> Result<ChangeLog, Engi
     }
     rows.sort_by(|(left, _), (right, _)| left.partial_cmp(right).unwrap_or(Ordering::Equal));
     Ok(ChangeLog { columns, rows: rows.into_iter().map(|(_, row)| row).collect() })
+}
+
+/// The line on which a row begins. Where lines end in CR LF, the reader says that a row begins before the LF.
+fn line_of(text: &[u8], position: &csv::Position) -> u64 {
+    let at = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    position.line() + u64::from(text.get(at) == Some(&b'\n'))
 }
 
 fn sort_key(map: &ReplayMap, kind: OrderKind, cell: &str) -> Result<SortKey, String> {
@@ -121,14 +127,15 @@ fn missing(file: &str, column: &str, header: &csv::StringRecord) -> EngineError 
     bad_input(file, format!("column '{column}'"), detail)
 }
 
-fn in_words(error: &csv::Error) -> String {
+fn in_words(text: &[u8], error: &csv::Error) -> String {
+    let line_at = |position: Option<&csv::Position>| position.map_or(0, |at| line_of(text, at));
     match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let line = pos.as_ref().map_or(0, csv::Position::line);
+            let line = line_at(pos.as_ref());
             format!("line {line} has {len} cells, the header has {expected_len}")
         }
         csv::ErrorKind::Utf8 { pos, .. } => {
-            let line = pos.as_ref().map_or(0, csv::Position::line);
+            let line = line_at(pos.as_ref());
             format!("line {line} is not UTF-8: save the file as UTF-8")
         }
         _ => format!("the file could not be read: {error}"),
@@ -188,6 +195,17 @@ mod tests {
             refusal("number,state,at,count\nA,1,01-02-2016 10:00,x\n")
                 .contains("'x' is no whole number")
         );
+    }
+
+    #[test]
+    fn lines_count_the_same_whether_they_end_in_lf_or_in_cr_lf() {
+        let lf =
+            "number,state,at,count\nA,\"1\n2\",01-02-2016 10:00,1\nB,1,01-02-2016 10:00,1\nC\n";
+        for text in [lf.to_owned(), lf.replace('\n', "\r\n")] {
+            assert!(refusal(&text).contains("line 5 has 1 cells"), "{text:?}");
+            let rows = read(text.trim_end_matches(['C', '\r', '\n'])).unwrap().rows;
+            assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 4], "{text:?}");
+        }
     }
 
     #[test]

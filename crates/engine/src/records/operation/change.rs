@@ -47,7 +47,7 @@ pub(crate) struct Options {
     pub(crate) auto_sys_fields: bool,
     /// Go on even when nothing changed (`setForceUpdate`).
     pub(crate) force: bool,
-    /// On insert: defaults give way to the values, nil ones included (replay: the file wins).
+    /// Defaults and before rules give way to the values, nil ones included (replay: the file wins).
     pub(crate) values_win: bool,
     /// Whose write it is.
     pub(crate) door: Door,

@@ -7,6 +7,7 @@ pub(crate) mod cascade;
 pub(crate) mod change;
 pub(crate) mod defaults;
 pub(crate) mod delete;
+mod delete_checks;
 pub(crate) mod integrity;
 pub(crate) mod journal;
 pub(crate) mod outermost;

@@ -8,7 +8,7 @@ use campanile_model::Record;
 use campanile_script::ScriptKind;
 
 use super::change::{Failure, Kind};
-use super::integrity;
+use super::{delete_checks, integrity};
 use crate::error::EngineError;
 use crate::records::execution::Execution;
 use crate::records::script_record::ScriptRecord;
@@ -37,6 +37,8 @@ impl SaveChecks {
             .with("sysevent_script_action", script_action)
             .with("sys_dictionary", column)
             .with("sys_dictionary_override", column)
+            .with_delete("sys_db_object", delete_checks::table)
+            .with_delete("sys_dictionary", delete_checks::column)
     }
 
     /// Adds a check for rows of `table`.

@@ -82,6 +82,9 @@ pub(super) fn perform(execution: &Rc<Execution>, change: &Change) -> Result<Outc
     if let Some(rules) = &rules {
         rules::run_phase(&run, rules.list(change.kind, Moment::Before), Moment::Before)?;
     }
+    if change.options.values_win {
+        passage.lay_over(&change.values);
+    }
     // Step 8.
     if let Some(abort) = passage.current.abort() {
         return Ok(Outcome::Refused(abort.into_error(execution, &passage.class.name)));
