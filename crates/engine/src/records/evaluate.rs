@@ -324,13 +324,17 @@ fn event(execution: &Rc<Execution>, request: &Evaluate) -> Result<Option<RecordR
     Ok(Some(ScriptRecord::read_only(execution, record, "event")))
 }
 
-/// The values of a record object, nil ones left out.
+/// The values of a record object, nil ones and secrets left out.
 fn shown(record: &dyn HostRecord) -> Vec<(Arc<str>, String)> {
     record
         .field_names()
         .into_iter()
         .filter_map(|name| {
-            let text = record.stored_text(record.field(&name)?)?;
+            let path = record.field(&name)?;
+            if matches!(record.meta(path).internal_type.as_str(), "password" | "password2") {
+                return None;
+            }
+            let text = record.stored_text(path)?;
             Some((Arc::from(name.as_str()), text.to_string()))
         })
         .collect()

@@ -1,5 +1,6 @@
 //! The record service as the API uses it (rest-api §6, §7.4–7.7).
 
+use campanile_engine::records::evaluate::{Evaluate, EvaluateKind, Subject, evaluate};
 use campanile_engine::records::service::{self, InputValue, ListRequest, WriteRequest};
 use campanile_engine::{Channel, EngineError};
 
@@ -324,4 +325,33 @@ fn definitions_that_others_stand_on_are_not_deleted() {
     }
     let child = house.rows("sys_db_object", &[("name", "incident")]).remove(0);
     assert!(!child.get("super_class").is_nil(), "a refused deletion clears nothing");
+}
+
+#[test]
+fn an_evaluated_rule_shows_its_record_without_the_password() {
+    let fixture = Fixture::new();
+    let user = [("user_name", "carol"), ("user_password", "secret")];
+    let written = fixture.insert("admin", "sys_user", &user).unwrap();
+    let subject = Subject {
+        table: "sys_user".to_owned(),
+        sys_id: Some(written.record.text("sys_id").to_owned()),
+        ..Subject::default()
+    };
+    let request = Evaluate {
+        script: "1".to_owned(),
+        name: "test".to_owned(),
+        kind: EvaluateKind::BusinessRule,
+        check_only: false,
+        rollback: true,
+        run_as: None,
+        max_ms: None,
+        current: Some(subject),
+        event: Vec::new(),
+    };
+    let session = Fixture::session("admin", Channel::Http);
+    let workers = fixture.house.engine.workers().unwrap();
+    let ran = workers.run(move |worker| evaluate(worker, &session, &request)).unwrap().unwrap();
+    let shown = ran.current.unwrap();
+    let names: Vec<&str> = shown.iter().map(|(name, _)| &**name).collect();
+    assert!(names.contains(&"user_name") && !names.contains(&"user_password"), "{names:?}");
 }
