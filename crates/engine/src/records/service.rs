@@ -360,21 +360,28 @@ fn values_of(
         if http && field.has_choices && text.is_empty() && stored.is_some() {
             continue;
         }
-        let value = match request.input_display {
+        let read = match request.input_display {
             true => match execution.value_of_display(table, field, text) {
                 Ok(found) if found.is_missing => continue,
-                Ok(found) => found.value,
-                Err(_unreadable) => Value::Nil,
+                Ok(found) => Ok(found.value),
+                Err(reason) => Err(reason),
             },
-            false => conversion::from_text(field, text).unwrap_or_else(|reason| {
-                tracing::debug!(
-                    table = &*table.name,
-                    field = name,
-                    reason,
-                    "a value was left empty"
-                );
+            false => conversion::from_text(field, text),
+        };
+        let value = match read {
+            Ok(value) => value,
+            Err(reason) => {
+                let table = &*table.name;
+                tracing::debug!(table, field = name, reason, "a value could not be read");
+                // As in scripts, what is no number leaves the field alone; what is no date empties it (§7.5).
+                if matches!(
+                    field.field_type,
+                    FieldType::Integer | FieldType::Decimal | FieldType::Float
+                ) {
+                    continue;
+                }
                 Value::Nil
-            }),
+            }
         };
         if http && field.has_choices && !new_choices && !value.is_nil() {
             let choices = dictionary.choices(&table.name, name);

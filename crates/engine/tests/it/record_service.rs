@@ -287,6 +287,19 @@ fn a_text_that_is_no_date_empties_the_field_and_an_empty_text_clears_it() {
 }
 
 #[test]
+fn what_is_no_number_leaves_the_field_alone() {
+    let fixture = Fixture::new();
+    let values = [("state", "2"), ("reassignment_count", "7")];
+    fixture.update("abel", "incident", A, &values).unwrap();
+    let nonsense = [("state", "new"), ("reassignment_count", "0x10"), ("priority", "2")];
+    fixture.update("abel", "incident", A, &nonsense).unwrap();
+    assert_eq!(
+        (fixture.a("state"), fixture.a("reassignment_count"), fixture.a("priority")),
+        ("2".to_owned(), "7".to_owned(), "2".to_owned())
+    );
+}
+
+#[test]
 fn a_second_delete_finds_nothing() {
     let fixture = Fixture::new();
     let delete = || {
