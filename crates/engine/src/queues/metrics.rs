@@ -2,6 +2,7 @@
 
 use campanile_model::{Event, Instant};
 use campanile_store::Completion;
+use metrics::{Counter, Histogram};
 
 use super::processor::Counts;
 use crate::engine::Engine;
@@ -18,32 +19,55 @@ fn seconds_between(from: Instant, to: Instant) -> f64 {
     number(u64::try_from(millis).unwrap_or(0)) / 1_000.0
 }
 
-/// One batch is done.
-pub(super) fn handled(queue: &str, counts: &Counts) {
-    let outcomes =
-        [("processed", counts.processed), ("error", counts.failed), ("retried", counts.retried)];
-    for (outcome, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
-        let queue = shown(queue).to_owned();
-        metrics::counter!("campanile_events_processed_total", "queue" => queue, "outcome" => outcome)
-            .increment(count);
-        if outcome == "retried" {
-            metrics::counter!("campanile_retries_total").increment(count);
-        }
-    }
+/// The numbers of one queue; looked up once by each of its processors.
+pub(super) struct QueueMetrics {
+    processed: Counter,
+    failed: Counter,
+    retried: Counter,
+    retries: Counter,
+    wait: Histogram,
+    duration: Histogram,
 }
 
-/// One attempt is done.
-pub(super) fn completed(queue: &str, event: &Event, completion: &Completion) {
-    let queue = shown(queue).to_owned();
-    if event.attempts == 0 {
-        let due = event.fired.process_on.max(event.fired.created);
-        metrics::histogram!("campanile_event_wait_seconds", "queue" => queue.clone())
-            .record(seconds_between(due, completion.started));
+impl QueueMetrics {
+    pub(super) fn of(queue: &str) -> Self {
+        let queue = shown(queue).to_owned();
+        let outcome = |outcome: &'static str| {
+            let queue = queue.clone();
+            metrics::counter!("campanile_events_processed_total", "queue" => queue, "outcome" => outcome)
+        };
+        Self {
+            processed: outcome("processed"),
+            failed: outcome("error"),
+            retried: outcome("retried"),
+            retries: metrics::counter!("campanile_retries_total"),
+            wait: metrics::histogram!("campanile_event_wait_seconds", "queue" => queue.clone()),
+            duration: metrics::histogram!("campanile_event_duration_seconds", "queue" => queue),
+        }
     }
-    let millis = u64::try_from(completion.duration_ms).unwrap_or(0);
-    metrics::histogram!("campanile_event_duration_seconds", "queue" => queue)
-        .record(number(millis) / 1_000.0);
+
+    /// One batch is done.
+    pub(super) fn handled(&self, counts: &Counts) {
+        let outcomes = [
+            (&self.processed, counts.processed),
+            (&self.failed, counts.failed),
+            (&self.retried, counts.retried),
+            (&self.retries, counts.retried),
+        ];
+        for (counter, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
+            counter.increment(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// One attempt is done.
+    pub(super) fn completed(&self, event: &Event, completion: &Completion) {
+        if event.attempts == 0 {
+            let due = event.fired.process_on.max(event.fired.created);
+            self.wait.record(seconds_between(due, completion.started));
+        }
+        let millis = u64::try_from(completion.duration_ms).unwrap_or(0);
+        self.duration.record(number(millis) / 1_000.0);
+    }
 }
 
 /// Sets the gauges that are counted when somebody asks: backlog and age of the oldest due event of each queue.

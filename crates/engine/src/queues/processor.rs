@@ -9,7 +9,7 @@ use std::time::Duration;
 use campanile_model::{Event, Instant, QueueDef, SysId};
 use campanile_store::{ClaimRequest, Completion, NextState};
 
-use super::metrics;
+use super::metrics::QueueMetrics;
 use super::pace::Pace;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -69,6 +69,8 @@ pub struct Processor {
     claimed_by: String,
     stopping: Arc<AtomicBool>,
     pace: Pace,
+    /// Made at the first event: whoever collects the numbers is there by then.
+    metrics: Option<QueueMetrics>,
     worker: Option<Worker>,
 }
 
@@ -84,7 +86,17 @@ impl Processor {
     ) -> Self {
         let claimed_by = format!("{}/{}/{number}", engine.node(), shown(&queue));
         let pace = Pace::default();
-        Self { engine, queue, number, slot, claimed_by, stopping, pace, worker: None }
+        Self {
+            engine,
+            queue,
+            number,
+            slot,
+            claimed_by,
+            stopping,
+            pace,
+            metrics: None,
+            worker: None,
+        }
     }
 
     /// Claims one batch and handles it.
@@ -109,7 +121,9 @@ impl Processor {
         })?;
         let mut look = Look { next_due: claim.next_due, more: claim.more, ..Look::default() };
         look.counts = self.handle_batch(&claim.events, &queue)?;
-        metrics::handled(&self.queue, &look.counts);
+        if let Some(metrics) = &self.metrics {
+            metrics.handled(&look.counts);
+        }
         Ok(look)
     }
 
@@ -193,7 +207,8 @@ impl Processor {
 
     fn complete(&mut self, event: &Event, completion: Completion, counts: &mut Counts) {
         self.pace.note(completion.duration_ms);
-        metrics::completed(&self.queue, event, &completion);
+        let metrics = self.metrics.get_or_insert_with(|| QueueMetrics::of(&self.queue));
+        metrics.completed(event, &completion);
         match completion.next {
             NextState::Processed => counts.processed += 1,
             NextState::RetryAt(_) => counts.retried += 1,
