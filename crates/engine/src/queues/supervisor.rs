@@ -84,9 +84,13 @@ impl Queues {
     /// Stops all processors: each finishes its event and gives the rest of its batch back. Returns when all threads
     /// have ended; does nothing when nothing runs.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        self.changed.notify_all();
-        let supervisor = self.control.lock().supervisor.take();
+        let supervisor = {
+            // Under the lock: the supervisor must not go to sleep between its look at the flag and this wake-up.
+            let mut control = self.control.lock();
+            self.stopping.store(true, Ordering::Release);
+            self.changed.notify_all();
+            control.supervisor.take()
+        };
         join(supervisor, "queues");
         for line in self.signals.read().values() {
             line.signal.everybody();
