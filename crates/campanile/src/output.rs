@@ -35,7 +35,7 @@ impl Failure {
     }
 
     /// Reports as JSON when `json`.
-    pub(crate) fn as_json(mut self, json: bool) -> Self {
+    pub(crate) fn with_json(mut self, json: bool) -> Self {
         self.json = json;
         self
     }

@@ -8,7 +8,7 @@ use crate::settings::{self, Settings};
 /// Runs the command.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     let json = cli.json;
-    dispatch(cli).map_err(|failure| failure.as_json(json))
+    dispatch(cli).map_err(|failure| failure.with_json(json))
 }
 
 fn dispatch(cli: Cli) -> Result<(), Failure> {
@@ -30,7 +30,6 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 }
 
 fn settings(cli: &Cli) -> Result<Settings, Failure> {
-    #[expect(clippy::disallowed_methods, reason = "this is where settings are read")]
     let variables = std::env::vars().filter(|(name, _)| name.starts_with("CAMPANILE_"));
     settings::load(cli.settings.as_deref(), variables).map_err(Failure::usage)
 }

@@ -139,9 +139,6 @@ pub fn project(
 /// The row that a key leads to, if it leads anywhere.
 type FoundRow = Option<Rc<Record>>;
 
-/// Rows by table and key in lower case; `None` for a key that leads nowhere.
-type RowsByKey = HashMap<(Arc<str>, String), Option<Rc<Record>>>;
-
 struct Projection<'a> {
     read: &'a dyn ReadTx,
     display: Option<Display<'a>>,
