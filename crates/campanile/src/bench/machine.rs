@@ -39,7 +39,7 @@ impl Machine {
         )
     }
 
-    pub(super) fn with_json(&self) -> Value {
+    pub(super) fn as_json(&self) -> Value {
         json!({
             "processor": self.processor, "cores": self.cores, "memory_mb": self.memory_mb,
             "kernel": self.kernel, "disk": self.disk, "load": self.load,

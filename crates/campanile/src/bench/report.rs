@@ -34,9 +34,9 @@ impl Report {
     }
 
     /// The same for programs.
-    pub(crate) fn with_json(&self) -> Value {
+    pub(crate) fn as_json(&self) -> Value {
         let figures: Vec<Value> = self.figures.iter().map(Figure::as_json).collect();
-        json!({"machine": self.machine.with_json(), "rounds": self.rounds, "figures": figures})
+        json!({"machine": self.machine.as_json(), "rounds": self.rounds, "figures": figures})
     }
 }
 
@@ -63,6 +63,6 @@ mod tests {
         assert_eq!(rows.len(), 4);
         assert!(rows.iter().all(|row| row.matches('|').count() == HEADER.len() + 1), "{text}");
         assert!(rows[2].contains("(missed)"));
-        assert_eq!(report.with_json()["figures"][0]["missed"], true);
+        assert_eq!(report.as_json()["figures"][0]["missed"], true);
     }
 }

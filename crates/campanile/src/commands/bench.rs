@@ -20,6 +20,6 @@ pub(crate) fn run(settings: &Settings, args: BenchArgs, json: bool) -> Result<()
             Failure::failed(format!("{} could not be written: {error}", file.display()))
         })?;
     }
-    output::print(json, &report.with_json(), |_| table.trim_end().to_owned());
+    output::print(json, &report.as_json(), |_| table.trim_end().to_owned());
     Ok(())
 }
