@@ -53,7 +53,7 @@ fn names_and_values_match_labels_of_choices_and_names_of_references() {
     assert_eq!(numbers(&fixture, by("state", "Open")), ["INC0000001"]);
     assert_eq!(numbers(&fixture, by("caller_id", "joe employee")), ["INC0000001"]);
     assert_eq!(numbers(&fixture, by("caller_id", JOE)), ["INC0000001"]);
-    assert_eq!(numbers(&fixture, by("caller_id.user_name", "joe")), ["INC0000001"]);
+    assert_eq!(numbers(&fixture, by("caller_id.name", "joe employee")), ["INC0000001"]);
 }
 
 #[test]
