@@ -313,3 +313,42 @@ fn every_refusal_points_to_a_page_that_exists() {
         assert!(crate::harness::root().join(&help).is_file(), "{help}");
     }
 }
+
+/// However many slow rules run, whoever only reads goes on.
+#[test]
+fn endless_rules_on_all_script_threads_do_not_stop_reads() {
+    let server = crate::harness::Server::start();
+    let admin = server.admin();
+    let limit = json!({"name": "campanile.script.business_rule.max_ms", "value": "2000"});
+    admin.post("/api/now/table/sys_properties", &limit).result();
+    admin
+        .post(
+            "/api/now/table/sys_script",
+            &json!({
+                "name": "endless", "collection": "incident", "when": "before", "active": "true",
+                "advanced": "true", "action_insert": "true",
+                "filter_condition": "short_description=ENDLESS", "script": "for (;;) {}",
+            }),
+        )
+        .result();
+    let ended = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        // More than there are script threads, each occupied for two seconds.
+        for _ in 0..16 {
+            let (client, ended) = (admin.clone(), &ended);
+            scope.spawn(move || {
+                let body = json!({"short_description": "ENDLESS"});
+                let answer = client.post("/api/now/table/incident", &body);
+                ended.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                assert!(answer.status >= 400, "{}", answer.text);
+            });
+        }
+        let mut reads = 0;
+        while ended.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+            assert_eq!(admin.get("/api/now/table/incident?sysparm_limit=1").status, 200);
+            reads += 1;
+        }
+        // Had they queued behind the rules, hardly one would have been answered before the first rule ended.
+        assert!(reads >= 20, "only {reads} reads were answered while rules ran");
+    });
+}

@@ -26,6 +26,9 @@ use crate::records::users::VerifiedCredentials;
 use crate::worker::ScriptWorkers;
 use crate::{events, handlers, queues};
 
+/// Threads for requests that only read: a read waits for the database, hardly ever for the processor.
+const READ_THREADS: usize = 2;
+
 /// How to open an engine.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -59,6 +62,7 @@ pub struct Engine {
     pub(crate) handlers: HandlerRegistry,
     definitions: DefinitionRegistry,
     workers: Mutex<Option<Arc<ScriptWorkers>>>,
+    readers: Mutex<Option<Arc<ScriptWorkers>>>,
 }
 
 impl Engine {
@@ -93,6 +97,7 @@ impl Engine {
             handlers: HandlerRegistry::standard(),
             definitions: DefinitionRegistry::default(),
             workers: Mutex::new(None),
+            readers: Mutex::new(None),
             store,
             config,
         };
@@ -113,18 +118,35 @@ impl Engine {
         &self.queues
     }
 
-    /// The script threads that serve requests; started at the first call.
+    /// The script threads that serve requests which may run scripts; started at the first call.
     ///
     /// # Errors
     /// [`EngineError::Unavailable`] when the machine gives no thread.
     pub fn workers(self: &Arc<Self>) -> Result<Arc<ScriptWorkers>, EngineError> {
-        let mut workers = self.workers.lock();
-        if let Some(workers) = &*workers {
+        self.started(&self.workers, "script", self.config.script_workers)
+    }
+
+    /// The threads for requests that only read: however slow the rules of others are, they go on.
+    ///
+    /// # Errors
+    /// As [`Engine::workers`].
+    pub fn readers(self: &Arc<Self>) -> Result<Arc<ScriptWorkers>, EngineError> {
+        self.started(&self.readers, "read", READ_THREADS)
+    }
+
+    fn started(
+        self: &Arc<Self>,
+        slot: &Mutex<Option<Arc<ScriptWorkers>>>,
+        name: &str,
+        threads: usize,
+    ) -> Result<Arc<ScriptWorkers>, EngineError> {
+        let mut slot = slot.lock();
+        if let Some(workers) = &*slot {
             return Ok(Arc::clone(workers));
         }
-        let started = Arc::new(ScriptWorkers::start(self, self.config.script_workers)?);
-        *workers = Some(Arc::clone(&started));
-        Ok(started)
+        let workers = Arc::new(ScriptWorkers::start(self, name, threads)?);
+        *slot = Some(Arc::clone(&workers));
+        Ok(workers)
     }
 
     /// Stops what was started, writes what waits, closes the store. Returns when all threads have ended.
@@ -133,9 +155,11 @@ impl Engine {
     /// The first failure; the rest is stopped all the same.
     pub fn stop(&self) -> Result<(), EngineError> {
         self.queues.stop();
-        let workers = self.workers.lock().take();
-        if let Some(workers) = workers {
-            workers.stop();
+        for slot in [&self.workers, &self.readers] {
+            let workers = slot.lock().take();
+            if let Some(workers) = workers {
+                workers.stop();
+            }
         }
         let settled = self.numbers.settle(self);
         self.system_log.stop();

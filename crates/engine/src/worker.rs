@@ -98,11 +98,11 @@ struct State {
 }
 
 impl ScriptWorkers {
-    /// Starts `threads` script threads (at least one) for `engine`.
+    /// Starts `threads` script threads (at least one) for `engine`, called `<name>-0`, `<name>-1`, ….
     ///
     /// # Errors
     /// [`EngineError::Unavailable`] when a thread could not be started.
-    pub fn start(engine: &Arc<Engine>, threads: usize) -> Result<Self, EngineError> {
+    pub fn start(engine: &Arc<Engine>, name: &str, threads: usize) -> Result<Self, EngineError> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State { jobs: VecDeque::new(), stopping: false }),
             wake: Condvar::new(),
@@ -112,7 +112,7 @@ impl ScriptWorkers {
             let shared = Arc::clone(&shared);
             let engine = Arc::downgrade(engine);
             let handle =
-                spawn_named(&format!("script-{number}"), Some(SCRIPT_STACK_BYTES), move || {
+                spawn_named(&format!("{name}-{number}"), Some(SCRIPT_STACK_BYTES), move || {
                     serve(&shared, &engine);
                 })
                 .map_err(|error| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use campanile_engine::worker::Worker;
+use campanile_engine::worker::{ScriptWorkers, Worker};
 use campanile_engine::{Engine, EngineError};
 use campanile_store::CommitMark;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -20,7 +20,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Runs `job` on a script thread and waits for it without blocking the network.
+    /// Runs `job`, which may run scripts, on a script thread and waits for it without blocking the network.
     ///
     /// # Errors
     /// What `job` answers; [`EngineError::Unavailable`] when too much work waits, or the job was lost.
@@ -28,18 +28,20 @@ impl App {
         &self,
         job: impl FnOnce(&Worker) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, EngineError> {
-        let (sender, receiver) = oneshot::channel();
-        self.engine.workers()?.submit(Box::new(move |worker| {
-            // A caller who went away has no use for the result.
-            if sender.send(job(worker)).is_err() {
-                tracing::debug!("the caller went away before the work was done");
-            }
-        }))?;
-        receiver.await.unwrap_or_else(|_gone| {
-            Err(EngineError::Unavailable(
-                "the work ended without a result; the log says why".into(),
-            ))
-        })
+        let threads = self.engine.workers()?;
+        on(&threads, job).await
+    }
+
+    /// Runs `job`, which only reads, on a thread that no script of others can occupy.
+    ///
+    /// # Errors
+    /// As [`App::on_worker`].
+    pub(crate) async fn on_reader<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Worker) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let threads = self.engine.readers()?;
+        on(&threads, job).await
     }
 
     /// Waits until everything up to `mark` is on disk, so that the caller may be told.
@@ -61,4 +63,20 @@ impl App {
             Err(_gone) => Err(EngineError::Unavailable("the store is closing".into())),
         }
     }
+}
+
+async fn on<T: Send + 'static>(
+    threads: &ScriptWorkers,
+    job: impl FnOnce(&Worker) -> Result<T, EngineError> + Send + 'static,
+) -> Result<T, EngineError> {
+    let (sender, receiver) = oneshot::channel();
+    threads.submit(Box::new(move |worker| {
+        // A caller who went away has no use for the result.
+        if sender.send(job(worker)).is_err() {
+            tracing::debug!("the caller went away before the work was done");
+        }
+    }))?;
+    receiver.await.unwrap_or_else(|_gone| {
+        Err(EngineError::Unavailable("the work ended without a result; the log says why".into()))
+    })
 }

@@ -52,7 +52,7 @@ pub(crate) async fn list(
     let session = caller.session.clone();
     let listed = {
         let shape = shape.clone();
-        app.on_worker(move |worker| {
+        app.on_reader(move |worker| {
             let execution = worker.execution(session);
             let mut page = service::list(&execution, &request)?;
             let more = match page.total {

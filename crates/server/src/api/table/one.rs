@@ -32,7 +32,7 @@ pub(crate) async fn get(
     let (table, sys_id) = address(&path);
     let session = caller.session.clone();
     let (row, version) = app
-        .on_worker(move |worker| {
+        .on_reader(move |worker| {
             let execution = worker.execution(session);
             let record = service::get(&execution, &table, &sys_id)?;
             shown(&execution, &table, &record, fields.as_deref(), &shape)
