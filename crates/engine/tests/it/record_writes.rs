@@ -278,6 +278,24 @@ fn a_rule_that_does_not_run_here_is_saved_with_a_warning() {
 }
 
 #[test]
+fn a_rule_that_can_never_run_is_saved_with_the_reason() {
+    let fixture = Fixture::new();
+    for (collection, filter, named) in
+        [("nosuch", "", "no table 'nosuch'"), ("incident", "priority=1^nosuch=2", "'nosuch=2'")]
+    {
+        let values = [("name", "never"), ("collection", collection), ("filter_condition", filter)];
+        let written = fixture.insert("admin", "sys_script", &values).unwrap();
+        assert_eq!(written.warnings.len(), 1, "{:?}", written.warnings);
+        assert!(written.warnings[0].contains(named), "{:?}", written.warnings);
+    }
+    for (collection, filter) in [("incident", "priority=1^stateVALCHANGES"), ("global", "")] {
+        let values = [("name", "runs"), ("collection", collection), ("filter_condition", filter)];
+        let written = fixture.insert("admin", "sys_script", &values).unwrap();
+        assert!(written.warnings.is_empty(), "{:?}", written.warnings);
+    }
+}
+
+#[test]
 fn a_plain_password_is_stored_as_a_hash() {
     let fixture = Fixture::new();
     let update = format!(

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use campanile_model::Record;
+use campanile_model::query::{BindMode, BindOptions, InvalidTerm, ParseLimits, bind, parse};
 use campanile_script::ScriptKind;
 
 use super::change::{Failure, Kind};
@@ -113,7 +114,7 @@ pub(super) fn run_delete(
 }
 
 fn business_rule(
-    _execution: &Rc<Execution>,
+    execution: &Rc<Execution>,
     record: &mut Record,
     before: Option<&Record>,
 ) -> Result<Vec<String>, EngineError> {
@@ -138,7 +139,32 @@ fn business_rule(
             record.text("name")
         ));
     }
+    warnings.extend(why_it_never_runs(execution, record)?);
     Ok(warnings)
+}
+
+/// What keeps a business rule from ever running: a table that does not exist, a filter with a part that has no meaning.
+fn why_it_never_runs(execution: &Execution, record: &Record) -> Result<Vec<String>, EngineError> {
+    let (name, collection) = (record.text("name"), record.text("collection"));
+    let dictionary = execution.dictionary()?;
+    let Some(table) = dictionary.table(collection) else {
+        let expected = "expected a table of the dictionary";
+        let never =
+            format!("business rule '{name}' never runs: no table '{collection}'; {expected}");
+        return Ok(if collection == "global" { Vec::new() } else { vec![never] });
+    };
+    let Ok(filter) = parse(record.text("filter_condition"), ParseLimits::STORED) else {
+        return Ok(Vec::new());
+    };
+    let options = BindOptions { mode: BindMode::Condition, invalid_returns_no_rows: true };
+    let dropped = bind(&filter, table, &dictionary, options).dropped;
+    let never = |part: &InvalidTerm| {
+        format!(
+            "business rule '{name}' never runs: its filter has a part without meaning, '{}': {}",
+            part.text, part.reason
+        )
+    };
+    Ok(dropped.iter().map(never).collect())
 }
 
 fn script_action(
@@ -211,7 +237,6 @@ pub fn condition_field(
     before: Option<&Record>,
     field: &str,
 ) -> Result<(), EngineError> {
-    use campanile_model::query::{ParseLimits, parse};
     let text = record.text(field);
     if text.is_empty() || before.is_some_and(|before| before.text(field) == text) {
         return Ok(());
