@@ -10,6 +10,7 @@ pub mod event_state;
 pub mod fold;
 pub mod handler_run;
 pub mod limits;
+pub mod nearest;
 pub mod query;
 pub mod queue_def;
 pub mod record;

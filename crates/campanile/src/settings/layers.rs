@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Value;
 
-use super::suggest::nearest;
+use campanile_model::nearest::nearest;
 
 const DEFAULTS: &str = include_str!("../../campanile.default.toml");
 

@@ -1,6 +1,5 @@
 //! Settings: the embedded defaults, then a file, then `CAMPANILE_*` variables, then flags.
 
 mod layers;
-mod suggest;
 
 pub(crate) use layers::{Settings, load};

@@ -4,7 +4,6 @@ pub mod apply;
 pub mod document;
 mod marks;
 mod names;
-mod nearest;
 pub mod report;
 mod rows;
 mod sections;

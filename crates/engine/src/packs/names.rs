@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use campanile_model::{Dictionary, Record, SysId, TableDef};
 
-use super::nearest::suggestion;
 use super::sections::name_column;
 use crate::error::EngineError;
 use crate::records::execution::Execution;
 use crate::records::lookup;
+use campanile_model::nearest::suggestion;
 
 /// Names of rows, by table.
 #[derive(Debug, Default)]

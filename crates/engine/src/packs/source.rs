@@ -1,8 +1,8 @@
 //! Where packs come from: a file, or the packs inside the binary.
 
-use super::nearest::suggestion;
 use super::yaml::bad_input;
 use crate::error::EngineError;
+use campanile_model::nearest::suggestion;
 
 /// The packs inside the binary, by name.
 const EMBEDDED: [(&str, &str); 1] = [("itsm", include_str!("../../../../packs/itsm/pack.yaml"))];

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use campanile_model::{Dictionary, Record, TableDef, Value};
 
 use super::document::PackDocument;
-use super::nearest::suggestion;
 use super::rows::{Installer, Policy, Wanted};
 use crate::error::EngineError;
 use crate::records::dictionary::{ChoiceRow, ColumnRow};
 use crate::records::seed::{TableRows, TableSpec};
+use campanile_model::nearest::suggestion;
 
 /// Column types that packs may name (business-rules §12.3), and the short forms.
 const COLUMN_TYPES: &[&str] = &[

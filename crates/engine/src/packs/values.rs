@@ -7,12 +7,12 @@ use campanile_model::{Dictionary, FieldDef, FieldType, TableDef, Value};
 
 use super::document::{Item, Row};
 use super::names::{Names, rows_with};
-use super::nearest::suggestion;
 use super::sections::{NAMES_IN_TEXT, Section};
 use super::yaml::{bad_input, unknown_key};
 use crate::error::EngineError;
 use crate::records::conversion;
 use crate::records::execution::Execution;
+use campanile_model::nearest::suggestion;
 
 /// Values by column, and journal entries.
 pub(super) type Values = (Vec<(Arc<str>, Value)>, Vec<(Arc<str>, Arc<str>)>);

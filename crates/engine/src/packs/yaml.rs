@@ -2,8 +2,8 @@
 
 use serde::de::DeserializeOwned;
 
-use super::nearest::nearest;
 use crate::error::EngineError;
+use campanile_model::nearest::nearest;
 
 /// Reads `text` as a `T`.
 ///

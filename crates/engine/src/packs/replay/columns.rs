@@ -6,8 +6,8 @@ use campanile_model::{Dictionary, FieldDef, FieldIndex, FieldType, TableDef};
 
 use super::map::{ColumnSpec, ReplayMap};
 use crate::error::EngineError;
-use crate::packs::nearest::suggestion;
 use crate::packs::yaml::bad_input;
+use campanile_model::nearest::suggestion;
 
 /// How the cells of a column become values.
 #[derive(Debug, Clone, PartialEq, Eq)]

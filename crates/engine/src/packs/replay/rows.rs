@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::map::{OrderKind, ReplayMap};
 use crate::error::EngineError;
-use crate::packs::nearest::suggestion;
 use crate::packs::yaml::bad_input;
+use campanile_model::nearest::suggestion;
 
 /// The rows of a file, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

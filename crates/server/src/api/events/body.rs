@@ -3,6 +3,7 @@
 use campanile_engine::events::service::{FireCall, FireTime};
 use campanile_model::Instant;
 use campanile_model::limits::DEDUPE_KEY_CHARS_MAX;
+use campanile_model::nearest::suggestion;
 use serde_json::{Map, Value};
 
 use crate::errors::ApiError;
@@ -48,8 +49,9 @@ pub(crate) fn only_known(object: &Map<String, Value>, known: &[&str]) -> Result<
     match object.keys().find(|name| !known.contains(&name.as_str())) {
         None => Ok(()),
         Some(name) => {
-            let near = nearest(name, known);
-            Err(("unknown_member", format!("there is no member '{name}'; did you mean '{near}'?")))
+            let near = suggestion(name, known.iter().copied());
+            let detail = format!("there is no member '{name}'{near} (known: {})", known.join(", "));
+            Err(("unknown_member", detail))
         }
     }
 }
@@ -166,16 +168,6 @@ fn duration_millis(text: &str) -> Option<i64> {
 
 fn wrong_type(name: &str, expected: &str, got: &Value) -> Refusal {
     ("bad_parameter", format!("`{name}`: expected {expected}, got {got}"))
-}
-
-/// The known name that shares the longest beginning with `unknown`, else the first.
-fn nearest<'a>(unknown: &str, known: &[&'a str]) -> &'a str {
-    let shared = |name: &str| {
-        let same_letters = name.chars().filter(|c| unknown.contains(*c)).count();
-        let prefix = name.chars().zip(unknown.chars()).take_while(|(a, b)| a == b).count();
-        prefix * 4 + same_letters
-    };
-    known.iter().copied().max_by_key(|name| shared(name)).unwrap_or_default()
 }
 
 /// What is wrong with one event as an answer of its own.

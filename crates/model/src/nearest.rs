@@ -1,7 +1,8 @@
-//! The nearest known key for one that is unknown.
+//! The nearest known name for one that is unknown: settings, packs and bodies all suggest it.
 
 /// The candidate with the fewest edits to `unknown`, if it is near enough to be meant.
-pub(crate) fn nearest<'a>(
+#[must_use]
+pub fn nearest<'a>(
     unknown: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
@@ -9,8 +10,15 @@ pub(crate) fn nearest<'a>(
         .into_iter()
         .map(|candidate| (edits(unknown, candidate), candidate))
         .min()
-        .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 3)
+        .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 4)
         .map(|(_, candidate)| candidate)
+}
+
+/// `; did you mean 'x'?`, or nothing.
+#[must_use]
+pub fn suggestion<'a>(unknown: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(unknown, candidates)
+        .map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
 }
 
 /// Levenshtein distance in characters.
@@ -34,10 +42,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_finds_its_key_and_nonsense_finds_none() {
+    fn a_slip_finds_its_name_and_nonsense_finds_none() {
+        let names = ["table", "filter_condition", "order"];
+        assert_eq!(nearest("tabel", names), Some("table"));
+        assert_eq!(nearest("filter_conditon", names), Some("filter_condition"));
+        assert_eq!(nearest("colour", names), None);
+        assert_eq!(nearest("x", []), None);
         let keys = ["server.data", "server.listen", "node.name"];
         assert_eq!(nearest("server.listn", keys), Some("server.listen"));
         assert_eq!(nearest("nod.name", keys), Some("node.name"));
-        assert_eq!(nearest("colour", keys), None);
     }
 }
