@@ -279,6 +279,7 @@ fn ra_66_explain_names_who_did_not_run_and_why() {
     let sentence = text(other, "sentence");
     assert!(sentence.contains("T.Explained") && sentence.contains("t.explained"), "{sentence}");
     assert!(explained["resolution"]["queue"].is_object(), "{explained}");
+    assert_eq!(explained["resolution"]["priority"]["value"].to_string(), "100");
     assert!(!explained["timeline"].as_array().unwrap().is_empty(), "{explained}");
     assert_eq!(house.admin.count("syslog", "source=ra66"), 1);
 }
@@ -320,6 +321,71 @@ fn an_event_is_fired_by_form_and_by_every_type_of_value() {
     let event = house.admin.get(&format!("{EVENTS}/{id}")).result();
     assert_eq!((&event["priority"], &event["scheduled"]), (&json!(5), &json!(true)));
     assert_eq!(event["process_on"], "2099-01-01T00:00:00.000Z");
+}
+
+#[test]
+fn from_is_the_first_moment_and_to_the_first_one_after() {
+    let house = House::new();
+    let id = text(&house.fired(&json!({"name": "t.moment"})), "sys_id");
+    let created = text(&house.admin.get(&format!("{EVENTS}/{id}")).result(), "created");
+    let (second, millis) = created.trim_end_matches('Z').rsplit_once('.').unwrap();
+    let millis: i64 = millis.parse().unwrap();
+    let found = |bounds: &str| {
+        let path = format!("{EVENTS}?query={}&fields=sys_id&{bounds}", encode("name=t.moment"));
+        house.admin.get(&path).result().as_array().unwrap().len()
+    };
+    assert_eq!(found(&format!("from={created}")), 1, "{created} is inside its own from");
+    assert_eq!(found(&format!("to={created}")), 0, "{created} is outside its own to");
+    // One millisecond further, as far as the second goes.
+    if millis < 999 {
+        let next = format!("{second}.{:03}Z", millis + 1);
+        assert_eq!(found(&format!("from={next}")), 0, "{created} came before {next}");
+        assert_eq!(found(&format!("to={next}")), 1, "{created} came before {next}");
+        assert_eq!(found(&format!("from={created}&to={next}")), 1);
+    }
+    if millis > 0 {
+        let before = format!("{second}.{:03}Z", millis - 1);
+        assert_eq!(found(&format!("from={before}")), 1, "{created} came after {before}");
+        assert_eq!(found(&format!("to={before}")), 0, "{created} came after {before}");
+    }
+}
+
+#[test]
+fn an_event_may_wait_for_the_end_of_the_year_9999_and_no_longer() {
+    let house = House::new();
+    let fire = |process_on: &str| {
+        house.admin.post(EVENTS, &json!({"name": "t.never", "process_on": process_on}))
+    };
+    for last in ["9999-12-31T23:59:59Z", "9999-12-31 23:59:59"] {
+        let id = text(&fire(last).result(), "sys_id");
+        let event = house.admin.get(&format!("{EVENTS}/{id}")).result();
+        assert_eq!(event["process_on"], "9999-12-31T23:59:59.000Z");
+        assert_eq!((&event["state"], &event["scheduled"]), (&json!("ready"), &json!(true)));
+        // A zone far from UTC has no text for that moment, and the list is shown all the same.
+        let shown = house.admin.get(&format!(
+            "/api/now/table/sysevent/{id}?sysparm_display_value=all&sysparm_fields=process_on"
+        ));
+        assert_eq!(shown.result()["process_on"]["value"], "9999-12-31 23:59:59");
+        let path = format!("{EVENTS}/{id}/reschedule");
+        house.admin.post(&path, &json!({"process_on": "9999-12-31T00:00:00Z"})).result();
+        let (status, _, _, detail) =
+            refusal(&house.admin.post(&path, &json!({"process_on": "P9999999D"})));
+        assert_eq!(status, 400);
+        assert!(detail.contains("after the year 9999"), "{detail}");
+    }
+    for (far, words) in [
+        ("P9999999D", "after the year 9999"),
+        ("PT99999999999999999999S", "after the year 9999"),
+        ("10000-01-01T00:00:00Z", "expected a time"),
+    ] {
+        let (status, code, _, detail) = refusal(&fire(far));
+        assert_eq!((status, code.as_str()), (400, "bad_parameter"), "{far}");
+        assert!(detail.contains(words), "{far}: {detail}");
+        let batch = json!({"events": [{"name": "t.never", "process_on": far}]});
+        let answer = house.admin.post("/api/events/batch", &batch);
+        assert_eq!(refusal(&answer).0, 422, "{far}");
+    }
+    assert_eq!(house.admin.count("sysevent", "name=t.never"), 2);
 }
 
 #[test]

@@ -337,6 +337,28 @@ fn only_an_administrator_evaluates_scripts() {
 }
 
 #[test]
+fn doors_of_administrators_tell_others_nothing_about_their_bodies() {
+    let house = House::new();
+    let joe = house.person("joe", &["itil", "events_admin"]);
+    let text_plain = [("content-type", "text/plain")];
+    for path in ["/api/replay", "/api/packs", "/api/scripts/evaluate"] {
+        for body in ["{", "[]", "", &" ".repeat(10_000), r#"{"nope": 1}"#] {
+            let answer = joe.send("POST", path, &[], Some(body));
+            assert_eq!(refusal(&answer).1, "not_allowed", "{path} {answer:?}");
+            let nobody = house.server.anonymous().send("POST", path, &[], Some(body));
+            assert_eq!(refusal(&nobody).0, 401, "{path} {nobody:?}");
+        }
+        assert_eq!(refusal(&joe.send("POST", path, &text_plain, Some("x"))).0, 403, "{path}");
+    }
+    assert_eq!(refusal(&joe.get("/api/replay/summary?after=x")).0, 403);
+    for path in ["/api/replay", "/api/scripts/evaluate"] {
+        assert_eq!(refusal(&house.admin.send("POST", path, &[], Some("{"))).1, "bad_json");
+        let large = format!("{{{}", " ".repeat(3 << 20));
+        assert_eq!(refusal(&house.admin.send("POST", path, &[], Some(&large))).1, "bad_json");
+    }
+}
+
+#[test]
 fn nobody_makes_himself_an_administrator() {
     let house = House::new();
     let admin_role = house.id_of("sys_user_role", "name=admin");

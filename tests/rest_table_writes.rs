@@ -268,6 +268,45 @@ fn ra_35_of_two_writers_with_one_version_the_second_is_told() {
     let (status, _, _, detail) = refusal(&write("soon", "{}"));
     assert_eq!(status, 400);
     assert!(detail.contains("If-Match") && detail.contains("soon"), "{detail}");
+
+    // At the same moment: one of them wins, whoever it is.
+    let etag = house.admin.get(&path).header("etag").unwrap().to_owned();
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..6)
+            .map(|at| {
+                let (client, path, etag) = (house.admin.clone(), &path, &etag);
+                scope.spawn(move || {
+                    let body = json!({"short_description": format!("racer {at}")}).to_string();
+                    client.send("PATCH", path, &[("if-match", etag)], Some(&body)).status
+                })
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412, 412, 412, 412]);
+}
+
+#[test]
+fn a_delete_with_another_version_deletes_nothing() {
+    let house = House::new();
+    let incident = house.insert("incident", &json!({"short_description": "x"}));
+    let path = format!("{INCIDENTS}/{incident}");
+    house.admin.patch(&path, &json!({"short_description": "y"})).result();
+    let delete = |tag: &str| house.admin.send("DELETE", &path, &[("if-match", tag)], None);
+    let (status, code, message, detail) = refusal(&delete("\"0\""));
+    assert_eq!(
+        (status, code.as_str(), message.as_str()),
+        (412, "version_conflict", "Precondition failed")
+    );
+    assert!(detail.contains('0') && detail.contains('1'), "{detail}");
+    assert_eq!(refusal(&delete("soon")).0, 400);
+    assert_eq!(house.row("incident", &incident, "sys_mod_count")["sys_mod_count"], "1");
+    assert_eq!(delete("\"1\"").status, 204);
+    assert_eq!(refusal(&delete("\"1\"")).0, 404);
+    let another = house.insert("incident", &json!({"short_description": "z"}));
+    let path = format!("{INCIDENTS}/{another}");
+    assert_eq!(house.admin.send("DELETE", &path, &[("if-match", "*")], None).status, 204);
 }
 
 #[test]

@@ -8,6 +8,9 @@ use std::fmt;
 pub struct Instant(i64);
 
 impl Instant {
+    /// The last moment that has a text: 9999-12-31T23:59:59.999Z.
+    pub const LAST: Self = Self(253_402_300_799_999);
+
     /// The instant `millis` after the epoch.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
@@ -77,7 +80,38 @@ impl Instant {
     /// Reads an RFC 3339 time with any offset.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        text.parse::<jiff::Timestamp>().ok().map(|t| Self(t.as_millisecond()))
+        match text.parse::<jiff::Timestamp>() {
+            Ok(timestamp) => Some(Self(timestamp.as_millisecond())),
+            Err(_) => Self::parse_last_day(text),
+        }
+    }
+
+    /// The library's timestamps end some hours before the year 9999 does, so that every zone can show them; people
+    /// write the last second of that year all the same, for *never*.
+    fn parse_last_day(text: &str) -> Option<Self> {
+        let (local, offset) = match text.strip_suffix(['Z', 'z']) {
+            Some(local) => (local, jiff::SignedDuration::ZERO),
+            None => {
+                let (local, clock) = text.split_at_checked(text.len().checked_sub(6)?)?;
+                let (hours, minutes) = clock.get(1..)?.split_once(':')?;
+                let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
+                let ahead = jiff::SignedDuration::from_secs(hours * 3_600 + minutes * 60);
+                match (clock.get(..1)?, hours, minutes) {
+                    ("+", 0..=23, 0..=59) => (local, ahead),
+                    ("-", 0..=23, 0..=59) => (local, -ahead),
+                    _ => return None,
+                }
+            }
+        };
+        let separated = local.as_bytes().get(10).is_some_and(|b| matches!(b, b'T' | b't' | b' '));
+        let local: jiff::civil::DateTime = local.parse().ok().filter(|_| separated)?;
+        let day = days_from_civil(local.year().into(), local.month().into(), local.day().into());
+        let second = (day * 24 + i64::from(local.hour())) * 3_600
+            + i64::from(local.minute()) * 60
+            + i64::from(local.second());
+        let millis = second * 1_000 + i64::from(local.millisecond());
+        let offset_ms = offset.as_secs() * 1_000;
+        Some(Self(millis - offset_ms)).filter(|at| *at <= Self::LAST && at.0 > 253_370_000_000_000)
     }
 
     /// Year, month, day, hour, minute, second, millisecond in UTC.
@@ -151,6 +185,32 @@ mod tests {
             ["", "now", "2023-02-29", "2024-13-01", "2024-01-01 24:00:00", "2024-01-01T00:00:00"]
         {
             assert_eq!(Instant::parse_glide_text(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_day_of_the_year_9999_is_read_to_its_end() {
+        for (text, read) in [
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+            ("9999-12-31T23:30:00+01:00", "9999-12-31T22:30:00.000Z"),
+            ("9999-12-31T12:00:00Z", "9999-12-31T12:00:00.000Z"),
+        ] {
+            assert_eq!(Instant::parse_rfc3339(text).unwrap().to_rfc3339(), read);
+        }
+        assert_eq!(Instant::LAST.to_rfc3339(), "9999-12-31T23:59:59.999Z");
+        for text in [
+            "9999-12-31T23:59:59-00:01",
+            "10000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59",
+            "9999-12-32T00:00:00Z",
+            "9999-12-31T24:00:00Z",
+            "9999-12-31T23:59:59+24:00",
+            "9999-12-31T23:59:59+0100",
+            "ä9999-12-31",
+            "Z",
+        ] {
+            assert_eq!(Instant::parse_rfc3339(text), None, "{text}");
         }
     }
 

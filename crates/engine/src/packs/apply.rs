@@ -32,6 +32,14 @@ pub struct ApplyOptions {
     pub dry_run: bool,
 }
 
+/// Whether the session may apply packs at all: told before anything of the call is read.
+///
+/// # Errors
+/// [`EngineError::NotAllowed`] for anybody but an administrator.
+pub fn allow(session: &Session) -> Result<(), EngineError> {
+    gate::require_role(session, &[], "packs")
+}
+
 /// Brings the database in line with the pack, in one transaction. Applied again it changes nothing. What a person
 /// has edited since the pack wrote it stays, and is told.
 ///
@@ -44,7 +52,7 @@ pub fn apply(
     source: &PackSource,
     options: ApplyOptions,
 ) -> Result<PackReport, EngineError> {
-    gate::require_role(session, &[], "packs")?;
+    allow(session)?;
     let pack = document::parse(source)?;
     let session = Session { channel: Channel::System, ..session.clone() };
     let execution = worker.execution(session);

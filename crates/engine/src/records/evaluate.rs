@@ -101,6 +101,14 @@ pub struct Evaluated {
     pub memory_bytes: usize,
 }
 
+/// Whether the session may run scripts at all: told before anything of the call is read.
+///
+/// # Errors
+/// [`EngineError::NotAllowed`] for everybody but `admin`.
+pub fn allow(session: &Session) -> Result<(), EngineError> {
+    gate::require_role(session, &[], "evaluate scripts")
+}
+
 /// Runs a script as an administrator tries it. Each use is in the action log.
 ///
 /// # Errors
@@ -112,7 +120,7 @@ pub fn evaluate(
     session: &Session,
     request: &Evaluate,
 ) -> Result<Evaluated, EngineError> {
-    gate::require_role(session, &[], "evaluate scripts")?;
+    allow(session)?;
     let engine = worker.engine();
     let kind = script_kind(request.kind);
     let execution = worker.execution(acting_session(engine, session, request)?);

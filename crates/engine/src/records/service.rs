@@ -231,6 +231,19 @@ pub fn delete(
     table: &str,
     sys_id: &str,
 ) -> Result<CommitMark, EngineError> {
+    delete_version(execution, table, sys_id, None)
+}
+
+/// As [`delete`], when the row still has this `sys_mod_count` (`If-Match`).
+///
+/// # Errors
+/// As [`delete`]; [`EngineError::VersionConflict`].
+pub fn delete_version(
+    execution: &Rc<Execution>,
+    table: &str,
+    sys_id: &str,
+    if_match: Option<i64>,
+) -> Result<CommitMark, EngineError> {
     let addressed = table_of(execution, table)?;
     let found = execution.read_real_row(&addressed, sys_id)?;
     let stored = found.ok_or_else(|| gate::unknown(&addressed, sys_id))?;
@@ -249,7 +262,7 @@ pub fn delete(
         journals: Vec::new(),
         fresh: None,
         reason: Arc::from(""),
-        options: Options::plain(door(execution)),
+        options: Options { if_match, ..Options::plain(door(execution)) },
     };
     match operation::run(execution, &change).map_err(operation::Failure::into_error)? {
         Outcome::Done { .. } => Ok(execution.commit_mark()),

@@ -76,7 +76,8 @@ pub enum Test {
     In(Vec<Arc<str>>),
     /// Equal to none of the values; nil satisfies it (§11.4).
     NotIn(Vec<Arc<str>>),
-    /// Ordering against a literal. Nil: never in the database mode; before every value in the condition mode.
+    /// Ordering against a literal: in a field that is kept in milliseconds a second, or one exact moment when it is
+    /// written as RFC 3339. Nil: never in the database mode; before every value in the condition mode.
     Compare(Comparison, Arc<str>),
     /// Inclusive both ends; nil never is.
     Between(Arc<str>, Arc<str>),

@@ -25,6 +25,7 @@ pub(crate) async fn evaluate(
     headers: HeaderMap,
     payload: Payload,
 ) -> Result<Response, ApiError> {
+    evaluate::allow(&caller.session)?;
     accepts_json(&headers)?;
     content_type(&headers, &["application/json"])?;
     let bytes = payload.read(&app, &headers).await?;

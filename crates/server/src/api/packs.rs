@@ -1,6 +1,5 @@
 //! `POST /api/packs`: applies the pack in the body (scenarios §0.1), YAML or JSON.
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json, content_type};
+use crate::extract::payload::Payload;
 use crate::respond;
 
 /// Types of the body. The text decides what it is: JSON is YAML.
@@ -23,10 +23,12 @@ pub(crate) async fn apply(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
-    body: Bytes,
+    payload: Payload,
 ) -> Result<Response, ApiError> {
+    apply::allow(&caller.session)?;
     accepts_json(&headers)?;
     content_type(&headers, &TYPES)?;
+    let body = payload.read(&app, &headers).await?;
     let text = String::from_utf8(body.to_vec()).map_err(|error| {
         let place = error.utf8_error().valid_up_to() + 1;
         ApiError::bad_body(format!("The payload is not valid UTF-8 (byte {place})"))

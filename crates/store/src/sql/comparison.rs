@@ -75,3 +75,8 @@ pub(super) fn second_of(text: &str) -> Option<(i64, i64)> {
     let start = (text.len() == 19).then(|| Instant::parse_glide_text(text)).flatten()?.as_millis();
     Some((start, start + 999))
 }
+
+/// The millisecond that `text` names: an instant in RFC 3339.
+pub(super) fn moment_of(text: &str) -> Option<i64> {
+    text.contains('T').then(|| Instant::parse_rfc3339(text)).flatten().map(Instant::as_millis)
+}

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use campanile_model::query::{BoundPath, BoundTerm, Comparison, Test, TextMatch};
 
-use super::comparison::{Kind, comparable_sql, flag_param, number_param, second_of, text_sql};
+use super::comparison::{
+    Kind, comparable_sql, flag_param, moment_of, number_param, second_of, text_sql,
+};
 use super::joins::{Column, Joins};
 use super::statement::Statement;
 use super::text_terms;
@@ -146,7 +148,7 @@ fn compare(statement: &mut Statement, column: &Column<'_>, comparison: Compariso
             }
         },
         Kind::Boolean => (sql.clone(), flag_param(value)),
-        Kind::Millis => match second_of(value) {
+        Kind::Millis => match second_of(value).or_else(|| moment_of(value).map(|at| (at, at))) {
             // A literal is a second; a stored instant lies somewhere in its own.
             Some((first, last)) => {
                 let edge = match comparison {

@@ -279,15 +279,13 @@ fn bound_query(
         return Err(bad("query", format!("'{}': {}", invalid.text, invalid.reason)));
     }
     let created = |comparison, at: Instant| {
-        // The stored text has seconds: a bound inside a second takes the whole second.
-        term(table, "sys_created_on", Test::Compare(comparison, Arc::from(at.to_glide_text())))
+        term(table, "sys_created_on", Test::Compare(comparison, Arc::from(at.to_rfc3339())))
     };
     if let Some(from) = filter.from {
         require(&mut query, created(Comparison::GreaterOrEqual, from));
     }
     if let Some(to) = filter.to {
-        let whole = to.plus_millis(999);
-        require(&mut query, created(Comparison::Less, whole));
+        require(&mut query, created(Comparison::Less, to));
     }
     Ok(query)
 }

@@ -1,6 +1,6 @@
 //! The shape of an explanation; member names are those of the reference.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
 /// Everything that can be said of one event.
@@ -43,7 +43,25 @@ pub struct Resolution {
     /// Queue; the empty text is the default queue. From `call`, `registration`, `default` or `moved`.
     pub queue: Source<String>,
     /// Priority. From `registration`, `default` or `call`.
+    #[serde(serialize_with = "whole_without_point")]
     pub priority: Source<f64>,
+}
+
+/// A whole number without a point: `100`, not `100.0`.
+fn whole_without_point<S: Serializer>(
+    source: &Source<f64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let value = source.value;
+    let value = if value.fract() == 0.0 && value.abs() < EXACT_MAX {
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+        let whole = value as i64;
+        Json::from(whole)
+    } else {
+        Json::from(value)
+    };
+    Source { value, from: source.from }.serialize(serializer)
 }
 
 /// A value and where it came from.

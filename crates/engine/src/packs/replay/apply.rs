@@ -77,6 +77,14 @@ pub struct ReplayCounts {
     pub mark: CommitMark,
 }
 
+/// Whether the session may replay at all: told before anything of the call is read.
+///
+/// # Errors
+/// [`EngineError::NotAllowed`] for anybody but an administrator.
+pub fn allow(session: &Session) -> Result<(), EngineError> {
+    gate::require_role(session, &[], "replay")
+}
+
 /// Replays rows: the first sight of a key makes a record, later rows change it, and a row that changes no field of the
 /// map writes nothing. After defaults and before rules every field of the map has the row's value, empty included.
 /// Names of other rows and labels that nobody knows become rows and choices. A row that is refused is told, and the
@@ -90,7 +98,7 @@ pub fn replay(
     session: &Session,
     batch: &ReplayBatch,
 ) -> Result<ReplayCounts, EngineError> {
-    gate::require_role(session, &[], "replay")?;
+    allow(session)?;
     let name = if batch.map_file.is_empty() { "map" } else { &batch.map_file };
     let map = ReplayMap::parse(name, &batch.map)?;
     let dictionary = worker.engine().dictionary()?;

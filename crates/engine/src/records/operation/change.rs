@@ -103,6 +103,16 @@ pub(crate) struct Change {
     pub(crate) options: Options,
 }
 
+impl Change {
+    /// Why the row as it is stored is not the one that the caller had, if it is not (`If-Match`).
+    pub(crate) fn conflict_with(&self, stored: &Record) -> Option<EngineError> {
+        let expected = self.options.if_match?.to_string();
+        let present = stored.text("sys_mod_count");
+        (present != expected)
+            .then(|| EngineError::VersionConflict { expected, present: present.to_owned() })
+    }
+}
+
 /// How an operation ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {

@@ -22,6 +22,9 @@ pub(super) fn perform(execution: &Rc<Execution>, change: &Change) -> Result<Outc
     let Some(stored) = execution.read_real_row(&change.table, sys_id)? else {
         return Ok(Outcome::Refused(unknown()));
     };
+    if let Some(conflict) = change.conflict_with(&stored) {
+        return Ok(Outcome::Refused(conflict));
+    }
     let class = Arc::clone(stored.table());
     let row: Arc<str> = Arc::from(stored.text("sys_id").to_ascii_lowercase());
     let previous = execution

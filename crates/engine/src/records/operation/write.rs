@@ -179,14 +179,8 @@ fn begin_update(execution: &Rc<Execution>, change: &Change) -> Result<Begin, Fai
             frame.read = Some(stored.clone());
         }
     });
-    if let Some(expected) = change.options.if_match {
-        let present = stored.text("sys_mod_count");
-        if present != expected.to_string() {
-            return Ok(Begin::End(Outcome::Refused(EngineError::VersionConflict {
-                expected: expected.to_string(),
-                present: present.to_owned(),
-            })));
-        }
+    if let Some(conflict) = change.conflict_with(&stored) {
+        return Ok(Begin::End(Outcome::Refused(conflict)));
     }
     let class = Arc::clone(stored.table());
     let mut record = stored.clone();

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use campanile_engine::events::service::{self, Act, FireTime, QueueTarget};
+use campanile_engine::events::service::{self, Act, QueueTarget};
 use campanile_engine::{Engine, EngineError, Session};
 use campanile_store::CommitMark;
 use serde_json::{Map, Value, json};
@@ -92,11 +92,8 @@ pub(crate) async fn reschedule(
     let bytes = read(&app, &headers, payload).await?;
     let (act, body) = act(&id, &bytes, &["process_on", "reason"])?;
     let when = body::fire_time(&required(&body, "process_on")?).map_err(refused)?;
+    let at = body::moment(when, app.engine.clock().now()).map_err(refused)?;
     done(&app, &caller, act, move |engine, session, act| {
-        let at = match when {
-            FireTime::At(at) => at,
-            FireTime::After(millis) => engine.clock().now().plus_millis(millis),
-        };
         service::reschedule(engine, session, act, at)
     })
     .await

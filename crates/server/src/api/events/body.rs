@@ -130,19 +130,42 @@ pub(crate) fn fire_time(text: &str) -> Result<FireTime, Refusal> {
     if let Some(at) = Instant::parse_rfc3339(text).or_else(|| Instant::parse_glide_text(text)) {
         return Ok(FireTime::At(at));
     }
-    duration_millis(text).map(FireTime::After).ok_or_else(|| {
-        let detail = format!(
-            "`process_on`: expected a time such as 2026-03-01T08:00:00Z or a duration such as PT15M, got '{text}'"
-        );
-        ("bad_parameter", detail)
-    })
+    match duration(text) {
+        Some(Some(millis)) if millis <= Instant::LAST.as_millis() => Ok(FireTime::After(millis)),
+        Some(_) => Err(("bad_parameter", format!("`process_on`: '{text}' from now {TOO_FAR}"))),
+        None => {
+            let detail = format!(
+                "`process_on`: expected a time such as 2026-03-01T08:00:00Z or a duration such as PT15M, got '{text}'"
+            );
+            Err(("bad_parameter", detail))
+        }
+    }
 }
 
-/// `PnDTnHnMnS` in milliseconds. Years and months have no fixed length and are refused.
-fn duration_millis(text: &str) -> Option<i64> {
+/// The moment that is meant.
+///
+/// # Errors
+/// `bad_parameter` when it lies after the last moment that can be kept.
+pub(crate) fn moment(time: FireTime, now: Instant) -> Result<Instant, Refusal> {
+    let at = match time {
+        FireTime::At(at) => at,
+        FireTime::After(millis) => now.plus_millis(millis),
+    };
+    if at > Instant::LAST {
+        return Err(("bad_parameter", format!("`process_on`: that long from now {TOO_FAR}")));
+    }
+    Ok(at)
+}
+
+const TOO_FAR: &str =
+    "lies after the year 9999, the last one that can be kept: give an earlier time";
+
+/// `PnWnDTnHnMnS` in milliseconds; the inner `None` for one that is too long to count. Years and months have no fixed
+/// length and are refused.
+fn duration(text: &str) -> Option<Option<i64>> {
     let rest = text.strip_prefix('P')?;
     let (days, time) = rest.split_once('T').unwrap_or((rest, ""));
-    let mut millis = 0i64;
+    let mut millis = Some(0i64);
     let mut any = false;
     for (part, units) in [
         (days, [("D", 86_400_000i64), ("W", 604_800_000), ("", 0)]),
@@ -155,7 +178,11 @@ fn duration_millis(text: &str) -> Option<i64> {
                 continue;
             }
             let unit = units.iter().find(|(name, _)| !name.is_empty() && name.starts_with(c))?.1;
-            millis = millis.checked_add(number.parse::<i64>().ok()?.checked_mul(unit)?)?;
+            if number.is_empty() {
+                return None;
+            }
+            let added = number.parse::<i64>().ok().and_then(|n| n.checked_mul(unit));
+            millis = millis.zip(added).and_then(|(sum, added)| sum.checked_add(added));
             number.clear();
             any = true;
         }
@@ -215,8 +242,25 @@ mod tests {
             fire_time("2026-03-01T08:00:00Z").unwrap(),
             FireTime::At(Instant::parse_glide_text("2026-03-01 08:00:00").unwrap())
         );
-        for text in ["soon", "P", "PT", "PT5", "P1Y", "15M"] {
-            assert!(fire_time(text).is_err(), "{text}");
+        for text in ["soon", "P", "PT", "PT5", "P1Y", "15M", "PD"] {
+            let (_, detail) = fire_time(text).unwrap_err();
+            assert!(detail.contains("expected a time"), "{detail}");
         }
+    }
+
+    #[test]
+    fn what_lies_too_far_ahead_is_told_as_that() {
+        let last = FireTime::At(Instant::parse_glide_text("9999-12-31 23:59:59").unwrap());
+        assert_eq!(fire_time("9999-12-31T23:59:59Z").unwrap(), last);
+        assert_eq!(fire_time("9999-12-31 23:59:59").unwrap(), last);
+        for text in ["P99999999999D", "PT99999999999999999999S"] {
+            let (code, detail) = fire_time(text).unwrap_err();
+            assert_eq!(code, "bad_parameter");
+            assert!(detail.contains("9999") && detail.contains(text), "{detail}");
+        }
+        let now = Instant::parse_glide_text("2026-03-01 08:00:00").unwrap();
+        let (_, detail) = moment(fire_time("P2922000D").unwrap(), now).unwrap_err();
+        assert!(detail.contains("9999"), "{detail}");
+        assert!(moment(fire_time("P2900000D").unwrap(), now).is_ok());
     }
 }

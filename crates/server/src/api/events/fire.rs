@@ -4,9 +4,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use campanile_engine::EngineError;
-use campanile_engine::events::service::{self, FireAnswer, FireCall, FireTime};
-use campanile_model::SysId;
+use campanile_engine::events::service::{self, FireAnswer, FireCall};
 use campanile_model::limits::{EVENT_BATCH_BYTES_MAX, EVENT_BATCH_MAX};
+use campanile_model::{Instant, SysId};
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
@@ -38,11 +38,8 @@ pub(crate) async fn fire(
     let mut call = body::fire_call(&object).map_err(refused)?;
     take_key(&mut call, &headers)?;
     let now = app.engine.clock().now();
-    let due_in_ms = match call.process_on {
-        Some(FireTime::At(at)) => at.as_millis().saturating_sub(now.as_millis()),
-        Some(FireTime::After(millis)) => millis,
-        None => 0,
-    };
+    let due = call.process_on.map(|time| body::moment(time, now)).transpose().map_err(refused)?;
+    let due_in_ms = due.map_or(0, |at| at.as_millis().saturating_sub(now.as_millis()));
     let (sender, receiver) = oneshot::channel();
     service::fire(&app.engine, &caller.session, call, move |answer| {
         if sender.send(answer).is_err() {
@@ -176,7 +173,7 @@ pub(crate) async fn batch(
         return Err(too_large(format!("{} events, the limit is {EVENT_BATCH_MAX}", events.len())));
     }
     let minimal = Prefer::of(&headers).minimal;
-    let read = ReadBatch::new(&events);
+    let read = ReadBatch::new(&events, app.engine.clock().now());
     if atomic && !read.refused.is_empty() {
         return Err(EngineError::BatchRefused { items: read.refused }.into());
     }
@@ -259,7 +256,7 @@ struct ReadBatch {
 }
 
 impl ReadBatch {
-    fn new(events: &[Value]) -> Self {
+    fn new(events: &[Value], now: Instant) -> Self {
         let mut read = Self {
             calls: Vec::with_capacity(events.len()),
             places: Vec::new(),
@@ -267,7 +264,10 @@ impl ReadBatch {
         };
         for (index, event) in events.iter().enumerate() {
             let call: Result<FireCall, Refusal> = match event {
-                Value::Object(object) => body::fire_call(object),
+                Value::Object(object) => body::fire_call(object).and_then(|call| {
+                    call.process_on.map(|time| body::moment(time, now)).transpose()?;
+                    Ok(call)
+                }),
                 other => Err(("bad_json", format!("expected an object, got {other}"))),
             };
             match call {

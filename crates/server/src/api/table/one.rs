@@ -46,11 +46,15 @@ pub(crate) async fn delete(
     State(app): State<App>,
     caller: Caller,
     Path(path): Path<HashMap<String, String>>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (table, sys_id) = address(&path);
+    let expected = if_match(&headers)?;
     let session = caller.session.clone();
     let mark = app
-        .on_worker(move |worker| service::delete(&worker.execution(session), &table, &sys_id))
+        .on_worker(move |worker| {
+            service::delete_version(&worker.execution(session), &table, &sys_id, expected)
+        })
         .await?;
     app.durable(mark).await?;
     Ok(respond::empty(StatusCode::NO_CONTENT))
@@ -88,4 +92,16 @@ pub(super) fn with_version(mut response: Response, version: &str) -> Response {
         response.headers_mut().insert(header::ETAG, value);
     }
     response
+}
+
+/// The version in `If-Match`, if any.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    text.trim_matches('"').parse().map(Some).map_err(|_error: std::num::ParseIntError| {
+        ApiError::bad_parameter("If-Match", format!("expected an ETag such as \"3\", got {text}"))
+    })
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use campanile_engine::records::service::{self, WriteRequest};
 
-use super::one::{address, shown, with_version};
+use super::one::{address, if_match, shown, with_version};
 use super::shape::Shape;
 use crate::app::App;
 use crate::errors::ApiError;
@@ -101,16 +101,4 @@ async fn write(
         }
     }
     Ok(with_version(response, &version))
-}
-
-/// The version in `If-Match`, if any.
-fn if_match(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    text.trim_matches('"').parse().map(Some).map_err(|_error: std::num::ParseIntError| {
-        ApiError::bad_parameter("If-Match", format!("expected an ETag such as \"3\", got {text}"))
-    })
 }

@@ -64,6 +64,7 @@ macro_rules! conformance {
                 a_query_of_thousands_of_terms_is_served,
                 dotted_paths_follow_references_and_respect_their_class,
                 times_in_milliseconds_compare_by_the_second,
+                a_moment_in_rfc3339_compares_to_the_millisecond,
                 wildcards_of_sql_are_ordinary_characters;
             query_property:
                 sql_and_memory_agree;

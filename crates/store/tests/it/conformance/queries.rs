@@ -1,5 +1,6 @@
 //! Queries where SQL is easily wrong.
 
+use campanile_model::query::{Comparison, Test};
 use campanile_store::Select;
 
 use super::engine::{Bench, Engine, key};
@@ -119,6 +120,23 @@ pub(crate) fn times_in_milliseconds_compare_by_the_second(engine: &dyn Engine) {
     assert_eq!(found("at<=2026-03-01 08:00:00"), [key(0)]);
     assert_eq!(found("at=2026-03-01"), [key(0), key(1)]);
     assert_eq!(found("atSTARTSWITH2026-03-01 08:00:01"), [key(1)]);
+}
+
+pub(crate) fn a_moment_in_rfc3339_compares_to_the_millisecond(engine: &dyn Engine) {
+    let bench = Bench::new(engine);
+    bench.insert(&[bench.row("thing", &[("sys_id", &key(0)), ("at", "2026-03-01 08:00:00")])]);
+    let found = |comparison: Comparison, moment: &str| {
+        let mut query = bench.query("thing", "at>2000-01-01 00:00:00");
+        for term in query.alternatives.iter_mut().flatten().flatten() {
+            term.test = Test::Compare(comparison, moment.into());
+        }
+        bench.select(&Select::new(query)).len()
+    };
+    use Comparison::{GreaterOrEqual, Less};
+    assert_eq!(found(GreaterOrEqual, "2026-03-01T08:00:00.000Z"), 1);
+    assert_eq!(found(GreaterOrEqual, "2026-03-01T08:00:00.001Z"), 0);
+    assert_eq!(found(Less, "2026-03-01T08:00:00.001Z"), 1);
+    assert_eq!(found(Less, "2026-03-01T09:00:00.000+01:00"), 0);
 }
 
 pub(crate) fn wildcards_of_sql_are_ordinary_characters(engine: &dyn Engine) {
