@@ -66,12 +66,15 @@ fn append(store: &SqliteStore, count: usize, due_in_ms: i64) -> Result<(), Store
     Ok(())
 }
 
+/// Who claims.
+const BY: &str = "node/default/0";
+
 fn drain(store: &SqliteStore) -> Result<(), StoreError> {
     loop {
         let claim = store.claim(&ClaimRequest {
             queue: "",
             limit: 100,
-            claimed_by: "node/default/0",
+            claimed_by: BY,
             by_priority: true,
             now: NOW,
         })?;
@@ -79,7 +82,9 @@ fn drain(store: &SqliteStore) -> Result<(), StoreError> {
             break;
         }
         for event in claim.events {
-            store.begin(&event.fired.sys_id, 0);
+            if !store.begin(&event.fired.sys_id, BY, 0) {
+                continue;
+            }
             let run = run(&event);
             store.complete(Completion {
                 event: event.fired.sys_id,

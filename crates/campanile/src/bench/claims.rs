@@ -104,6 +104,9 @@ fn append(
     Ok(())
 }
 
+/// Who claims.
+const CLAIMANT: &str = "bench/default/1";
+
 fn drain(store: &Arc<dyn Store>) -> Result<Cost, Failure> {
     let began = Monotonic::now();
     let mut claims = Duration::ZERO;
@@ -114,7 +117,7 @@ fn drain(store: &Arc<dyn Store>) -> Result<Cost, Failure> {
             .claim(&ClaimRequest {
                 queue: "",
                 limit: CLAIM,
-                claimed_by: "bench/default/1",
+                claimed_by: CLAIMANT,
                 by_priority: true,
                 now: SystemClock.now(),
             })
@@ -126,7 +129,9 @@ fn drain(store: &Arc<dyn Store>) -> Result<Cost, Failure> {
         done += claim.events.len();
         for event in claim.events {
             let id = event.fired.sys_id;
-            store.begin(&id, 0);
+            if !store.begin(&id, CLAIMANT, 0) {
+                return Err(Failure::failed("an event that was claimed was taken away"));
+            }
             store.complete(Completion {
                 event: id,
                 epoch: event.epoch,

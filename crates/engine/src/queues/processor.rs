@@ -31,7 +31,7 @@ pub struct Counts {
     pub retried: usize,
     /// Of these, in error.
     pub failed: usize,
-    /// Of these, given back unhandled.
+    /// Of these, given back unhandled, or taken by another processor meanwhile (§4.3).
     pub released: usize,
 }
 
@@ -162,6 +162,10 @@ impl Processor {
         let mut counts = Counts { claimed: events.len(), ..Counts::default() };
         for (at, event) in events.iter().enumerate() {
             let outcome = match self.should_go_on() {
+                Ok(true) if !self.begin(event) => {
+                    counts.released += 1;
+                    continue;
+                }
                 Ok(true) => self.handle(event, queue),
                 Ok(false) => {
                     counts.released += self.release(&events[at..]);
@@ -188,12 +192,16 @@ impl Processor {
         Ok(self.wanted_queue()?.is_some_and(|queue| queue.active))
     }
 
+    /// Whether the event is still this processor's to handle.
+    fn begin(&self, event: &Event) -> bool {
+        self.engine.store().begin(&event.fired.sys_id, &self.claimed_by, self.slot)
+    }
+
     fn handle(&mut self, event: &Event, queue: &QueueDef) -> Result<Completion, EngineError> {
         let worker = match self.worker.take() {
             Some(worker) => worker,
             None => Worker::new(Arc::clone(&self.engine))?,
         };
-        self.engine.store().begin(&event.fired.sys_id, self.slot);
         let started = self.engine.clock().now();
         match catch_unwind(AssertUnwindSafe(|| dispatch::handle(&worker, event, queue))) {
             Ok(outcome) => {
@@ -223,7 +231,7 @@ impl Processor {
 
     fn release(&self, events: &[Event]) -> usize {
         let ids: Vec<SysId> = events.iter().map(|event| event.fired.sys_id).collect();
-        self.engine.store().release(&ids);
+        self.engine.store().release(&self.claimed_by, &ids);
         ids.len()
     }
 

@@ -103,12 +103,17 @@ impl Queues {
 
     /// A processor of `queue` looks for work. A queue that is not served yet makes the supervisor look.
     pub fn wake(&self, queue: &str) {
+        self.wake_or(queue, Self::reconfigure);
+    }
+
+    /// As [`Queues::wake`], with what is done for a queue that is not served.
+    fn wake_or(&self, queue: &str, unserved: impl FnOnce(&Self)) {
         // Let go of before the control is taken: the supervisor takes them in the other order, and the thread that wakes
         // is the writer, so that everybody would wait for ever.
         let line = self.signals.read().get(queue).cloned();
         match line {
             Some(line) => line.signal.work(),
-            None => self.reconfigure(),
+            None => unserved(self),
         }
     }
 
@@ -153,6 +158,19 @@ impl Queues {
 
     fn reconfigure(&self) {
         self.control.lock().dirty = true;
+        self.changed.notify_all();
+    }
+
+    /// As [`Queues::reconfigure`], for a thread that is about to end.
+    fn replace_lost(&self) {
+        let mut control = self.control.lock();
+        // A defect that strikes again and again must not keep the machine busy with threads.
+        if !self.stopping.load(Ordering::Acquire) {
+            self.changed.wait_for(&mut control, REST_AFTER_FAILURE);
+        }
+        let own = std::thread::current().id();
+        control.processors.retain(|running| running.thread.thread().id() != own);
+        control.dirty = true;
         self.changed.notify_all();
     }
 
@@ -206,9 +224,8 @@ impl Queues {
         let thread = spawn_named(&name, Some(SCRIPT_STACK_BYTES), move || {
             let processor =
                 Processor::new(Arc::clone(&engine), queue, (number, slot), Arc::clone(&stopping));
-            line.running.fetch_add(1, Ordering::AcqRel);
+            let _runs = Runs::count(&engine, &line);
             serve(&engine, &line, processor, &stopping);
-            line.running.fetch_sub(1, Ordering::AcqRel);
         })
         .map_err(no_thread)?;
         Ok(Running { queue: running, number, slot, thread })
@@ -218,6 +235,29 @@ impl Queues {
 impl std::fmt::Debug for Queues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Queues").field("processors", &self.control.lock().processors.len()).finish()
+    }
+}
+
+/// Counts a processor while its thread runs. A thread that ends in a panic is replaced.
+struct Runs<'a> {
+    engine: &'a Engine,
+    line: &'a Line,
+}
+
+impl<'a> Runs<'a> {
+    fn count(engine: &'a Engine, line: &'a Line) -> Self {
+        line.running.fetch_add(1, Ordering::AcqRel);
+        Self { engine, line }
+    }
+}
+
+impl Drop for Runs<'_> {
+    fn drop(&mut self) {
+        self.line.running.fetch_sub(1, Ordering::AcqRel);
+        if std::thread::panicking() {
+            tracing::error!("a processor of a queue panicked; another one takes its place");
+            self.engine.queues.replace_lost();
+        }
     }
 }
 
@@ -335,5 +375,33 @@ fn drain_here(engine: &Arc<Engine>) -> Result<Counts, EngineError> {
         if total == before {
             return Ok(total);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_wakes_a_queue_that_is_not_served_holds_nothing_that_the_supervisor_needs() {
+        let queues = Queues::default();
+        let mut asked = false;
+        // Here the thread that wakes (the writer) waits for the control, which the supervisor has while it adds a line.
+        queues.wake_or("brand_new", |queues| {
+            asked = true;
+            let _control = queues.control.try_lock().expect("the control is free");
+            assert!(queues.signals.try_write().is_some(), "the supervisor could not add its line");
+        });
+        assert!(asked);
+    }
+
+    #[test]
+    fn a_served_queue_is_woken_while_the_supervisor_has_the_control() {
+        let queues = Queues::default();
+        let line = queues.line(&Arc::from("served"));
+        let before = line.signal.ticket();
+        let _supervisor = queues.control.lock();
+        queues.wake("served");
+        assert_ne!(line.signal.ticket(), before);
     }
 }

@@ -154,7 +154,7 @@ fn ev_038_moving_a_kind_takes_the_waiting_events_that_the_registration_queued() 
     );
     let back = move_kind(engine, &Bed::admin(), "t.ping", QueueTarget::Default).unwrap();
     assert_eq!((back.moved, &*back.queue, back.next), (3, "", QueueTarget::Adaptive));
-    engine.store().release(&[claimed]);
+    engine.store().release(claim.claimed_by, &[claimed]);
     let logged = bed.fixture.house.rows("sysevent_action_log", &[("action", "move_kind")]);
     assert_eq!(logged.len(), 2);
 }

@@ -1,6 +1,7 @@
 //! Events: append, claim, complete, act, read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use campanile_model::{Event, EventState, HandlerRun, Instant, NewEvent, Outcome, SysId};
 
@@ -34,6 +35,10 @@ pub struct Appended {
 
 /// One event's fate in an append: stored (or known), or refused.
 pub type AppendOutcome = Result<Appended, StoreError>;
+
+/// How long an event may wait in a claimed batch, while its processor is busy with another, before an idle processor
+/// of the same queue may take it (§4.3).
+pub const TAKE_BACK_AFTER: Duration = Duration::from_secs(15);
 
 /// What to claim.
 #[derive(Debug, Clone)]
@@ -213,17 +218,22 @@ pub trait EventStore {
     /// [`StoreError::Full`], [`StoreError::Busy`], [`StoreError::Unavailable`].
     fn append_blocking(&self, events: Vec<NewEvent>, mode: AppendMode) -> AppendAnswer;
 
-    /// Claims due events of one queue; nobody else gets them until they are completed, released or lapse.
+    /// Claims due events of one queue; nobody else gets them until they are completed, released or lapse. What
+    /// another processor of this store has claimed and not begun for [`TAKE_BACK_AFTER`] counts as waiting once nothing
+    /// else is due (§4.3); `next_due` also tells when that will be.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError>;
 
-    /// Notes that a processor began to handle a claimed event, so that a crash from here on counts as a lapse (T7).
-    fn begin(&self, event: &SysId, slot: usize);
+    /// Notes that a processor begins to handle an event that it claimed, so that a crash from here on counts as a
+    /// lapse (T7). Returns false, and notes nothing, when the claim is no longer its own: it must leave the event alone.
+    #[must_use]
+    fn begin(&self, event: &SysId, claimed_by: &str, slot: usize) -> bool;
 
-    /// Gives claimed events back unhandled (T6): nothing is counted.
-    fn release(&self, events: &[SysId]);
+    /// Gives events that `claimed_by` has claimed back unhandled (T6): nothing is counted. What it does not hold, or no
+    /// longer, is left alone.
+    fn release(&self, claimed_by: &str, events: &[SysId]);
 
     /// Sequence of the newest event that was there when the store was opened; 0 when there was none. Up to it, an
     /// event that has no attempt and no lapse may still have recorded runs: its last handler had ended, so its

@@ -8,10 +8,14 @@ use campanile_model::SysId;
 
 use super::effects::{Effect, Standing};
 use super::window::{Line, Next, Position, Waiting};
-use crate::contract::ClaimRequest;
+use crate::contract::{ClaimRequest, TAKE_BACK_AFTER};
 
 /// Bytes of whole events that all windows together keep; beyond, an event is read again at its claim.
 pub(super) const KEPT_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// [`TAKE_BACK_AFTER`] in milliseconds.
+#[expect(clippy::cast_possible_truncation, reason = "some seconds")]
+const TAKE_BACK_AFTER_MS: i64 = TAKE_BACK_AFTER.as_millis() as i64;
 
 /// A larger event is never kept whole.
 const KEPT_EVENT_BYTES_MAX: usize = 8 * 1024;
@@ -34,6 +38,8 @@ pub(super) struct State {
 pub(super) struct Claimed {
     pub(super) standing: Standing,
     pub(super) by: Arc<str>,
+    /// When it was claimed, in milliseconds.
+    pub(super) at: i64,
     pub(super) epoch: i64,
     pub(super) attempts: i64,
     pub(super) lapses: i64,
@@ -87,6 +93,7 @@ impl State {
                 Claimed {
                     standing: standing.clone(),
                     by: Arc::clone(by),
+                    at: request.now.as_millis(),
                     epoch: waiting.epoch,
                     attempts: waiting.attempts,
                     lapses: waiting.lapses,
@@ -104,6 +111,51 @@ impl State {
             }
         }
         taken
+    }
+
+    /// Ends the claim of an event that was not completed; it waits again where it stood.
+    pub(super) fn give_back(&mut self, event: &SysId) -> Option<Claimed> {
+        let claimed = self.claimed.remove(event)?;
+        let Standing { queue, priority, at } = &claimed.standing;
+        self.by_sequence.remove(&at.sequence);
+        let waiting = Waiting {
+            sys_id: *event,
+            epoch: claimed.epoch,
+            attempts: claimed.attempts,
+            lapses: claimed.lapses,
+            event: None,
+        };
+        self.change_line(queue, |line| line.give_back(*priority, *at, waiting));
+        Some(claimed)
+    }
+
+    /// Gives back what somebody has claimed long ago and not begun (§4.3). Returns how many, and when the next one
+    /// will have waited long enough.
+    pub(super) fn take_back(&mut self, request: &ClaimRequest<'_>) -> (usize, Option<i64>) {
+        let now = request.now.as_millis();
+        let mut stale = Vec::new();
+        let mut next = None;
+        for (event, claimed) in &mut self.claimed {
+            let is_idle = claimed.slot.is_none() && !claimed.ending;
+            if !is_idle
+                || *claimed.standing.queue != *request.queue
+                || *claimed.by == *request.claimed_by
+            {
+                continue;
+            }
+            // The clock may have been set back since.
+            claimed.at = claimed.at.min(now);
+            let ends = claimed.at.saturating_add(TAKE_BACK_AFTER_MS);
+            if ends <= now {
+                stale.push(*event);
+            } else {
+                next = Some(next.map_or(ends, |next: i64| next.min(ends)));
+            }
+        }
+        for event in &stale {
+            self.give_back(event);
+        }
+        (stale.len(), next)
     }
 
     /// Changes one queue and keeps the sum of bytes.

@@ -4,14 +4,13 @@
 //! readers see claims through `campanile_claimed_by`. What waits is kept as windows ([`super::window`]); commits
 //! change them through [`EventEffects`](super::effects::EventEffects), in their order.
 
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use campanile_model::{EventState, Instant, SysId};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 
-use super::claim_state::{KEPT_BYTES_MAX, State, keep_within, note_wake};
+use super::claim_state::{Claimed, KEPT_BYTES_MAX, State, keep_within, note_wake};
 use super::effects::{Effect, Standing};
 use super::handling::{Begun, Handling};
 use super::refill;
@@ -141,6 +140,14 @@ impl Claims {
                 (true, Next::Unread(priority, from)) => {
                     self.refill(state, request, (priority, from), readers)?;
                 }
+                (true, Next::Later(due)) => {
+                    let (given_back, ends) = state.take_back(request);
+                    if given_back == 0 {
+                        let due = due.into_iter().chain(ends).min();
+                        drop(state);
+                        return self.deliver(taken, Next::Later(due), &by, readers);
+                    }
+                }
                 (_, next) => {
                     drop(state);
                     return self.deliver(taken, next, &by, readers);
@@ -158,7 +165,8 @@ impl Claims {
         readers: &dyn Readers,
     ) -> Result<Claim, StoreError> {
         let keys: Vec<SysId> = taken.iter().map(|(_, waiting)| waiting.sys_id).collect();
-        let events = refill::whole_events(taken, readers).inspect_err(|_| self.release(&keys))?;
+        let events =
+            refill::whole_events(taken, readers).inspect_err(|_| self.release(by, &keys))?;
         let events = events
             .into_iter()
             .map(|mut event| {
@@ -231,42 +239,41 @@ impl Claims {
     }
 
     /// See [`crate::EventStore::begin`].
-    pub(super) fn begin(&self, event: &SysId, slot: usize) {
+    pub(super) fn begin(&self, event: &SysId, claimed_by: &str, slot: usize) -> bool {
         let begun = {
             let mut state = self.state.lock();
-            let Some(claimed) = state.claimed.get_mut(event) else { return };
+            let Some(claimed) =
+                state.claimed.get_mut(event).filter(|claimed| *claimed.by == *claimed_by)
+            else {
+                return false;
+            };
             claimed.slot = Some(slot);
-            Begun { event: *event, epoch: claimed.epoch, attempts: claimed.attempts }
+            Begun {
+                event: *event,
+                epoch: claimed.epoch,
+                attempts: claimed.attempts,
+                lapses: claimed.lapses,
+            }
         };
         self.handling.begin(slot, &begun);
+        true
     }
 
     /// See [`crate::EventStore::release`].
-    pub(super) fn release(&self, events: &[SysId]) {
+    pub(super) fn release(&self, claimed_by: &str, events: &[SysId]) {
         let mut wakes = Vec::new();
         let mut slots = Vec::new();
         {
             let mut state = self.state.lock();
             for event in events {
-                let Entry::Occupied(entry) = state.claimed.entry(*event) else { continue };
-                if entry.get().ending {
+                let is_own = |claimed: &Claimed| !claimed.ending && *claimed.by == *claimed_by;
+                if !state.claimed.get(event).is_some_and(is_own) {
                     continue;
                 }
-                let claimed = entry.remove();
+                let Some(claimed) = state.give_back(event) else { continue };
                 slots.extend(claimed.slot);
-                state.by_sequence.remove(&claimed.standing.at.sequence);
-                let waiting = Waiting {
-                    sys_id: *event,
-                    epoch: claimed.epoch,
-                    attempts: claimed.attempts,
-                    lapses: claimed.lapses,
-                    event: None,
-                };
-                let standing = claimed.standing;
-                if let Some(line) = state.lines.get_mut(&standing.queue) {
-                    line.give_back(standing.priority, standing.at, waiting);
-                }
-                note_wake(&mut wakes, &standing.queue, standing.at.process_on);
+                let Standing { queue, at, .. } = &claimed.standing;
+                note_wake(&mut wakes, queue, at.process_on);
             }
         }
         for slot in slots {

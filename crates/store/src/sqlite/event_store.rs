@@ -311,12 +311,12 @@ impl EventStore for SqliteStore {
         self.events.claims.claim(request, &self.readers)
     }
 
-    fn begin(&self, event: &SysId, slot: usize) {
-        self.events.claims.begin(event, slot);
+    fn begin(&self, event: &SysId, claimed_by: &str, slot: usize) -> bool {
+        self.events.claims.begin(event, claimed_by, slot)
     }
 
-    fn release(&self, events: &[SysId]) {
-        self.events.claims.release(events);
+    fn release(&self, claimed_by: &str, events: &[SysId]) {
+        self.events.claims.release(claimed_by, events);
     }
 
     fn sequence_at_opening(&self) -> i64 {

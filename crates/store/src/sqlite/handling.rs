@@ -2,8 +2,9 @@
 //!
 //! A small file of fixed slots beside the database, one for each processor, written without a sync when handling
 //! begins. Claims stand in memory only; after a crash all of them are dead, but only an event that a processor had
-//! begun may have caused it. A slot also names epoch and attempts, so that an attempt that ended is not taken for
-//! one that did not.
+//! begun may have caused it. A slot also names epoch, attempts and lapses, so that an attempt that ended is not taken
+//! for one that did not, and a lapse that was counted is not counted again by a process that dies before it has
+//! cleared the file.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -14,8 +15,11 @@ use campanile_model::SysId;
 /// Name of the file inside the data folder.
 pub(super) const HANDLING_FILE: &str = "handling";
 
-/// Bytes of a slot: key, epoch, attempts, checksum.
+/// Bytes of a slot: key, epoch, attempts, lapses, checksum.
 const SLOT_BYTES: usize = 64;
+
+/// Bytes of a slot that its checksum covers.
+const SUMMED: usize = 56;
 
 /// Slots that are written; a processor beyond has its crash not counted.
 const SLOTS_MAX: usize = 4_096;
@@ -26,6 +30,8 @@ pub(super) struct Begun {
     pub(super) event: SysId,
     pub(super) epoch: i64,
     pub(super) attempts: i64,
+    /// Claims that had lapsed before this one.
+    pub(super) lapses: i64,
 }
 
 /// The open file.
@@ -85,8 +91,9 @@ fn encode(begun: &Begun) -> [u8; SLOT_BYTES] {
     bytes[..32].copy_from_slice(begun.event.as_str().as_bytes());
     bytes[32..40].copy_from_slice(&begun.epoch.to_le_bytes());
     bytes[40..48].copy_from_slice(&begun.attempts.to_le_bytes());
-    let sum = checksum(&bytes[..48]);
-    bytes[48..56].copy_from_slice(&sum.to_le_bytes());
+    bytes[48..56].copy_from_slice(&begun.lapses.to_le_bytes());
+    let sum = checksum(&bytes[..SUMMED]);
+    bytes[SUMMED..].copy_from_slice(&sum.to_le_bytes());
     bytes
 }
 
@@ -94,11 +101,11 @@ fn encode(begun: &Begun) -> [u8; SLOT_BYTES] {
 fn decode(bytes: &[u8]) -> Option<Begun> {
     let number = |from: usize| bytes.get(from..from + 8)?.try_into().ok().map(i64::from_le_bytes);
     let event = std::str::from_utf8(bytes.get(..32)?).ok()?.parse().ok()?;
-    let sum = u64::from_le_bytes(bytes.get(48..56)?.try_into().ok()?);
-    if sum != checksum(&bytes[..48]) {
+    let sum = u64::from_le_bytes(bytes.get(SUMMED..SLOT_BYTES)?.try_into().ok()?);
+    if sum != checksum(&bytes[..SUMMED]) {
         return None;
     }
-    Some(Begun { event, epoch: number(32)?, attempts: number(40)? })
+    Some(Begun { event, epoch: number(32)?, attempts: number(40)?, lapses: number(48)? })
 }
 
 fn checksum(bytes: &[u8]) -> u64 {
@@ -123,6 +130,7 @@ mod tests {
                 event: SysId::generate(Instant::from_millis(1)),
                 epoch: n,
                 attempts: 2 * n,
+                lapses: n % 2,
             })
             .collect();
         for (slot, one) in begun.iter().enumerate() {
@@ -142,9 +150,11 @@ mod tests {
             event: SysId::generate(Instant::from_millis(1)),
             epoch: 1,
             attempts: 0,
+            lapses: 0,
         });
         bytes[33] ^= 1;
         assert_eq!(decode(&bytes), None);
         assert_eq!(decode(&bytes[..40]), None);
+        assert_eq!(decode(&[0; SLOT_BYTES]), None);
     }
 }

@@ -12,7 +12,8 @@ use crate::contract::StoreError;
 const PROCESSOR_LOST: &str = "processor_lost";
 
 /// Counts a lapse for each attempt that was begun and did not end, in the transaction of `connection`; a third
-/// one makes the event `error`. What ended meanwhile is left alone. Returns how many were counted.
+/// one makes the event `error`. What ended meanwhile, or was counted already, is left alone. Returns how many were
+/// counted.
 ///
 /// # Errors
 /// What SQLite said.
@@ -20,7 +21,8 @@ pub(super) fn count_lapses(connection: &Connection, begun: &[Begun]) -> Result<u
     let mut counted = 0;
     for attempt in begun {
         let Some(event) = find(connection, Place::Live, &attempt.event)? else { continue };
-        if event.epoch != attempt.epoch || event.attempts != attempt.attempts {
+        let stands_at = (event.epoch, event.attempts, event.lapses);
+        if stands_at != (attempt.epoch, attempt.attempts, attempt.lapses) {
             continue;
         }
         counted += 1;

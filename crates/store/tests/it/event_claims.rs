@@ -8,8 +8,8 @@ use campanile_model::{EventState, Instant, NewEvent};
 use campanile_store::{ClaimRequest, EventStore, NextState, SqliteStore};
 
 use crate::events_at_hand::{
-    NOW, append, claim, claimed_names, completion, event, event_at, failed, finish, fire, fresh,
-    names, open, request,
+    BY, NOW, append, claim, claimed_names, completion, event, event_at, failed, finish, fire,
+    fresh, names, open, request,
 };
 
 fn claimed_by_arrival(store: &SqliteStore, limit: usize) -> Vec<String> {
@@ -160,7 +160,7 @@ fn released_events_are_claimable_at_once_in_their_old_place_and_nothing_is_count
     let (store, _folder) = fresh();
     append(&store, vec![event("a"), event("b"), event("c")]);
     let claimed = claim(&store, 2).events;
-    store.release(&[claimed[1].fired.sys_id, claimed[0].fired.sys_id]);
+    store.release(BY, &[claimed[1].fired.sys_id, claimed[0].fired.sys_id]);
     let again = claim(&store, 5).events;
     assert_eq!(names(&again), ["a", "b", "c"]);
     assert_eq!(again[0], claimed[0]);
@@ -171,7 +171,7 @@ fn a_released_event_cannot_be_completed_by_who_released_it() {
     let (store, _folder) = fresh();
     fire(&store, event("a"));
     let claimed = claim(&store, 1).events.remove(0);
-    store.release(&[claimed.fired.sys_id]);
+    store.release(BY, &[claimed.fired.sys_id]);
     finish(&store, &claimed, NextState::Processed);
     assert_eq!(store.event(&claimed.fired.sys_id).unwrap().unwrap().state, EventState::Ready);
 }
@@ -267,7 +267,7 @@ fn whoever_listens_is_told_the_queue_and_the_earliest_due_time() {
     assert_eq!(*heard.lock().unwrap(), expected);
     heard.lock().unwrap().clear();
     let claimed = store.claim(&ClaimRequest { queue: "other", ..request(1) }).unwrap().events;
-    store.release(&[claimed[0].fired.sys_id]);
+    store.release(BY, &[claimed[0].fired.sys_id]);
     assert_eq!(*heard.lock().unwrap(), [("other".to_owned(), NOW)]);
 }
 
@@ -303,7 +303,7 @@ fn eight_appending_and_four_claiming_lose_nothing_and_double_nothing() {
                     // Some go back: then they are not handled yet.
                     let (back, done) = events.split_at(events.len() / 7);
                     left.fetch_add(back.len(), Ordering::SeqCst);
-                    store.release(&back.iter().map(|e| e.fired.sys_id).collect::<Vec<_>>());
+                    store.release(BY, &back.iter().map(|e| e.fired.sys_id).collect::<Vec<_>>());
                     for event in done {
                         store.complete(completion(event, NextState::Processed));
                     }

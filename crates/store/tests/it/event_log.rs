@@ -6,8 +6,8 @@ use campanile_model::{EventState, NewEvent, Outcome, SysId};
 use campanile_store::{AppendMode, CommitMark, EventStore, NextState, SqliteStore, StoreError};
 
 use crate::events_at_hand::{
-    NOW, append, claim, claimed_names, completion, event, event_at, failed, finish, fire, fresh,
-    open, run_of,
+    BY, NOW, append, claim, claimed_names, completion, event, event_at, failed, finish, fire,
+    fresh, open, run_of,
 };
 
 fn keyed(name: &str, key: &str, content: u64) -> NewEvent {
@@ -213,7 +213,7 @@ fn an_attempt_ends_once() {
     let claimed = claim(&store, 1).events.remove(0);
     store.complete(completion(&claimed, NextState::Processed));
     store.complete(completion(&claimed, failed()));
-    store.release(&[claimed.fired.sys_id]);
+    store.release(BY, &[claimed.fired.sys_id]);
     store.flush().unwrap();
     let done = store.event(&claimed.fired.sys_id).unwrap().unwrap();
     assert_eq!((done.state, done.attempts), (EventState::Processed, 1));

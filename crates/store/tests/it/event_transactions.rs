@@ -8,7 +8,7 @@ use campanile_store::{
 };
 
 use crate::events_at_hand::{
-    MODE, NOW, claim, claimed_names, completion, event, event_at, finish, fire, fresh, names,
+    BY, MODE, NOW, claim, claimed_names, completion, event, event_at, finish, fire, fresh, names,
     record, request,
 };
 
@@ -64,7 +64,7 @@ fn an_event_that_a_transaction_changes_is_nobodys_until_it_ends() {
     assert!(claim(&store, 1).events.is_empty(), "it is about to go");
     drop(tx);
     assert_eq!(claimed_names(&store, 1), ["a"], "it stayed after all");
-    store.release(&[sys_id]);
+    store.release(BY, &[sys_id]);
     let mut tx = write(&store);
     tx.act_on_event(&move_it("q")).unwrap();
     tx.act_on_event(&move_it("r")).unwrap();

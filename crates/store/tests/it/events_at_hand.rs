@@ -14,6 +14,9 @@ use campanile_store::{
 /// The present of most tests.
 pub(crate) const NOW: Instant = Instant::from_millis(1_700_000_000_000);
 
+/// Who claims in most tests.
+pub(crate) const BY: &str = "node/default/0";
+
 /// Fast, and each event for itself.
 pub(crate) const MODE: AppendMode = AppendMode { durable: false, atomic: false };
 
@@ -29,6 +32,12 @@ pub(crate) fn fresh() -> (Arc<SqliteStore>, tempfile::TempDir) {
 
 /// What a process that is killed now would leave behind, opened anew.
 pub(crate) fn after_kill(folder: &Path) -> (Arc<SqliteStore>, tempfile::TempDir) {
+    let copy = copied(folder);
+    (open(copy.path()), copy)
+}
+
+/// What a process that is killed now would leave behind.
+pub(crate) fn copied(folder: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -37,7 +46,7 @@ pub(crate) fn after_kill(folder: &Path) -> (Arc<SqliteStore>, tempfile::TempDir)
             std::fs::copy(entry.path(), copy.path().join(name)).unwrap();
         }
     }
-    (open(copy.path()), copy)
+    copy
 }
 
 /// An event of the default queue, priority 100, due now.
@@ -87,7 +96,7 @@ pub(crate) fn fire(store: &SqliteStore, event: NewEvent) -> Appended {
 }
 
 pub(crate) fn request(limit: usize) -> ClaimRequest<'static> {
-    ClaimRequest { queue: "", limit, claimed_by: "node/default/0", by_priority: true, now: NOW }
+    ClaimRequest { queue: "", limit, claimed_by: BY, by_priority: true, now: NOW }
 }
 
 pub(crate) fn claim(store: &SqliteStore, limit: usize) -> Claim {

@@ -9,6 +9,7 @@ mod event_crashes;
 mod event_log;
 mod event_states;
 mod event_summary;
+mod event_take_back;
 mod event_transactions;
 mod events_at_hand;
 mod sqlite_files;
