@@ -14,6 +14,7 @@ mod replay;
 mod rest_bad_input;
 mod rest_evaluate;
 mod rest_events;
+mod rest_idempotency;
 mod rest_instance;
 mod rest_rights;
 mod rest_table;

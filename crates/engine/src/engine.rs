@@ -17,6 +17,7 @@ use crate::handlers::script_action::SCRIPT_ACTION_TABLE;
 use crate::queues::supervisor::Queues;
 use crate::records::definitions::{DefinitionRegistry, Load};
 use crate::records::numbers::Numbers;
+use crate::records::once::KeysInUse;
 use crate::records::operation::save_checks::SaveChecks;
 use crate::records::properties::Properties;
 use crate::records::seed;
@@ -58,6 +59,7 @@ pub struct Engine {
     pub(crate) special_tables: SpecialTables,
     pub(crate) unregistered_names: UnregisteredNames,
     pub(crate) waiters: Arc<Waiters>,
+    pub(crate) keys_in_use: KeysInUse,
     pub(crate) queues: Queues,
     pub(crate) handlers: HandlerRegistry,
     definitions: DefinitionRegistry,
@@ -93,6 +95,7 @@ impl Engine {
             special_tables: SpecialTables::default().with(EVENT_TABLE, events::service::ROWS),
             unregistered_names: UnregisteredNames::default(),
             waiters: Arc::default(),
+            keys_in_use: KeysInUse::default(),
             queues: Queues::default(),
             handlers: HandlerRegistry::standard(),
             definitions: DefinitionRegistry::default(),

@@ -91,6 +91,12 @@ pub enum EngineError {
         /// Index, code and detail of each.
         items: Vec<(usize, &'static str, String)>,
     },
+    /// The first call with this idempotency key is still running.
+    #[error("the first call with idempotency key '{key}' is still running")]
+    KeyInUse {
+        /// The key as the caller gave it.
+        key: String,
+    },
     /// An optimistic lock failed.
     #[error("the record has changed: expected version {expected}, it has {present}")]
     VersionConflict {

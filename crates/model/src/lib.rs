@@ -4,6 +4,7 @@
 //! encoded query or an event *is* stands here; what is done with it stands in the crates above.
 
 pub mod clock;
+pub mod content_hash;
 pub mod dictionary;
 pub mod event;
 pub mod event_state;

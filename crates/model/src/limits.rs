@@ -12,6 +12,9 @@ pub const QUEUE_NAME_CHARS_MAX: usize = 100;
 pub const EVENT_SNAPSHOT_BYTES_MAX: usize = 256 * 1024;
 /// Longest idempotency key (§1.1, rest-api §23).
 pub const DEDUPE_KEY_CHARS_MAX: usize = 100;
+/// How long an idempotency key is remembered (events-and-jobs §3.7, rest-api §23): a caller that tries again does so
+/// within a day.
+pub const IDEMPOTENCY_KEY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Largest `log` of one handler run (§1.2); a "cut" mark follows.
 pub const RUN_LOG_BYTES_MAX: usize = 64 * 1024;
 /// References kept in a run's `fired_events`, `written_records`, `sent_messages` (§1.2).

@@ -217,6 +217,12 @@ impl From<EngineError> for ApiError {
                     .collect();
                 error
             }
+            EngineError::KeyInUse { .. } => {
+                let text = error.to_string();
+                let mut error = Self::new(StatusCode::CONFLICT, "key_in_use", "Key in use", text);
+                error.more.headers.push((header::RETRY_AFTER, HeaderValue::from_static("1")));
+                error
+            }
             EngineError::VersionConflict { .. } => Self::new(
                 StatusCode::PRECONDITION_FAILED,
                 "version_conflict",

@@ -19,6 +19,11 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
+/// An answer whose JSON is written already.
+pub(crate) fn json_text(status: StatusCode, text: String) -> Response {
+    bytes_of_type(status, JSON_TYPE, text.into_bytes())
+}
+
 /// `{"result": …}`.
 pub(crate) fn result(status: StatusCode, result: impl Serialize) -> Response {
     #[derive(Serialize)]

@@ -17,6 +17,7 @@ use super::budget::Budget;
 use super::display::Formats;
 pub use super::execution_fire::FireResult;
 pub use super::execution_report::{ExecutionReport, FiredEvent, LogLine, WrittenRecord};
+use super::once::Seal;
 use super::operation::Failure;
 use super::operation::transaction::Transaction;
 use super::script_host::ScriptHost;
@@ -40,6 +41,7 @@ pub struct Execution {
     /// How many scripts stood on the thread when that operation began.
     operation_depth: Cell<usize>,
     pub(super) unit: RefCell<Option<Unit>>,
+    pub(super) seal: RefCell<Option<Seal>>,
     pub(super) ordinals: RefCell<FireOrdinals>,
     pub(super) running: RefCell<Vec<ScriptSource>>,
     pub(super) warnings: RefCell<Vec<String>>,
@@ -61,6 +63,7 @@ impl Execution {
             transaction: RefCell::new(None),
             operation_depth: Cell::new(0),
             unit: RefCell::new(None),
+            seal: RefCell::new(None),
             ordinals: RefCell::default(),
             running: RefCell::default(),
             warnings: RefCell::default(),

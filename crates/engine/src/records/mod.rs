@@ -23,6 +23,7 @@ mod execution_fire;
 mod execution_log;
 pub mod execution_report;
 mod name_values;
+pub mod once;
 pub mod operation;
 pub(crate) mod rules;
 mod script_host;

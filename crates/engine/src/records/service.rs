@@ -84,6 +84,8 @@ pub struct WriteRequest {
     pub input_display: bool,
     /// `If-Match`: the `sys_mod_count` that the caller had.
     pub if_match: Option<i64>,
+    /// The caller's idempotency key, for tables whose rows have one of their own (events).
+    pub idempotency_key: Option<String>,
 }
 
 /// What became of a write.
@@ -99,6 +101,8 @@ pub struct Written {
     pub warnings: Vec<String>,
     /// Messages that rules added.
     pub messages: Vec<(MessageKind, String)>,
+    /// The row was written by an earlier call with the same idempotency key; nothing was written now.
+    pub repeated: bool,
 }
 
 /// The rows of `request` that the session may read.
@@ -278,7 +282,7 @@ fn settle_log(execution: &Execution, table: &TableDef) {
     }
 }
 
-fn table_of(execution: &Execution, name: &str) -> Result<Arc<TableDef>, EngineError> {
+pub(super) fn table_of(execution: &Execution, name: &str) -> Result<Arc<TableDef>, EngineError> {
     let dictionary = execution.dictionary()?;
     Ok(Arc::clone(lookup::table(&dictionary, name)?))
 }
@@ -298,17 +302,25 @@ fn perform(execution: &Rc<Execution>, change: &Change) -> Result<Written, Engine
         Outcome::Done { record, changed, written_again } => (record, changed, written_again),
         Outcome::Refused(error) => return Err(error),
     };
-    // After rules may have written the row once more, or deleted it.
-    let record = match written_again {
-        true => execution.read_row(record.table(), record.text("sys_id"))?.unwrap_or(record),
-        false => record,
-    };
     Ok(Written {
-        record,
+        record: settled(execution, record, written_again)?,
         changed,
         mark: execution.commit_mark(),
         warnings: execution.take_warnings(),
         messages: execution.messages().split_off(messages),
+        repeated: false,
+    })
+}
+
+/// The row as it stands at the end: after rules may have written it once more, or deleted it.
+pub(super) fn settled(
+    execution: &Execution,
+    record: Record,
+    written_again: bool,
+) -> Result<Record, EngineError> {
+    Ok(match written_again {
+        true => execution.read_row(record.table(), record.text("sys_id"))?.unwrap_or(record),
+        false => record,
     })
 }
 

@@ -52,6 +52,15 @@ impl ReadTx for Counting<'_> {
     fn count(&self, query: &BoundQuery) -> Result<u64, StoreError> {
         self.inner.count(query)
     }
+
+    fn kept_answer(
+        &self,
+        key: &str,
+        content_hash: u64,
+        now: campanile_model::Instant,
+    ) -> Result<Option<String>, StoreError> {
+        self.inner.kept_answer(key, content_hash, now)
+    }
 }
 
 fn shown(house: &House, formats: &Formats, row: &Record, field: &str) -> String {

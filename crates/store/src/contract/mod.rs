@@ -1,5 +1,6 @@
 //! The promises of a store, a file per family. No word here belongs to one engine.
 
+mod answers;
 mod error;
 mod events;
 mod records;
@@ -7,6 +8,7 @@ mod records;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+pub use answers::KeptAnswer;
 pub use error::StoreError;
 pub use events::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Appended, Backlog,

@@ -4,9 +4,9 @@ use std::any::Any;
 use std::sync::Arc;
 
 use campanile_model::query::BoundQuery;
-use campanile_model::{Dictionary, FieldIndex, NewEvent, Record, TableDef};
+use campanile_model::{Dictionary, FieldIndex, Instant, NewEvent, Record, TableDef};
 
-use super::{AppendOutcome, EventAction, StoreError};
+use super::{AppendOutcome, EventAction, KeptAnswer, StoreError};
 
 /// Everything committed before or with this mark is ordered before it. Marks of one store rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -64,6 +64,18 @@ pub trait ReadTx {
     /// # Errors
     /// As [`ReadTx::select`].
     fn count(&self, query: &BoundQuery) -> Result<u64, StoreError>;
+
+    /// The answer that was kept under `key` within the 24 hours before `now`, for a call that sent the same. `None`
+    /// when the key is free.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyReused`] when the key was used for something else, be it an event.
+    fn kept_answer(
+        &self,
+        key: &str,
+        content_hash: u64,
+        now: Instant,
+    ) -> Result<Option<String>, StoreError>;
 }
 
 /// Reading and writing in one transaction.
@@ -151,6 +163,12 @@ pub trait WriteTx: ReadTx {
     /// # Errors
     /// [`StoreError::Unavailable`].
     fn release(&mut self, savepoint: SavepointId) -> Result<(), StoreError>;
+
+    /// Keeps the answer of the call that this transaction serves under its key: both are committed, or neither.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when the key is not free (somebody else was quicker): then roll back.
+    fn keep_answer(&mut self, answer: &KeptAnswer) -> Result<(), StoreError>;
 
     /// Makes everything visible to others, and the appended events claimable. Not yet on disk: wait for the mark.
     ///

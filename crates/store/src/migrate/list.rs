@@ -23,6 +23,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "events",
         sql: include_str!("../../migrations/sqlite/0002_events.sql"),
     },
+    Migration {
+        number: 3,
+        name: "kept_answers",
+        sql: include_str!("../../migrations/sqlite/0003_kept_answers.sql"),
+    },
 ];
 
 #[cfg(test)]

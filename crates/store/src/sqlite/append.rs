@@ -8,17 +8,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use campanile_model::{Event, EventState, NewEvent, SysId};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
+use super::answers;
 use super::claims::Claims;
 use super::effects::{Effect, EventEffects, Standing};
 use super::events::{nil, sys_id};
 use super::window::{Position, Priority, Waiting};
 use crate::contract::{AppendOutcome, Appended, StoreError};
-
-/// How long a caller's idempotency key is remembered (§3.7).
-const DEDUPE_MS: i64 = 24 * 60 * 60 * 1000;
-
-/// Keys that are forgotten along with one append that brings a key: more than one, so that they never pile up.
-const DEDUPE_FORGET_MAX: i64 = 4;
 
 /// Keys of events that handlers fired begin so, followed by the causing event: `h:<cause>:…`.
 pub(super) const INTERNAL_KEY: &str = "h:";
@@ -201,14 +196,18 @@ fn known_key(
     }
     let known = connection
         .prepare_cached(
-            "SELECT content_hash, sys_id FROM sysevent_dedupe WHERE key = ?1 AND created > ?2",
+            "SELECT content_hash, answer IS NULL, sys_id FROM sysevent_dedupe \
+             WHERE key = ?1 AND created > ?2",
         )?
-        .query_row((key, event.created.as_millis() - DEDUPE_MS), |row| {
-            Ok((row.get::<_, i64>(0)?, sys_id(row, 1)?))
+        .query_row((key, answers::forgotten_at(event.created)), |row| {
+            let is_event: bool = row.get(1)?;
+            // The key of a row's answer stands beside the row's key, which may have any spelling.
+            let first = if is_event { Some(sys_id(row, 2)?) } else { None };
+            Ok((row.get::<_, i64>(0)?, first))
         })
         .optional()?;
     Ok(known.map(|(content, first)| {
-        if content == event.content_hash.cast_signed() {
+        if let Some(first) = first.filter(|_| content == event.content_hash.cast_signed()) {
             duplicate(first)
         } else {
             Err(StoreError::KeyReused { key: key.to_owned() })
@@ -236,16 +235,10 @@ fn remember_key(
         .prepare_cached(
             "INSERT INTO sysevent_dedupe (key, content_hash, sys_id, created) VALUES (?1, ?2, ?3, ?4) \
              ON CONFLICT (key) DO UPDATE SET content_hash = excluded.content_hash, \
-             sys_id = excluded.sys_id, created = excluded.created",
+             sys_id = excluded.sys_id, created = excluded.created, answer = NULL",
         )?
         .execute(params![key, event.content_hash.cast_signed(), event.sys_id.as_str(), created])?;
-    connection
-        .prepare_cached(
-            "DELETE FROM sysevent_dedupe WHERE key IN \
-             (SELECT key FROM sysevent_dedupe WHERE created <= ?1 ORDER BY created LIMIT ?2)",
-        )?
-        .execute((created - DEDUPE_MS, DEDUPE_FORGET_MAX))?;
-    Ok(())
+    answers::forget(connection, event.created)
 }
 
 /// Forgets the internal keys of an event whose epoch has ended.

@@ -9,6 +9,7 @@
 //! which events a crash befell (`handling`, `lapses`).
 
 mod actions;
+mod answers;
 mod append;
 mod backlog;
 mod checkpoint;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use campanile_model::query::BoundQuery;
-use campanile_model::{Record, TableDef};
+use campanile_model::{Instant, Record, TableDef};
 use rusqlite::Connection;
 
+use super::answers;
 use super::failure::closed;
 use super::group::statement;
 use super::rows;
@@ -58,5 +59,14 @@ impl ReadTx for SqliteReadTx {
 
     fn count(&self, query: &BoundQuery) -> Result<u64, StoreError> {
         self.on(|connection| rows::count(connection, query))
+    }
+
+    fn kept_answer(
+        &self,
+        key: &str,
+        content_hash: u64,
+        now: Instant,
+    ) -> Result<Option<String>, StoreError> {
+        self.on(|connection| answers::kept(connection, key, content_hash, now))
     }
 }

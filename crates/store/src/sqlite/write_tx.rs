@@ -4,10 +4,11 @@ use std::any::Any;
 use std::sync::Arc;
 
 use campanile_model::query::BoundQuery;
-use campanile_model::{Dictionary, FieldIndex, NewEvent, Record, TableDef};
+use campanile_model::{Dictionary, FieldIndex, Instant, NewEvent, Record, TableDef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::actions;
+use super::answers;
 use super::ddl;
 use super::effects::EventEffects;
 use super::event_store::Events;
@@ -15,7 +16,8 @@ use super::rows;
 use super::store::SqliteStore;
 use super::turn::Turn;
 use crate::contract::{
-    AppendOutcome, CommitMark, EventAction, ReadTx, SavepointId, Select, StoreError, WriteTx,
+    AppendOutcome, CommitMark, EventAction, KeptAnswer, ReadTx, SavepointId, Select, StoreError,
+    WriteTx,
 };
 use crate::sql::{self, Statement};
 
@@ -108,6 +110,16 @@ impl ReadTx for SqliteWriteTx {
 
     fn count(&self, query: &BoundQuery) -> Result<u64, StoreError> {
         rows::count(self.turn.connection()?, query).map_err(|e| self.turn.located(e))
+    }
+
+    fn kept_answer(
+        &self,
+        key: &str,
+        content_hash: u64,
+        now: Instant,
+    ) -> Result<Option<String>, StoreError> {
+        answers::kept(self.turn.connection()?, key, content_hash, now)
+            .map_err(|e| self.turn.located(e))
     }
 }
 
@@ -209,6 +221,10 @@ impl WriteTx for SqliteWriteTx {
     fn release(&mut self, savepoint: SavepointId) -> Result<(), StoreError> {
         self.end_savepoint(savepoint)?;
         self.turn.run(&format!("RELEASE {}", name(self.savepoints.len())))
+    }
+
+    fn keep_answer(&mut self, answer: &KeptAnswer) -> Result<(), StoreError> {
+        answers::keep(self.turn.connection()?, answer).map_err(|e| self.turn.located(e))
     }
 
     fn commit(self: Box<Self>) -> Result<CommitMark, StoreError> {

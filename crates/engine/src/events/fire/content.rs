@@ -1,4 +1,4 @@
-//! What is kept of a call beside its values: a hash of its content, a snapshot of its record, a masked address.
+//! What is kept of a call beside its values: a snapshot of its record, a masked address.
 
 use campanile_model::limits::EVENT_SNAPSHOT_BYTES_MAX;
 use campanile_model::{FieldType, Record, TableDef};
@@ -7,28 +7,6 @@ use std::sync::Arc;
 
 /// Member of a snapshot that names the fields that were too large to be kept.
 const LEFT_OUT: &str = "$left_out";
-
-/// A hash that is the same on every machine and in every version: FNV-1a, 64 bit. Each part is closed by a
-/// byte that no text holds, so that `("a", "bc")` and `("ab", "c")` differ.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ContentHash(u64);
-
-impl ContentHash {
-    pub(super) fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    pub(super) fn part(self, part: &str) -> Self {
-        let hash = part.bytes().chain([0xff]).fold(self.0, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        Self(hash)
-    }
-
-    pub(super) fn finish(self) -> u64 {
-        self.0
-    }
-}
 
 /// The stored values of `record` as JSON, passwords left out. Fields that would take it over 256 KiB are
 /// named in `$left_out` instead of being kept.
@@ -101,15 +79,6 @@ pub fn mask_uri(uri: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_of_the_content_do_not_run_into_each_other() {
-        let hash =
-            |parts: &[&str]| parts.iter().fold(ContentHash::new(), |h, p| h.part(p)).finish();
-        assert_ne!(hash(&["a", "bc"]), hash(&["ab", "c"]));
-        assert_ne!(hash(&["", "a"]), hash(&["a", ""]));
-        assert_eq!(hash(&["a", "b"]), hash(&["a", "b"]));
-    }
 
     #[test]
     fn secrets_in_an_address_are_masked_and_the_rest_is_kept() {

@@ -5,13 +5,14 @@
 
 use std::sync::{Arc, OnceLock};
 
+use campanile_model::content_hash::ContentHash;
 use campanile_model::limits::{
     DEDUPE_KEY_CHARS_MAX, EVENT_DEPTH_MAX, EVENT_NAME_CHARS_MAX, EVENT_PARM_CHARS_MAX,
 };
 use campanile_model::queue_def::normalise_queue_name;
 use campanile_model::{EventSource, Instant, NewEvent, Registration, SysId};
 
-use super::content::{self, ContentHash};
+use super::content;
 use super::log;
 use super::ordinals::FireOrdinals;
 use super::provision::Provision;

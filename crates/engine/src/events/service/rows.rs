@@ -13,7 +13,7 @@ use crate::events::row::{EVENT_TABLE, EventLayout};
 use crate::records::execution::{Execution, FireResult};
 use crate::records::service::{WriteRequest, Written};
 use crate::records::special_tables::SpecialTable;
-use crate::records::{gate, lookup};
+use crate::records::{gate, lookup, once};
 use crate::session::Channel;
 
 /// Why an action was done, when a row was written instead of a button pressed.
@@ -41,13 +41,16 @@ fn insert(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, 
             .filter(|at| !at.is_empty())
             .map(|at| time(&at))
             .transpose()?,
+        dedupe_key: request.idempotency_key.clone(),
         ..FireRequest::default()
     };
     add_record(execution, &mut call)?;
     let as_given = call.clone();
-    let sys_id = match execution.fire(call)? {
-        FireResult::Stored(appended) => appended.sys_id,
-        FireResult::Waiting(sys_id) => sys_id,
+    let key = as_given.dedupe_key.as_deref().unwrap_or_default();
+    let fired = execution.fire(call).map_err(|error| once::told(error, key))?;
+    let (sys_id, repeated) = match fired {
+        FireResult::Stored(appended) => (appended.sys_id, appended.duplicate),
+        FireResult::Waiting(sys_id) => (sys_id, false),
         FireResult::NotStored(code) => {
             let detail =
                 format!("the registration of '{}' is inactive: nothing was stored", as_given.name);
@@ -66,6 +69,7 @@ fn insert(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, 
         mark: execution.commit_mark(),
         warnings: Vec::new(),
         messages: Vec::new(),
+        repeated,
     })
 }
 
@@ -88,6 +92,7 @@ fn update(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, 
         mark,
         warnings: Vec::new(),
         messages: Vec::new(),
+        repeated: false,
     })
 }
 

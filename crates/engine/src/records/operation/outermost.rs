@@ -58,6 +58,7 @@ fn attempt(execution: &Rc<Execution>, change: &Change, restarts: u32) -> Result<
         }
         let outcome = nested(execution, change)?;
         store_events(execution)?;
+        execution.add_seal(&outcome)?;
         Ok(outcome)
     };
     if let Some(savepoint) = execution.begin_in_unit()? {

@@ -80,7 +80,9 @@ pub(crate) fn fire_call(object: &Map<String, Value>) -> Result<FireCall, Refusal
         queue: string(object, "queue")?,
         priority: priority(object)?,
         process_on: string(object, "process_on")?.map(|text| fire_time(&text)).transpose()?,
-        dedupe_key: string(object, "dedupe_key")?.map(dedupe_key).transpose()?,
+        dedupe_key: string(object, "dedupe_key")?
+            .map(|key| dedupe_key("dedupe_key", key))
+            .transpose()?,
     })
 }
 
@@ -113,11 +115,11 @@ fn priority(object: &Map<String, Value>) -> Result<Option<i64>, Refusal> {
 }
 
 /// A printable key of 1 to 100 ASCII characters (rest-api §23).
-pub(crate) fn dedupe_key(key: String) -> Result<String, Refusal> {
+pub(crate) fn dedupe_key(member: &str, key: String) -> Result<String, Refusal> {
     let printable = key.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     if key.is_empty() || key.len() > DEDUPE_KEY_CHARS_MAX || !printable {
         let detail = format!(
-            "`dedupe_key`: expected 1 to {DEDUPE_KEY_CHARS_MAX} printable ASCII characters, got {} characters",
+            "`{member}`: expected 1 to {DEDUPE_KEY_CHARS_MAX} printable ASCII characters, got {} characters",
             key.chars().count()
         );
         return Err(("value_too_long", detail));

@@ -103,7 +103,7 @@ fn take_key(call: &mut FireCall, headers: &HeaderMap) -> Result<(), ApiError> {
             "`Idempotency-Key`: expected 1 to 100 printable ASCII characters",
         )
     })?;
-    let key = body::dedupe_key(key.to_owned()).map_err(refused)?;
+    let key = body::dedupe_key("Idempotency-Key", key.to_owned()).map_err(refused)?;
     match &call.dedupe_key {
         Some(other) if *other != key => Err(ApiError::unprocessable(
             "key_reused",

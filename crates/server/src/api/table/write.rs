@@ -1,20 +1,28 @@
 //! `POST /api/now/table/{table}`, `PUT` and `PATCH …/{sys_id}`.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use campanile_engine::records::service::{self, WriteRequest};
+use campanile_engine::EngineError;
+use campanile_engine::records::execution::Execution;
+use campanile_engine::records::once::{self, CallKey};
+use campanile_engine::records::service::{self, WriteRequest, Written};
+use campanile_model::content_hash::ContentHash;
+use campanile_store::CommitMark;
+use serde_json::json;
 
-use super::one::{address, if_match, shown, with_version};
+use super::kept::KeptResponse;
+use super::one::{address, if_match, shown};
 use super::shape::Shape;
+use crate::api::events::body::{dedupe_key, refused};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json, content_type};
 use crate::extract::json_body::record_fields;
 use crate::extract::payload::Payload;
-use crate::respond;
 
 /// Inserts a row.
 pub(crate) async fn create(
@@ -38,6 +46,13 @@ pub(crate) async fn update(
     write(app, caller, path, headers, body, false).await
 }
 
+/// A write that is read from its request.
+struct Asked {
+    request: WriteRequest,
+    answering: Answering,
+    key: Option<CallKey>,
+}
+
 async fn write(
     app: App,
     caller: Caller,
@@ -49,56 +64,117 @@ async fn write(
     accepts_json(&headers)?;
     content_type(&headers, &["application/json"])?;
     let shape = Shape::of(&caller)?;
-    let fields = caller.params.names("sysparm_fields");
     let (table, sys_id) = address(&path);
+    let key = if creates { idempotency_key(&headers)? } else { None };
     let body = body.read(&app, &headers).await?;
-    let request = WriteRequest {
-        table: table.clone(),
-        sys_id: (!creates).then_some(sys_id),
-        values: record_fields(&body)?,
-        input_display: caller.params.flag("sysparm_input_display_value"),
-        if_match: if_match(&headers)?,
-    };
-    let session = caller.session.clone();
-    let shown_table = table.clone();
-    let (mark, warnings, key, class, row, version) = app
-        .on_worker(move |worker| {
-            let execution = worker.execution(session);
-            let written = if creates {
-                service::insert(&execution, &request)?
-            } else {
-                service::update(&execution, &request)?
-            };
-            let (row, version) =
-                shown(&execution, &shown_table, &written.record, fields.as_deref(), &shape)?;
-            let key = written.record.text("sys_id").to_owned();
-            let class = written.record.class_name().to_owned();
-            Ok((written.mark, written.warnings, key, class, row, version))
-        })
-        .await?;
-    app.durable(mark).await?;
     let silent = headers
         .get("x-no-response-body")
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let mut response = match (creates, silent) {
-        (true, true) => respond::empty(StatusCode::CREATED),
-        (true, false) => respond::result(StatusCode::CREATED, row),
-        (false, true) => respond::empty(StatusCode::NO_CONTENT),
-        (false, false) => respond::result(StatusCode::OK, row),
+    let asked = Asked {
+        key: key.map(|key| CallKey { key, content_hash: content_hash(&caller, &body) }),
+        request: WriteRequest {
+            table: table.clone(),
+            sys_id: (!creates).then_some(sys_id),
+            values: record_fields(&body)?,
+            input_display: caller.params.flag("sysparm_input_display_value"),
+            if_match: if_match(&headers)?,
+            ..WriteRequest::default()
+        },
+        answering: Answering {
+            fields: caller.params.names("sysparm_fields"),
+            location: creates.then(|| format!("{}/api/now{}/table", caller.base, caller.version)),
+            table,
+            shape,
+            silent,
+        },
     };
-    if creates {
-        let location = format!("{}/api/now{}/table/{class}/{key}", caller.base, caller.version);
-        if let Ok(value) = HeaderValue::from_str(&location) {
-            response.headers_mut().insert(header::LOCATION, value);
-        }
+    let session = caller.session.clone();
+    let (answer, replayed, mark) =
+        app.on_worker(move |worker| done(&worker.execution(session), asked)).await?;
+    app.durable(mark).await?;
+    let mut response = answer.response();
+    if replayed {
+        let name = HeaderName::from_static("idempotency-replayed");
+        response.headers_mut().insert(name, HeaderValue::from_static("true"));
     }
-    for warning in warnings {
-        if let Ok(value) =
-            HeaderValue::from_str(&format!("299 campanile \"{}\"", warning.replace('"', "'")))
-        {
-            response.headers_mut().append(header::WARNING, value);
-        }
+    Ok(response)
+}
+
+/// Writes, and makes the answer: with a key inside the transaction of the row, else behind it.
+fn done(
+    execution: &Rc<Execution>,
+    asked: Asked,
+) -> Result<(KeptResponse, bool, CommitMark), EngineError> {
+    let Asked { request, answering, key } = asked;
+    if let Some(key) = key {
+        let make: once::MakeAnswer = Rc::new(move |execution, written| {
+            answering.answer(execution, written).map(|answer| answer.to_text())
+        });
+        let done = once::insert(execution, &request, &key, &make)?;
+        return Ok((KeptResponse::from_text(&done.answer)?, done.replayed, done.mark));
     }
-    Ok(with_version(response, &version))
+    let written = match request.sys_id {
+        None => service::insert(execution, &request)?,
+        Some(_) => service::update(execution, &request)?,
+    };
+    Ok((answering.answer(execution, &written)?, false, written.mark))
+}
+
+/// What of a request decides how it is answered.
+struct Answering {
+    table: String,
+    fields: Option<Vec<String>>,
+    shape: Shape,
+    /// Where the rows of tables are, for an insert.
+    location: Option<String>,
+    silent: bool,
+}
+
+impl Answering {
+    fn answer(
+        &self,
+        execution: &Rc<Execution>,
+        written: &Written,
+    ) -> Result<KeptResponse, EngineError> {
+        let record = &written.record;
+        let (row, version) =
+            shown(execution, &self.table, record, self.fields.as_deref(), &self.shape)?;
+        // A row of events that an earlier call made: nothing was created now (rest-api §23).
+        let status = match (&self.location, self.silent) {
+            (Some(_), _) if !written.repeated => StatusCode::CREATED,
+            (None, true) => StatusCode::NO_CONTENT,
+            _ => StatusCode::OK,
+        };
+        let mut answer = KeptResponse::new(status, (!self.silent).then(|| json!({"result": row})));
+        if let Some(tables) = &self.location {
+            let (class, key) = (record.class_name(), record.text("sys_id"));
+            answer.header(&header::LOCATION, format!("{tables}/{class}/{key}"));
+        }
+        for warning in &written.warnings {
+            let text = format!("299 campanile \"{}\"", warning.replace('"', "'"));
+            answer.header(&header::WARNING, text);
+        }
+        answer.header(&header::ETAG, format!("\"{version}\""));
+        Ok(answer)
+    }
+}
+
+/// The key in `Idempotency-Key` (rest-api §23), if any.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().unwrap_or_default().to_owned();
+    dedupe_key("Idempotency-Key", key).map(Some).map_err(refused)
+}
+
+/// What a repetition must have in common with the first call: the address and the body.
+fn content_hash(caller: &Caller, body: &[u8]) -> u64 {
+    let hash = ContentHash::new().part("POST").part(&caller.path);
+    caller
+        .params
+        .raw_without(&[])
+        .iter()
+        .fold(hash, |hash, part| hash.part(part))
+        .bytes(body)
+        .finish()
 }

@@ -2,6 +2,7 @@
 //!
 //! A new engine writes an `Engine` and one line `conformance!(…)`; it passes all or is none.
 
+pub(crate) mod answers;
 pub(crate) mod engine;
 pub(crate) mod queries;
 pub(crate) mod query_property;

@@ -1,0 +1,84 @@
+//! Idempotency keys of callers: the answers that are kept under them, and when they are forgotten.
+
+use campanile_model::Instant;
+use campanile_model::limits::IDEMPOTENCY_KEY_MS;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::contract::{KeptAnswer, StoreError};
+
+/// Keys that are forgotten along with one call that brings a key: more than one, so that they never pile up.
+const FORGET_MAX: i64 = 4;
+
+/// Keys that were used at this moment or before are free again.
+pub(super) fn forgotten_at(now: Instant) -> i64 {
+    now.as_millis().saturating_sub(IDEMPOTENCY_KEY_MS)
+}
+
+/// The answer that was kept under `key`; `None` when the key is free.
+///
+/// # Errors
+/// [`StoreError::KeyReused`] when it was used for something else, an event included.
+pub(super) fn kept(
+    connection: &Connection,
+    key: &str,
+    content_hash: u64,
+    now: Instant,
+) -> Result<Option<String>, StoreError> {
+    let known = connection
+        .prepare_cached(
+            "SELECT content_hash, answer FROM sysevent_dedupe WHERE key = ?1 AND created > ?2",
+        )?
+        .query_row((key, forgotten_at(now)), |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?))
+        })
+        .optional()?;
+    match known {
+        None => Ok(None),
+        Some((content, Some(answer))) if content == content_hash.cast_signed() => Ok(Some(answer)),
+        Some(_) => Err(StoreError::KeyReused { key: key.to_owned() }),
+    }
+}
+
+/// Keeps an answer in the transaction of `connection`.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when the key is not free: then the caller rolls back.
+pub(super) fn keep(connection: &Connection, answer: &KeptAnswer) -> Result<(), StoreError> {
+    let kept = connection
+        .prepare_cached(
+            "INSERT INTO sysevent_dedupe (key, content_hash, sys_id, created, answer) \
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET \
+             content_hash = excluded.content_hash, sys_id = excluded.sys_id, \
+             created = excluded.created, answer = excluded.answer WHERE created <= ?6",
+        )?
+        .execute(params![
+            &*answer.key,
+            answer.content_hash.cast_signed(),
+            &*answer.sys_id,
+            answer.at.as_millis(),
+            answer.answer,
+            forgotten_at(answer.at),
+        ])?;
+    if kept == 0 {
+        return Err(StoreError::Duplicate {
+            table: "the idempotency keys".to_owned(),
+            field: "key".to_owned(),
+            value: answer.key.to_string(),
+        });
+    }
+    forget(connection, answer.at)
+}
+
+/// Forgets some keys whose time is over.
+///
+/// # Errors
+/// What SQLite said.
+pub(super) fn forget(connection: &Connection, now: Instant) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "DELETE FROM sysevent_dedupe WHERE key IN \
+             (SELECT key FROM sysevent_dedupe WHERE created <= ?1 ORDER BY created LIMIT ?2)",
+        )?
+        .execute((forgotten_at(now), FORGET_MAX))?;
+    Ok(())
+}
