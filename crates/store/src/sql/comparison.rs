@@ -2,6 +2,7 @@
 
 use campanile_model::{ColumnStorage, FieldDef, FieldType, Instant};
 
+use super::dialect::Dialect;
 use super::joins::Column;
 use super::values::{Param, flag, real};
 
@@ -39,24 +40,18 @@ impl Kind {
 }
 
 /// The column as stored text.
-pub(super) fn text_sql(column: &Column<'_>) -> String {
-    let sql = &column.sql;
-    match column.field.storage {
-        ColumnStorage::Text | ColumnStorage::None => sql.clone(),
-        ColumnStorage::Integer | ColumnStorage::Boolean => format!("CAST({sql} AS TEXT)"),
-        ColumnStorage::Real => format!("campanile_decimal({sql}, {})", column.field.scale),
-        ColumnStorage::EpochMillis => format!("campanile_time({sql})"),
-    }
+pub(super) fn text_sql(dialect: Dialect, column: &Column<'_>) -> String {
+    dialect.as_text(&column.sql, column.field.storage, column.field.scale)
 }
 
 /// The column as something that orders as its values do: for comparisons with another field.
-pub(super) fn comparable_sql(column: &Column<'_>) -> String {
+pub(super) fn comparable_sql(dialect: Dialect, column: &Column<'_>) -> String {
     let sql = &column.sql;
     match (Kind::of(column.field), column.field.storage) {
-        (Kind::Number, ColumnStorage::Text) => format!("CAST({sql} AS NUMERIC)"),
+        (Kind::Number, ColumnStorage::Text) => dialect.as_number(sql),
         (Kind::Number | Kind::Boolean, _) => sql.clone(),
-        (Kind::Millis | Kind::Temporal, _) => text_sql(column),
-        (Kind::Key | Kind::Text, _) => format!("campanile_fold({})", text_sql(column)),
+        (Kind::Millis | Kind::Temporal, _) => text_sql(dialect, column),
+        (Kind::Key | Kind::Text, _) => format!("campanile_fold({})", text_sql(dialect, column)),
     }
 }
 

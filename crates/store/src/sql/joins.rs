@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use campanile_model::FieldDef;
 use campanile_model::query::{BoundPath, PathStep};
 
+use super::dialect::Dialect;
 use super::statement::{Statement, push_quoted};
 
 /// Aliases of the tables that a query reads: `t0` is the queried one.
@@ -47,8 +48,13 @@ impl Joins {
             let alias = format!("t{}", i + 1);
             let reference = column_sql(*from, &step.table.fields[step.field].column);
             statement.push(" LEFT JOIN ").name(&step.target.root).push(" AS ").push(&alias);
-            statement.push(" ON ").push(&alias).push(".\"sys_id\" = ").push(&reference);
-            statement.push(" COLLATE NOCASE");
+            let dialect = statement.dialect;
+            let key = match dialect {
+                // The key's own collation ignores case.
+                Dialect::Sqlite => format!("{alias}.\"sys_id\""),
+                Dialect::Postgres => dialect.no_case(&format!("{alias}.\"sys_id\"")),
+            };
+            statement.push(" ON ").push(&key).push(" = ").push(&dialect.no_case(&reference));
             statement.class_condition(" AND ", &alias, &step.target);
         }
     }

@@ -4,6 +4,7 @@
 //! engines is behind functions that every engine has under the same name (`campanile_fold` …).
 
 mod comparison;
+mod dialect;
 mod joins;
 mod query;
 mod statement;
@@ -12,6 +13,7 @@ mod text_terms;
 pub(crate) mod values;
 mod write;
 
+pub(crate) use dialect::Dialect;
 pub(crate) use query::{by_key, count, select};
 pub(crate) use statement::{Statement, quoted};
 pub(crate) use write::{delete, insert, update};

@@ -1,12 +1,12 @@
 //! A bound query as SELECT.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use campanile_model::query::{BoundOrder, BoundQuery, BoundTerm, Test};
 use campanile_model::{ColumnStorage, FieldIndex, TableDef};
 
 use super::comparison::{Kind, text_sql};
+use super::dialect::Dialect;
 use super::joins::{Column, Joins};
 use super::statement::Statement;
 use super::terms;
@@ -14,37 +14,48 @@ use super::values::Param;
 use crate::contract::Select;
 
 /// The rows of `select`, and the fields that the columns of the answer are.
-pub(crate) fn select(select: &Select) -> (Statement, Vec<FieldIndex>) {
+pub(crate) fn select(dialect: Dialect, select: &Select) -> (Statement, Vec<FieldIndex>) {
     let query = &select.query;
     let fields = stored_fields(&query.table, select.fields.as_deref());
     let mut joins = Joins::default();
-    let condition = condition(query, &mut joins);
-    let order: Vec<String> = query.order.iter().map(|key| order_key(key, &mut joins)).collect();
+    let condition = condition(dialect, query, &mut joins);
+    let order: Vec<String> =
+        query.order.iter().map(|key| order_key(dialect, key, &mut joins)).collect();
 
-    let mut statement = Statement { text: "SELECT ".to_owned(), params: Vec::new() };
+    let mut statement = Statement::new(dialect, "SELECT ");
     push_columns(&mut statement, &query.table, &fields);
     push_source(&mut statement, query, &joins, condition);
     statement.push(" ORDER BY ");
     for key in order {
         statement.push(&key).push(", ");
     }
-    statement.push("t0.\"sys_id\"");
-    if select.limit.is_some() || select.offset > 0 {
-        let limit = select.limit.map_or(-1, |rows| i64::try_from(rows).unwrap_or(i64::MAX));
-        statement.push(" LIMIT ").bind(Param::Integer(limit));
+    match dialect {
+        // The key's own collation ignores case.
+        Dialect::Sqlite => statement.push("t0.\"sys_id\""),
+        Dialect::Postgres => statement.push(&dialect.no_case("t0.\"sys_id\"")),
+    };
+    let number = |rows: u64| Param::Integer(i64::try_from(rows).unwrap_or(i64::MAX));
+    match (select.limit, dialect) {
+        (Some(rows), _) => {
+            statement.push(" LIMIT ").bind_as(number(rows), ColumnStorage::Integer);
+        }
+        // SQLite has no offset without a limit.
+        (None, Dialect::Sqlite) if select.offset > 0 => {
+            statement.push(" LIMIT ").bind(Param::Integer(-1));
+        }
+        (None, _) => {}
     }
     if select.offset > 0 {
-        let offset = i64::try_from(select.offset).unwrap_or(i64::MAX);
-        statement.push(" OFFSET ").bind(Param::Integer(offset));
+        statement.push(" OFFSET ").bind_as(number(select.offset), ColumnStorage::Integer);
     }
     (statement, fields)
 }
 
 /// The number of rows of `query`.
-pub(crate) fn count(query: &BoundQuery) -> Statement {
+pub(crate) fn count(dialect: Dialect, query: &BoundQuery) -> Statement {
     let mut joins = Joins::default();
-    let condition = condition(query, &mut joins);
-    let mut statement = Statement { text: "SELECT count(*)".to_owned(), params: Vec::new() };
+    let condition = condition(dialect, query, &mut joins);
+    let mut statement = Statement::new(dialect, "SELECT count(*)");
     if condition.is_none() {
         // The index on the class has all that counting needs.
         statement.push(" FROM ").name(&query.table.root).push(" AS t0");
@@ -56,12 +67,16 @@ pub(crate) fn count(query: &BoundQuery) -> Statement {
 }
 
 /// The row of `table` or of a class below it with this key.
-pub(crate) fn by_key(table: &TableDef, sys_id: &str) -> (Statement, Vec<FieldIndex>) {
+pub(crate) fn by_key(
+    dialect: Dialect,
+    table: &TableDef,
+    sys_id: &str,
+) -> (Statement, Vec<FieldIndex>) {
     let fields = stored_fields(table, None);
-    let mut statement = Statement { text: "SELECT ".to_owned(), params: Vec::new() };
+    let mut statement = Statement::new(dialect, "SELECT ");
     push_columns(&mut statement, table, &fields);
-    statement.push(" FROM ").name(&table.root).push(" AS t0 WHERE t0.\"sys_id\" = ");
-    statement.bind(Param::Text(Arc::from(sys_id))).push(" COLLATE NOCASE");
+    statement.push(" FROM ").name(&table.root).push(" AS t0 WHERE ");
+    statement.is_key("t0.\"sys_id\"", sys_id);
     statement.class_condition(" AND ", "t0", table);
     (statement, fields)
 }
@@ -134,10 +149,10 @@ fn push_source(
     }
 }
 
-fn condition(query: &BoundQuery, joins: &mut Joins) -> Option<Statement> {
-    let mut statement = Statement::default();
+fn condition(dialect: Dialect, query: &BoundQuery, joins: &mut Joins) -> Option<Statement> {
+    let mut statement = Statement::new(dialect, "");
     if query.never {
-        statement.push("0");
+        statement.push("FALSE");
         return Some(statement);
     }
     if query.alternatives.is_empty() {
@@ -145,12 +160,12 @@ fn condition(query: &BoundQuery, joins: &mut Joins) -> Option<Statement> {
     }
     joined(&mut statement, " OR ", &query.alternatives, &mut |statement, groups| {
         if groups.is_empty() {
-            statement.push("1");
+            statement.push("TRUE");
         }
         joined(statement, " AND ", groups, &mut |statement, arms| {
             let arms = merged(arms);
             if arms.is_empty() {
-                statement.push("0");
+                statement.push("FALSE");
             }
             joined(statement, " OR ", arms, &mut |statement, arm| {
                 terms::write(statement, joins, &arm);
@@ -180,23 +195,25 @@ fn merged(arms: &[BoundTerm]) -> Vec<BoundTerm> {
     merged
 }
 
-/// One key of ORDER BY. Nil is first ascending, last descending, as SQLite orders NULL.
-fn order_key(key: &BoundOrder, joins: &mut Joins) -> String {
+/// One key of ORDER BY.
+fn order_key(dialect: Dialect, key: &BoundOrder, joins: &mut Joins) -> String {
     let column: Column<'_> = joins.column(&key.path);
     let sql = match Kind::of(column.field) {
-        Kind::Text => text_order(&column),
+        Kind::Text => text_order(dialect, &column),
+        // So that two spellings of one key stand together.
+        Kind::Key if dialect == Dialect::Postgres => dialect.no_case(&column.sql),
         _ => column.sql,
     };
-    if key.descending { format!("{sql} DESC") } else { sql }
+    dialect.order_key(&sql, key.descending)
 }
 
 /// Display and unique columns have an index that ignores the case of ASCII letters, and are ordered by it: a page of
 /// a long list must not sort the whole list. Others are ordered by their folded texts.
-fn text_order(column: &Column<'_>) -> String {
+fn text_order(dialect: Dialect, column: &Column<'_>) -> String {
     let field = column.field;
     if field.storage == ColumnStorage::Text && (field.display || field.unique) {
-        format!("{} COLLATE NOCASE", column.sql)
+        dialect.no_case(&column.sql)
     } else {
-        format!("campanile_fold({})", text_sql(column))
+        format!("campanile_fold({})", text_sql(dialect, column))
     }
 }

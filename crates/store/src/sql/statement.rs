@@ -1,12 +1,14 @@
 //! A statement that grows: text and parameters.
 
-use campanile_model::TableDef;
+use campanile_model::{ColumnStorage, TableDef};
 
+use super::dialect::Dialect;
 use super::values::Param;
 
 /// Text with `?` for each parameter, and their values in that order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Statement {
+    pub(crate) dialect: Dialect,
     pub(crate) text: String,
     pub(crate) params: Vec<Param>,
 }
@@ -21,10 +23,35 @@ impl Statement {
         self
     }
 
-    /// Adds a parameter and its place.
+    /// A statement that begins so.
+    pub(crate) fn new(dialect: Dialect, text: &str) -> Self {
+        Self { dialect, text: text.to_owned(), params: Vec::new() }
+    }
+
+    /// Adds a parameter and its place, which has the type of what it is written to.
     pub(crate) fn bind(&mut self, param: Param) -> &mut Self {
         self.params.push(param);
         self.push("?")
+    }
+
+    /// Adds a parameter and its place, to be compared with a column that is stored so.
+    pub(crate) fn bind_as(&mut self, param: Param, storage: ColumnStorage) -> &mut Self {
+        let place = self.dialect.place(&param, storage);
+        self.params.push(param);
+        self.push(place)
+    }
+
+    /// Adds: the key `sql` is `sys_id`, ignoring case.
+    pub(crate) fn is_key(&mut self, sql: &str, sys_id: &str) -> &mut Self {
+        let param = self.dialect.no_case_param(sys_id);
+        match self.dialect {
+            // The key's own collation ignores case; the parameter's does so too, for views.
+            Dialect::Sqlite => self.push(sql).push(" = ").bind(param).push(" COLLATE NOCASE"),
+            Dialect::Postgres => {
+                let key = self.dialect.no_case(sql);
+                self.push(&key).push(" = ").bind_as(param, ColumnStorage::Text)
+            }
+        }
     }
 
     /// Adds a statement with its parameters.
@@ -39,26 +66,33 @@ impl Statement {
         self
     }
 
-    /// Adds `= value`, or `IN (…)` for several values. `params` must not be empty.
-    pub(crate) fn is_one_of(&mut self, mut params: Vec<Param>) -> &mut Self {
+    /// Adds the condition that a column that is stored so is one of `params`, which must not be empty.
+    pub(crate) fn is_one_of(&mut self, params: Vec<Param>, storage: ColumnStorage) -> &mut Self {
         if params.len() == 1 {
             self.push(" = ");
             for param in params {
-                self.bind(param);
+                self.bind_as(param, storage);
             }
             return self;
         }
-        if params.len() > LIST_INLINE_MAX {
-            return self
-                .push(" IN (SELECT value FROM json_each(")
-                .bind(json_array(&params))
-                .push("))");
+        match self.dialect {
+            Dialect::Sqlite if params.len() > LIST_INLINE_MAX => {
+                self.push(" IN (SELECT value FROM json_each(").bind(json_array(&params)).push("))")
+            }
+            Dialect::Sqlite => {
+                self.push(" IN (");
+                for (i, param) in params.into_iter().enumerate() {
+                    self.push(if i == 0 { "" } else { ", " }).bind(param);
+                }
+                self.push(")")
+            }
+            // Lists of all lengths share one prepared statement.
+            Dialect::Postgres => {
+                let place = Dialect::list_place(&params, storage);
+                self.params.push(Param::List(params));
+                self.push(" = ANY (").push(place).push(")")
+            }
         }
-        self.push(" IN (");
-        for (i, param) in params.drain(..).enumerate() {
-            self.push(if i == 0 { "" } else { ", " }).bind(param);
-        }
-        self.push(")")
     }
 
     /// Adds the condition that the row aliased `alias` is of `table`'s class or below. Returns whether there is one.
@@ -66,7 +100,10 @@ impl Statement {
     /// The sign keeps the index on the class out of the plan. Without statistics the planner takes a class for ten
     /// rows; it is a third of the table, and any other index, or the order of the page, serves better.
     pub(crate) fn class_condition(&mut self, before: &str, alias: &str, table: &TableDef) -> bool {
-        self.class_condition_by_index(before, &format!("+{alias}"), table)
+        match self.dialect {
+            Dialect::Sqlite => self.class_condition_by_index(before, &format!("+{alias}"), table),
+            Dialect::Postgres => self.class_condition_by_index(before, alias, table),
+        }
     }
 
     /// The same, for a statement that has no other condition.
@@ -80,7 +117,8 @@ impl Statement {
             return false;
         }
         self.push(before).push(alias).push(".\"sys_class_name\"");
-        self.is_one_of(table.subtree.iter().cloned().map(Param::Text).collect());
+        let classes = table.subtree.iter().cloned().map(Param::Text).collect();
+        self.is_one_of(classes, ColumnStorage::Text);
         true
     }
 }
@@ -105,13 +143,18 @@ pub(crate) fn quoted(name: &str) -> String {
 }
 
 fn json_array(params: &[Param]) -> Param {
+    Param::Text(json(params).to_string().into())
+}
+
+fn json(params: &[Param]) -> serde_json::Value {
     let values = params.iter().map(|param| match param {
         Param::Null => serde_json::Value::Null,
         Param::Integer(number) => (*number).into(),
         Param::Real(number) => (*number).into(),
         Param::Text(text) => (**text).into(),
+        Param::List(params) => json(params),
     });
-    Param::Text(serde_json::Value::Array(values.collect()).to_string().into())
+    serde_json::Value::Array(values.collect())
 }
 
 #[cfg(test)]
@@ -125,9 +168,14 @@ mod tests {
 
     #[test]
     fn long_lists_are_one_parameter() {
-        let mut statement = Statement::default();
-        statement.push("c").is_one_of((0..5_000).map(Param::Integer).collect());
-        assert_eq!(statement.params.len(), 1);
-        assert_eq!(statement.text, "c IN (SELECT value FROM json_each(?))");
+        for (dialect, text) in [
+            (Dialect::Sqlite, "c IN (SELECT value FROM json_each(?))"),
+            (Dialect::Postgres, "c = ANY (?::bigint[])"),
+        ] {
+            let mut statement = Statement::new(dialect, "c");
+            statement.is_one_of((0..5_000).map(Param::Integer).collect(), ColumnStorage::Integer);
+            assert_eq!(statement.params.len(), 1);
+            assert_eq!(statement.text, text);
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use campanile_model::ColumnStorage;
 use campanile_model::query::{BoundPath, BoundTerm, Comparison, Test, TextMatch};
 
 use super::comparison::{
@@ -27,11 +28,11 @@ pub(super) fn write(statement: &mut Statement, joins: &mut Joins, term: &BoundTe
             statement.push(sql).push(" IS NOT NULL");
         }
         Test::Anything => {
-            statement.push("1");
+            statement.push("TRUE");
         }
         // Change operators have no meaning in a database query; binding refuses them.
         Test::Never | Test::Changes | Test::ChangesFrom(_) | Test::ChangesTo(_) => {
-            statement.push("0");
+            statement.push("FALSE");
         }
         Test::In(values) => is_one_of(statement, &column, values),
         Test::NotIn(values) => {
@@ -55,20 +56,23 @@ pub(super) fn write(statement: &mut Statement, joins: &mut Joins, term: &BoundTe
             statement.push(")");
         }
         Test::Text(place, part) => {
-            text_terms::stands_in(statement, &text_sql(&column), *place, part);
+            let sql = text_sql(statement.dialect, &column);
+            text_terms::stands_in(statement, &sql, *place, part);
         }
         Test::NotContains(part) => {
+            let sql = text_sql(statement.dialect, &column);
             statement.push("NOT ");
-            text_terms::stands_in(statement, &text_sql(&column), TextMatch::Contains, part);
+            text_terms::stands_in(statement, &sql, TextMatch::Contains, part);
         }
         Test::ListHas(member) => list_has(statement, &column, member, " > 0"),
         Test::ListHasNot(member) => list_has(statement, &column, member, " = 0"),
         Test::ClassIn(classes) if classes.is_empty() => {
-            statement.push("0");
+            statement.push("FALSE");
         }
         Test::ClassIn(classes) => {
-            statement.push(sql).push(" COLLATE BINARY");
-            statement.is_one_of(classes.iter().cloned().map(Param::Text).collect());
+            let exact = statement.dialect.exact(sql);
+            let classes = classes.iter().cloned().map(Param::Text).collect();
+            statement.push(&exact).is_one_of(classes, ColumnStorage::Text);
         }
         Test::SameAs(other) => compare_field(statement, joins, &column, "=", other),
         Test::NotSameAs(other) => {
@@ -108,32 +112,37 @@ fn is_one_of(statement: &mut Statement, column: &Column<'_>, values: &[Arc<str>]
     let params: Vec<Param> = match Kind::of(column.field) {
         Kind::Number => values.iter().filter_map(|value| number_param(value)).collect(),
         Kind::Boolean => values.iter().map(|value| flag_param(value)).collect(),
-        Kind::Temporal | Kind::Key => values.iter().cloned().map(Param::Text).collect(),
+        Kind::Temporal => values.iter().cloned().map(Param::Text).collect(),
+        Kind::Key => values.iter().map(|value| statement.dialect.no_case_param(value)).collect(),
         Kind::Millis => return is_one_second_of(statement, sql, values),
-        Kind::Text => return text_terms::is_one_of(statement, &text_sql(column), values),
+        Kind::Text => {
+            let sql = text_sql(statement.dialect, column);
+            return text_terms::is_one_of(statement, &sql, values);
+        }
     };
     if params.is_empty() {
-        statement.push("0");
+        statement.push("FALSE");
         return;
     }
-    match Kind::of(column.field) {
-        Kind::Number | Kind::Boolean => statement.push(&comparable_sql(column)),
-        Kind::Key => statement.push(sql).push(" COLLATE NOCASE"),
-        _ => statement.push(sql).push(" COLLATE BINARY"),
+    let sql = match Kind::of(column.field) {
+        Kind::Number | Kind::Boolean => comparable_sql(statement.dialect, column),
+        Kind::Key => statement.dialect.no_case(sql),
+        _ => statement.dialect.exact(sql),
     };
-    statement.is_one_of(params);
+    statement.push(&sql).is_one_of(params, column.field.storage);
 }
 
 fn is_one_second_of(statement: &mut Statement, sql: &str, values: &[Arc<str>]) {
     let seconds: Vec<_> = values.iter().filter_map(|value| second_of(value)).collect();
     if seconds.is_empty() {
-        statement.push("0");
+        statement.push("FALSE");
         return;
     }
     // Joined as the arms of a group: see `query::joined`.
     super::query::joined(statement, " OR ", seconds, &mut |statement, (first, last)| {
-        statement.push(sql).push(" BETWEEN ").bind(Param::Integer(first));
-        statement.push(" AND ").bind(Param::Integer(last));
+        statement.push(sql).push(" BETWEEN ");
+        statement.bind_as(Param::Integer(first), ColumnStorage::EpochMillis).push(" AND ");
+        statement.bind_as(Param::Integer(last), ColumnStorage::EpochMillis);
     });
 }
 
@@ -141,9 +150,9 @@ fn compare(statement: &mut Statement, column: &Column<'_>, comparison: Compariso
     let sql = &column.sql;
     let (sql, param) = match Kind::of(column.field) {
         Kind::Number => match number_param(value) {
-            Some(param) => (comparable_sql(column), param),
+            Some(param) => (comparable_sql(statement.dialect, column), param),
             None => {
-                statement.push("0");
+                statement.push("FALSE");
                 return;
             }
         },
@@ -157,14 +166,20 @@ fn compare(statement: &mut Statement, column: &Column<'_>, comparison: Compariso
                 };
                 (sql.clone(), Param::Integer(edge))
             }
-            None => (text_sql(column), Param::Text(value.into())),
+            None => (text_sql(statement.dialect, column), Param::Text(value.into())),
         },
-        Kind::Temporal => (format!("{sql} COLLATE BINARY"), Param::Text(value.into())),
-        Kind::Key | Kind::Text => {
-            (comparable_sql(column), Param::Text(campanile_model::fold::fold(value).into()))
-        }
+        Kind::Temporal => (statement.dialect.exact(sql), Param::Text(value.into())),
+        Kind::Key | Kind::Text => (
+            comparable_sql(statement.dialect, column),
+            Param::Text(campanile_model::fold::fold(value).into()),
+        ),
     };
-    statement.push(&sql).push(" ").push(operator(comparison)).push(" ").bind(param);
+    // Texts are compared as texts, whatever the column is.
+    let storage = match &param {
+        Param::Text(_) => ColumnStorage::Text,
+        _ => column.field.storage,
+    };
+    statement.push(&sql).push(" ").push(operator(comparison)).push(" ").bind_as(param, storage);
 }
 
 fn compare_field(
@@ -177,17 +192,24 @@ fn compare_field(
     let other = joins.column(other);
     // Both sides are written for the left field's kind, as in memory; binding lets only like kinds meet.
     let (left, right) = match Kind::of(column.field) {
-        Kind::Number | Kind::Boolean => (comparable_sql(column), comparable_sql(&other)),
-        Kind::Temporal | Kind::Millis => (text_sql(column), text_sql(&other)),
-        Kind::Key | Kind::Text => {
-            (comparable_sql(column), format!("campanile_fold({})", text_sql(&other)))
+        Kind::Number | Kind::Boolean => {
+            (comparable_sql(statement.dialect, column), comparable_sql(statement.dialect, &other))
         }
+        Kind::Temporal | Kind::Millis => {
+            (text_sql(statement.dialect, column), text_sql(statement.dialect, &other))
+        }
+        Kind::Key | Kind::Text => (
+            comparable_sql(statement.dialect, column),
+            format!("campanile_fold({})", text_sql(statement.dialect, &other)),
+        ),
     };
     statement.push(&left).push(" ").push(operator).push(" ").push(&right);
 }
 
 fn list_has(statement: &mut Statement, column: &Column<'_>, member: &str, found: &str) {
     let member = format!(",{},", campanile_model::fold::fold(member));
-    statement.push("instr(',' || campanile_fold(").push(&text_sql(column)).push(") || ',', ");
-    statement.bind(Param::Text(member.into())).push(")").push(found);
+    let sql = text_sql(statement.dialect, column);
+    let position = statement.dialect.position_function();
+    statement.push(position).push("(',' || campanile_fold(").push(&sql).push(") || ',', ");
+    statement.bind_as(Param::Text(member.into()), ColumnStorage::Text).push(")").push(found);
 }

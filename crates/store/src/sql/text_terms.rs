@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use campanile_model::ColumnStorage;
 use campanile_model::fold::fold;
 use campanile_model::query::TextMatch;
 
@@ -31,7 +32,7 @@ pub(super) fn is_one_of(statement: &mut Statement, sql: &str, values: &[Arc<str>
     }
     match (spelled.is_empty(), folded.is_empty()) {
         (true, true) => {
-            statement.push("0");
+            statement.push("FALSE");
         }
         (false, true) => by_collation(statement, sql, spelled),
         (true, false) => by_folding(statement, sql, folded),
@@ -46,11 +47,12 @@ pub(super) fn is_one_of(statement: &mut Statement, sql: &str, values: &[Arc<str>
 }
 
 fn by_collation(statement: &mut Statement, sql: &str, params: Vec<Param>) {
-    statement.push(sql).push(" COLLATE NOCASE").is_one_of(params);
+    let sql = statement.dialect.no_case(sql);
+    statement.push(&sql).is_one_of(params, ColumnStorage::Text);
 }
 
 fn by_folding(statement: &mut Statement, sql: &str, params: Vec<Param>) {
-    statement.push("campanile_fold(").push(sql).push(")").is_one_of(params);
+    statement.push("campanile_fold(").push(sql).push(")").is_one_of(params, ColumnStorage::Text);
 }
 
 /// Adds: `part` stands in the text `sql`.
@@ -63,12 +65,15 @@ pub(super) fn stands_in(statement: &mut Statement, sql: &str, place: TextMatch, 
     };
     let range = (place == TextMatch::Prefix).then(|| prefix_range(&folded)).flatten();
     if let Some((low, high)) = range {
-        statement.push("(").push(sql).push(" COLLATE NOCASE >= ").bind(text_param(low));
-        statement.push(" AND ").push(sql).push(" COLLATE NOCASE < ").bind(text_param(high));
-        statement.push(" AND ");
-        statement.push(function).push(sql).push(", ").bind(text_param(folded)).push("))");
+        let no_case = statement.dialect.no_case(sql);
+        statement.push("(").push(&no_case).push(" >= ");
+        statement.bind_as(text_param(low), ColumnStorage::Text).push(" AND ");
+        statement.push(&no_case).push(" < ").bind_as(text_param(high), ColumnStorage::Text);
+        statement.push(" AND ").push(function).push(sql).push(", ");
+        statement.bind_as(text_param(folded), ColumnStorage::Text).push("))");
     } else {
-        statement.push(function).push(sql).push(", ").bind(text_param(folded)).push(")");
+        statement.push(function).push(sql).push(", ");
+        statement.bind_as(text_param(folded), ColumnStorage::Text).push(")");
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Param {
     Integer(i64),
     Real(f64),
     Text(Arc<str>),
+    /// Several values as one.
+    List(Vec<Param>),
 }
 
 /// The column's value for `value`.

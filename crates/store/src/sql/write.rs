@@ -1,17 +1,16 @@
 //! Records as INSERT, UPDATE and DELETE.
 
-use std::sync::Arc;
-
 use campanile_model::{ColumnStorage, FieldIndex, Record, TableDef};
 
+use super::dialect::Dialect;
 use super::statement::Statement;
-use super::values::{Param, to_column};
+use super::values::to_column;
 use crate::contract::StoreError;
 
 /// Adds the row. Fields that are nil are left to the database, which has no defaults.
-pub(crate) fn insert(record: &Record) -> Result<Statement, StoreError> {
+pub(crate) fn insert(dialect: Dialect, record: &Record) -> Result<Statement, StoreError> {
     let table = record.table();
-    let mut statement = Statement { text: "INSERT INTO ".to_owned(), params: Vec::new() };
+    let mut statement = Statement::new(dialect, "INSERT INTO ");
     statement.name(&table.root).push(" (");
     let mut places = String::new();
     // All columns, nil ones too: one prepared statement for each class.
@@ -30,11 +29,12 @@ pub(crate) fn insert(record: &Record) -> Result<Statement, StoreError> {
 
 /// Writes the `changed` fields of the record's row; `None` when none of them has a column.
 pub(crate) fn update(
+    dialect: Dialect,
     record: &Record,
     changed: &[FieldIndex],
 ) -> Result<Option<Statement>, StoreError> {
     let table = record.table();
-    let mut statement = Statement { text: "UPDATE ".to_owned(), params: Vec::new() };
+    let mut statement = Statement::new(dialect, "UPDATE ");
     statement.name(&table.root).push(" SET ");
     for field_index in changed {
         let field = &table.fields[*field_index];
@@ -48,16 +48,14 @@ pub(crate) fn update(
     if statement.params.is_empty() {
         return Ok(None);
     }
-    statement.push(" WHERE \"sys_id\" = ");
-    statement.bind(Param::Text(Arc::from(record.text("sys_id")))).push(" COLLATE NOCASE");
+    statement.push(" WHERE ").is_key("\"sys_id\"", record.text("sys_id"));
     Ok(Some(statement))
 }
 
 /// Deletes the row of `table` or of a class below it.
-pub(crate) fn delete(table: &TableDef, sys_id: &str) -> Statement {
-    let mut statement = Statement { text: "DELETE FROM ".to_owned(), params: Vec::new() };
-    statement.name(&table.root).push(" AS t0 WHERE \"sys_id\" = ");
-    statement.bind(Param::Text(Arc::from(sys_id))).push(" COLLATE NOCASE");
+pub(crate) fn delete(dialect: Dialect, table: &TableDef, sys_id: &str) -> Statement {
+    let mut statement = Statement::new(dialect, "DELETE FROM ");
+    statement.name(&table.root).push(" AS t0 WHERE ").is_key("\"sys_id\"", sys_id);
     statement.class_condition(" AND ", "t0", table);
     statement
 }

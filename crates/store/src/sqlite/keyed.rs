@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use campanile_model::{FieldIndex, TableDef};
 
-use crate::sql::{self, Statement};
+use crate::sql::{self, Dialect, Statement};
 
 /// Tables whose statements are kept by a thread; it starts afresh when there are more, which happens when the
 /// dictionary has changed often.
@@ -37,7 +37,7 @@ pub(super) fn form(table: &Arc<TableDef>) -> Rc<(Statement, Vec<FieldIndex>)> {
         if kept.len() >= TABLES_MAX {
             kept.clear();
         }
-        let form = Rc::new(sql::by_key(table, ""));
+        let form = Rc::new(sql::by_key(Dialect::Sqlite, table, ""));
         kept.insert(address, Kept { _table: Arc::clone(table), form: Rc::clone(&form) });
         form
     })

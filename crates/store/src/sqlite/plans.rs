@@ -9,7 +9,7 @@ use rusqlite::{Connection, params_from_iter};
 use super::connection::{Role, open};
 use super::ddl::ensure_tables;
 use crate::contract::Select;
-use crate::sql;
+use crate::sql::{self, Dialect};
 
 struct Bench {
     connection: Connection,
@@ -43,7 +43,7 @@ impl Bench {
     }
 
     fn select_plan(&self, table: &str, text: &str) -> String {
-        self.plan(&sql::select(&Select::new(self.query(table, text)).limit(20)).0)
+        self.plan(&sql::select(Dialect::Sqlite, &Select::new(self.query(table, text)).limit(20)).0)
     }
 }
 
@@ -57,12 +57,12 @@ fn a_row_is_found_by_its_key() {
     let bench = Bench::new();
     let table = bench.dictionary.table("incident").unwrap();
     let key = "a".repeat(32);
-    let by_key = sql::by_key(table, &key).0;
+    let by_key = sql::by_key(Dialect::Sqlite, table, &key).0;
     assert_searches(
         &bench.plan(&by_key),
         "SEARCH t0 USING INDEX sqlite_autoindex_task_1 (sys_id=?)",
     );
-    let delete = sql::delete(table, &key);
+    let delete = sql::delete(Dialect::Sqlite, table, &key);
     assert_searches(&bench.plan(&delete), "(sys_id=?)");
     let several = bench.select_plan("incident", &format!("sys_idIN{key},{}", "b".repeat(32)));
     assert_searches(&several, "(sys_id=?)");
@@ -105,7 +105,7 @@ fn a_page_in_order_of_the_display_field_sorts_nothing_but_ties() {
 #[test]
 fn a_class_is_counted_by_its_index_and_never_searched_by_it() {
     let bench = Bench::new();
-    let count = bench.plan(&sql::count(&bench.query("incident", "")));
+    let count = bench.plan(&sql::count(Dialect::Sqlite, &bench.query("incident", "")));
     assert!(count.contains("USING COVERING INDEX task_sys_class_name_plain"), "{count}");
     let page = bench.select_plan("incident", "ORDERBYnumber");
     assert!(page.contains("USING INDEX task_number_nocase"), "{page}");

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, ToSql, params_from_iter};
 use super::keyed;
 use crate::contract::{Select, StoreError};
 use crate::sql::values::{Param, from_integer, from_real};
-use crate::sql::{self, Statement};
+use crate::sql::{self, Dialect, Statement};
 
 impl ToSql for Param {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -19,6 +19,8 @@ impl ToSql for Param {
             Self::Integer(number) => ValueRef::Integer(*number),
             Self::Real(number) => ValueRef::Real(*number),
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            // Lists are written out, or as JSON.
+            Self::List(_) => ValueRef::Null,
         }))
     }
 }
@@ -49,7 +51,7 @@ pub(in crate::sqlite) fn select(
     connection: &Connection,
     select: &Select,
 ) -> Result<Vec<Record>, StoreError> {
-    let (statement, fields) = sql::select(select);
+    let (statement, fields) = sql::select(Dialect::Sqlite, select);
     records(connection, &statement, &select.query.table, &fields)
 }
 
@@ -58,7 +60,7 @@ pub(in crate::sqlite) fn count(
     connection: &Connection,
     query: &BoundQuery,
 ) -> Result<u64, StoreError> {
-    let statement = sql::count(query);
+    let statement = sql::count(Dialect::Sqlite, query);
     let mut prepared = connection.prepare_cached(&statement.text)?;
     let count: i64 = prepared.query_row(params_from_iter(&statement.params), |row| row.get(0))?;
     Ok(u64::try_from(count).unwrap_or(0))

@@ -19,7 +19,7 @@ use crate::contract::{
     AppendOutcome, CommitMark, EventAction, KeptAnswer, ReadTx, SavepointId, Select, StoreError,
     WriteTx,
 };
-use crate::sql::{self, Statement};
+use crate::sql::{self, Dialect, Statement};
 
 /// Reads and writes in one transaction; sees its own writes.
 #[derive(Debug)]
@@ -129,20 +129,21 @@ impl WriteTx for SqliteWriteTx {
     }
 
     fn insert(&mut self, record: &Record) -> Result<(), StoreError> {
-        self.write(record, &sql::insert(record)?)?;
+        self.write(record, &sql::insert(Dialect::Sqlite, record)?)?;
         Ok(())
     }
 
     fn update(&mut self, record: &Record, changed: &[FieldIndex]) -> Result<bool, StoreError> {
-        match sql::update(record, changed)? {
+        match sql::update(Dialect::Sqlite, record, changed)? {
             Some(statement) => Ok(self.write(record, &statement)? > 0),
             None => Ok(self.get(record.table(), record.text("sys_id"))?.is_some()),
         }
     }
 
     fn delete(&mut self, table: &Arc<TableDef>, sys_id: &str) -> Result<bool, StoreError> {
-        let deleted = rows::execute(self.turn.connection()?, &sql::delete(table, sys_id))
-            .map_err(|e| self.turn.located(e.into()))?;
+        let deleted =
+            rows::execute(self.turn.connection()?, &sql::delete(Dialect::Sqlite, table, sys_id))
+                .map_err(|e| self.turn.located(e.into()))?;
         Ok(deleted > 0)
     }
 
@@ -187,15 +188,12 @@ impl WriteTx for SqliteWriteTx {
     }
 
     fn meta_set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
-        let statement = Statement {
-            text: "INSERT INTO campanile_meta (key, value) VALUES (?, ?) \
-                   ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-                .to_owned(),
-            params: vec![
-                sql::values::Param::Text(key.into()),
-                sql::values::Param::Text(value.into()),
-            ],
-        };
+        let mut statement = Statement::new(
+            Dialect::Sqlite,
+            "INSERT INTO campanile_meta (key, value) VALUES (?, ?) \
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        );
+        statement.params = [key, value].map(|text| sql::values::Param::Text(text.into())).to_vec();
         rows::execute(self.turn.connection()?, &statement)
             .map_err(|e| self.turn.located(e.into()))?;
         Ok(())
