@@ -36,6 +36,16 @@ pub(super) enum Pending {
     End(i64, Box<Completion>),
 }
 
+/// What whoever handed something in must do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Todo {
+    /// Schedule a unit of the group writer.
+    Schedule,
+    /// Let it begin: a whole batch waits.
+    Hurry,
+    Nothing,
+}
+
 /// What was handed in and is not written yet.
 #[derive(Debug, Default)]
 pub(super) struct PendingLine {
@@ -58,15 +68,21 @@ struct PendingState {
 }
 
 impl PendingLine {
-    /// Hands in, waiting for space. Returns whether the caller must schedule a unit.
-    pub(super) fn push(&self, pending: Pending) -> bool {
+    /// Hands in, waiting for space. Returns what the caller must do.
+    pub(super) fn push(&self, pending: Pending) -> Todo {
         let mut state = self.state.lock();
         while state.waiting.len() >= PENDING_MAX && state.is_scheduled {
             self.moved.wait(&mut state);
         }
         state.waiting.push_back(pending);
         state.handed_in += 1;
-        !std::mem::replace(&mut state.is_scheduled, true)
+        if !std::mem::replace(&mut state.is_scheduled, true) {
+            Todo::Schedule
+        } else if state.waiting.len() == BATCH_MAX {
+            Todo::Hurry
+        } else {
+            Todo::Nothing
+        }
     }
 
     /// Takes the next batch.

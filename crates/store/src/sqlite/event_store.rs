@@ -11,7 +11,7 @@ use super::actions::{act, actions, log_action};
 use super::append::{Arrivals, append_events};
 use super::backlog::backlog;
 use super::claims::{Claims, Readers as LendReaders};
-use super::completions::{BATCH_MAX, Pending, PendingLine, UNIT_MAX, write_batch};
+use super::completions::{BATCH_MAX, Pending, PendingLine, Todo, UNIT_MAX, write_batch};
 use super::effects::EventEffects;
 use super::events::{Place, find};
 use super::handling::Handling;
@@ -20,7 +20,7 @@ use super::readers::Readers;
 use super::runs::runs;
 use super::store::SqliteStore;
 use super::summary::summary;
-use super::writer::{Unit, Writer};
+use super::writer::{Haste, Unit, Writer};
 use crate::contract::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Backlog, Claim,
     ClaimRequest, CommitMark, Completion, EventAction, EventStore, EventSummary, StoreError,
@@ -158,8 +158,8 @@ impl Unit for AppendUnit {
         (self.done)(answer);
     }
 
-    fn durable(&self) -> bool {
-        self.mode.durable
+    fn haste(&self) -> Haste {
+        if self.mode.durable { Haste::Disk } else { Haste::Commit }
     }
 
     fn rows(&self) -> usize {
@@ -227,6 +227,10 @@ impl Unit for CompletionUnit {
         }
     }
 
+    fn haste(&self) -> Haste {
+        Haste::Nobody
+    }
+
     fn rows(&self) -> usize {
         // Live, log and about one run each.
         3 * BATCH_MAX
@@ -265,8 +269,10 @@ impl SqliteStore {
     }
 
     fn hand_in(&self, pending: Pending) {
-        if self.events.pending.push(pending) {
-            CompletionUnit::schedule(&self.events, &self.writer);
+        match self.events.pending.push(pending) {
+            Todo::Schedule => CompletionUnit::schedule(&self.events, &self.writer),
+            Todo::Hurry => self.writer.hurry(),
+            Todo::Nothing => {}
         }
     }
 
@@ -396,6 +402,7 @@ impl EventStore for SqliteStore {
 
     fn flush(&self) -> Result<CommitMark, StoreError> {
         self.retry_completions();
+        self.writer.hurry();
         self.events.pending.wait_written()?;
         let ((), mark) = self.writer.run_and_wait(|_| Ok(()), |(), _| {})?;
         Ok(mark)

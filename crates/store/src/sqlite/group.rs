@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::failure::located;
 use super::sync::Durability;
-use super::writer::Unit;
+use super::writer::{Haste, Unit};
 use crate::contract::{CommitMark, StoreError};
 
 /// Each unit's fate.
@@ -85,7 +85,7 @@ pub(in crate::sqlite) fn answer(
     let mut durable = Vec::new();
     for (unit, outcome) in units.into_iter().zip(outcomes) {
         match outcome {
-            Ok(mark) if unit.durable() => durable.push((unit, mark)),
+            Ok(mark) if unit.haste() == Haste::Disk => durable.push((unit, mark)),
             outcome => unit.answer(outcome),
         }
     }

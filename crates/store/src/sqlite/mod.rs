@@ -1,6 +1,6 @@
 //! The embedded engine: one SQLite file in write-ahead mode.
 //!
-//! One write connection, handed over between the group writer and record operations (`writer`, `group`, `turn`); one
+//! One write connection, handed over between the group writer and record operations (`writer`, `units`, `group`, `turn`); one
 //! sync for all who wait (`sync`); checkpoints by a plan (`checkpoint`); a pool of readers (`readers`). Records:
 //! transactions (`read_tx`, `write_tx`), rows (`rows`), tables and views after the dictionary (`ddl`).
 //!
@@ -39,6 +39,7 @@ mod store;
 mod summary;
 mod sync;
 mod turn;
+mod units;
 mod waited;
 mod window;
 mod write_tx;

@@ -8,7 +8,8 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -18,7 +19,6 @@ use super::failure::{closed, io_failure};
 use crate::contract::{CommitMark, DurableCallback, StoreError};
 
 /// Counts commits and syncs; shared by the writer (which counts) and all who wait.
-#[derive(Debug)]
 pub(in crate::sqlite) struct Durability {
     place: PathBuf,
     state: Mutex<State>,
@@ -26,6 +26,21 @@ pub(in crate::sqlite) struct Durability {
     wanted: Condvar,
     /// A sync ended.
     advanced: Condvar,
+    /// A sync is asked for or under way; written under the lock, read by the group writer without it.
+    is_busy: AtomicBool,
+    /// Syncs that ended.
+    ended: AtomicU64,
+    /// Told at the end of each sync, before those who wait are answered.
+    listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Durability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Durability")
+            .field("place", &self.place)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Default)]
@@ -39,7 +54,6 @@ struct State {
     waiting: Vec<(u64, DurableCallback)>,
     failed: Option<StoreError>,
     stopping: bool,
-    syncs: u64,
     last_sync_ms: f64,
 }
 
@@ -72,7 +86,22 @@ impl Durability {
             state: Mutex::new(State::default()),
             wanted: Condvar::new(),
             advanced: Condvar::new(),
+            is_busy: AtomicBool::new(false),
+            ended: AtomicU64::new(0),
+            listener: OnceLock::new(),
         })
+    }
+
+    /// Sets who is told at the end of each sync: from the sync thread, so it must not block. The first one stays.
+    pub(in crate::sqlite) fn set_listener(&self, listener: Box<dyn Fn() + Send + Sync>) {
+        if self.listener.set(listener).is_err() {
+            tracing::debug!("the end of syncs is told to the first who asked");
+        }
+    }
+
+    /// Syncs that have ended, and whether another is asked for or under way.
+    pub(in crate::sqlite) fn progress(&self) -> (u64, bool) {
+        (self.ended.load(Ordering::Acquire), self.is_busy.load(Ordering::Acquire))
     }
 
     /// Starts the thread that syncs `target`.
@@ -112,7 +141,7 @@ impl Durability {
             if state.stopping {
                 return Err(closed(&self.place));
             }
-            state.want(mark, &self.wanted);
+            self.want(&mut state, mark);
             self.advanced.wait(&mut state);
         }
     }
@@ -129,7 +158,7 @@ impl Durability {
                 Err(closed(&self.place))
             } else {
                 state.waiting.push((mark.0, callback));
-                state.want(mark, &self.wanted);
+                self.want(&mut state, mark);
                 return;
             }
         };
@@ -145,8 +174,7 @@ impl Durability {
 
     /// Number of syncs, and how long the last one took in milliseconds.
     pub(in crate::sqlite) fn measured(&self) -> (u64, f64) {
-        let state = self.state.lock();
-        (state.syncs, state.last_sync_ms)
+        (self.ended.load(Ordering::Acquire), self.state.lock().last_sync_ms)
     }
 
     fn run(&self, target: &mut impl SyncTarget) {
@@ -183,13 +211,20 @@ impl Durability {
         }
     }
 
+    fn want(&self, state: &mut State, mark: CommitMark) {
+        if mark.0 > state.wanted {
+            state.wanted = mark.0;
+            self.is_busy.store(true, Ordering::Release);
+            self.wanted.notify_one();
+        }
+    }
+
     fn done(&self, upto: u64, outcome: Result<(), StoreError>, took_ms: f64) {
         let mut answered = Vec::new();
         let answer = {
             let mut state = self.state.lock();
-            state.syncs += 1;
             state.last_sync_ms = took_ms;
-            match outcome {
+            let answer = match outcome {
                 Ok(()) => {
                     state.durable = upto;
                     answered.extend(state.waiting.extract_if(.., |(mark, _)| *mark <= upto));
@@ -201,20 +236,18 @@ impl Durability {
                     answered.append(&mut state.waiting);
                     Err(error)
                 }
-            }
+            };
+            self.is_busy
+                .store(state.wanted > state.durable && state.failed.is_none(), Ordering::Release);
+            self.ended.fetch_add(1, Ordering::Release);
+            answer
         };
         self.advanced.notify_all();
+        if let Some(listener) = self.listener.get() {
+            listener();
+        }
         for (_, callback) in answered {
             callback(answer.clone());
-        }
-    }
-}
-
-impl State {
-    fn want(&mut self, mark: CommitMark, signal: &Condvar) {
-        if mark.0 > self.wanted {
-            self.wanted = mark.0;
-            signal.notify_one();
         }
     }
 }

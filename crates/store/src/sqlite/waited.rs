@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use rusqlite::Connection;
 
-use super::writer::Unit;
+use super::writer::{Haste, Unit};
 use crate::contract::{CommitMark, StoreError};
 
 type Work<T> = Box<dyn FnOnce(&Connection) -> Result<T, StoreError> + Send>;
@@ -48,5 +48,9 @@ impl<T: Send> Unit for Waited<T> {
         if tell.send(answer).is_err() {
             tracing::debug!("nobody waits for this unit any more");
         }
+    }
+
+    fn haste(&self) -> Haste {
+        Haste::Commit
     }
 }

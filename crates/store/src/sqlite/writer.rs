@@ -5,7 +5,6 @@
 //! happen in their order ([`Unit::committed`], hooks of a turn), happen while the connection is held; answers
 //! are given afterwards, for durable units by the sync thread.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,15 +20,9 @@ use super::failure::{closed, located};
 use super::group;
 use super::sync::Durability;
 use super::turn::Turn;
+use super::units::{Start, Units};
 use super::waited::Waited;
 use crate::contract::{CommitMark, StoreError};
-
-/// Rows after which a group is closed, so that an operation that waits meanwhile waits some milliseconds.
-const GROUP_ROWS_MAX: usize = 5_000;
-
-/// Rows that may wait for the group writer; further units are refused as busy, unless they must run. Some hundred
-/// megabytes, and seconds of work: a caller does better to come again.
-const WAITING_ROWS_MAX: usize = 250_000;
 
 /// A piece of work for the group writer.
 ///
@@ -46,10 +39,8 @@ pub(in crate::sqlite) trait Unit: Send {
     /// Tells whoever waits. For a durable unit that was committed: after the sync that covers it. Must not block.
     fn answer(self: Box<Self>, outcome: Result<CommitMark, StoreError>);
 
-    /// Whether the answer waits for the disk.
-    fn durable(&self) -> bool {
-        false
-    }
+    /// What somebody waits for.
+    fn haste(&self) -> Haste;
 
     /// About how many rows it writes, for the size of groups.
     fn rows(&self) -> usize {
@@ -60,6 +51,17 @@ pub(in crate::sqlite) trait Unit: Send {
     fn must_run(&self) -> bool {
         false
     }
+}
+
+/// What the one who handed a unit in waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sqlite) enum Haste {
+    /// The commit: a group begins at once.
+    Commit,
+    /// The disk. While a sync runs that cannot cover the unit, it costs nothing to let others join it.
+    Disk,
+    /// Nobody waits: it rides along with others, or gathers company for a while.
+    Nobody,
 }
 
 /// Hands out the write connection. Cheap to clone.
@@ -73,7 +75,7 @@ pub(in crate::sqlite) struct Shared {
     /// `None` once the store is closed.
     connection: Arc<Mutex<Option<Connection>>>,
     queue: Mutex<Queue>,
-    /// Units came, the last part of a checkpoint is wanted, or the thread is to stop.
+    /// Units came, a sync ended, the last part of a checkpoint is wanted, or the thread is to stop.
     filled: Condvar,
     /// The group writer waits, or is about to wait, for the connection.
     group_waits: AtomicBool,
@@ -86,8 +88,7 @@ pub(in crate::sqlite) struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    units: VecDeque<Box<dyn Unit>>,
-    rows: usize,
+    waiting: Units,
     stopping: bool,
 }
 
@@ -120,18 +121,27 @@ pub(in crate::sqlite) struct Parts {
 impl Writer {
     pub(in crate::sqlite) fn new(parts: Parts) -> Self {
         let Parts { connection, durability, checkpoints, file, patience } = parts;
-        let shared = Arc::new(Shared {
-            connection: Arc::new(Mutex::new(Some(connection))),
-            queue: Mutex::new(Queue::default()),
-            filled: Condvar::new(),
-            group_waits: AtomicBool::new(false),
-            durability,
-            checkpoints,
-            place: file,
-            patience,
-            measured: Measured::default(),
-        });
-        Self { shared }
+        let writer = Self {
+            shared: Arc::new(Shared {
+                connection: Arc::new(Mutex::new(Some(connection))),
+                queue: Mutex::new(Queue::default()),
+                filled: Condvar::new(),
+                group_waits: AtomicBool::new(false),
+                durability,
+                checkpoints,
+                place: file,
+                patience,
+                measured: Measured::default(),
+            }),
+        };
+        // Weak: the thread of the syncs lives as long as its `Durability`, which the writer has.
+        let shared = Arc::downgrade(&writer.shared);
+        writer.shared.durability.set_listener(Box::new(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.nudge();
+            }
+        }));
+        writer
     }
 
     /// Starts the group writer's thread.
@@ -159,11 +169,10 @@ impl Writer {
             let mut queue = self.shared.queue.lock();
             if queue.stopping {
                 closed(&self.shared.place)
-            } else if queue.rows > WAITING_ROWS_MAX && !unit.must_run() {
+            } else if queue.waiting.is_full() && !unit.must_run() {
                 StoreError::Busy { waited_ms: 0 }
             } else {
-                queue.rows += unit.rows();
-                queue.units.push_back(unit);
+                queue.waiting.push(unit, self.shared.durability.progress().0);
                 self.shared.filled.notify_one();
                 return;
             }
@@ -200,11 +209,15 @@ impl Writer {
         Turn::begin(Arc::clone(&self.shared), guard)
     }
 
+    /// What was handed in is no longer held back for company.
+    pub(in crate::sqlite) fn hurry(&self) {
+        self.shared.queue.lock().waiting.hurry();
+        self.shared.filled.notify_one();
+    }
+
     /// Makes the group writer look whether the last part of a checkpoint is wanted.
     pub(in crate::sqlite) fn nudge(&self) {
-        // Under the lock, so that the thread is either waiting or has yet to look.
-        let _queue = self.shared.queue.lock();
-        self.shared.filled.notify_one();
+        self.shared.nudge();
     }
 
     /// Lets the thread finish what waits and end; further units are refused.
@@ -227,26 +240,46 @@ impl Writer {
 impl Shared {
     /// Whether a fair handover is due: the group writer waits.
     pub(in crate::sqlite) fn group_waits(&self) -> bool {
-        self.group_waits.load(Ordering::Acquire) || self.queue.lock().rows > 0
+        self.group_waits.load(Ordering::Acquire)
+            || self.queue.lock().waiting.start(self.durability.progress()) == Start::Now
+    }
+
+    fn nudge(&self) {
+        // Under the lock, so that the thread is either waiting or has yet to look.
+        let _queue = self.queue.lock();
+        self.filled.notify_one();
+    }
+
+    /// Waits for the time of the next group. Returns whether there is one.
+    fn wait_for_group(&self) -> bool {
+        let mut queue = self.queue.lock();
+        loop {
+            if queue.stopping {
+                return !queue.waiting.is_empty();
+            }
+            if self.checkpoints.last_part_wanted() {
+                return true;
+            }
+            match queue.waiting.start(self.durability.progress()) {
+                Start::Now => return true,
+                Start::Signal => self.filled.wait(&mut queue),
+                Start::At(when) => {
+                    self.filled.wait_until(&mut queue, when);
+                }
+            }
+        }
     }
 
     /// Takes what waits as one group. Returns whether there will be more.
     fn run_once(&self) -> bool {
-        {
-            let mut queue = self.queue.lock();
-            while queue.units.is_empty() && !queue.stopping && !self.checkpoints.last_part_wanted()
-            {
-                self.filled.wait(&mut queue);
-            }
-            if queue.units.is_empty() && queue.stopping {
-                return false;
-            }
+        if !self.wait_for_group() {
+            return false;
         }
         self.group_waits.store(true, Ordering::Release);
         let guard = self.connection.lock();
         self.group_waits.store(false, Ordering::Release);
         // Taken as late as possible: whatever came while the connection was elsewhere rides along.
-        let mut units = self.take_group();
+        let mut units = self.queue.lock().waiting.take();
         let outcomes = match (guard.as_ref(), self.durability.failure()) {
             (None, _) => vec![Err(closed(&self.place)); units.len()],
             (_, Some(error)) => vec![Err(error); units.len()],
@@ -273,19 +306,6 @@ impl Shared {
         }
         true
     }
-
-    fn take_group(&self) -> Vec<Box<dyn Unit>> {
-        let mut queue = self.queue.lock();
-        let mut units = Vec::new();
-        let mut rows = 0;
-        while rows < GROUP_ROWS_MAX {
-            let Some(unit) = queue.units.pop_front() else { break };
-            rows += unit.rows();
-            units.push(unit);
-        }
-        queue.rows = queue.rows.saturating_sub(rows);
-        units
-    }
 }
 
 /// However the thread ends, nobody waits for ever.
@@ -296,7 +316,7 @@ impl Drop for RefuseTheRest {
         let left = {
             let mut queue = self.0.queue.lock();
             queue.stopping = true;
-            std::mem::take(&mut queue.units)
+            queue.waiting.drain()
         };
         for unit in left {
             refuse(unit, &closed(&self.0.place));
@@ -342,8 +362,8 @@ mod tests {
             self.tell.send((self.key, "answer", outcome)).unwrap();
         }
 
-        fn durable(&self) -> bool {
-            self.durable
+        fn haste(&self) -> Haste {
+            if self.durable { Haste::Disk } else { Haste::Commit }
         }
     }
 
