@@ -129,6 +129,9 @@ struct AppendUnit {
 
 impl Unit for AppendUnit {
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.is_refused = false;
+        // What a first run held is let go before the second holds it again.
+        self.effects = None;
         let (outcomes, effects) = self.store.append(connection, &self.events)?;
         self.outcomes = outcomes;
         self.effects = Some(effects);
@@ -140,6 +143,10 @@ impl Unit for AppendUnit {
             }
             _ => Ok(()),
         }
+    }
+
+    fn runs_again(&self) -> bool {
+        true
     }
 
     fn committed(&mut self, outcome: &Result<CommitMark, StoreError>) {
@@ -189,6 +196,8 @@ impl CompletionUnit {
 impl Unit for CompletionUnit {
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let mut effects = EventEffects::new(&self.store.claims);
+        // Not empty when this runs again.
+        write_batch(connection, &self.batch, &mut effects)?;
         let began = Moment::now();
         loop {
             // Taken as late as possible, so that a batch is as large as it can be.
@@ -202,6 +211,10 @@ impl Unit for CompletionUnit {
         }
         self.effects = Some(effects);
         Ok(())
+    }
+
+    fn runs_again(&self) -> bool {
+        true
     }
 
     fn committed(&mut self, outcome: &Result<CommitMark, StoreError>) {

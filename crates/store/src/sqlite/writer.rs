@@ -26,11 +26,16 @@ use crate::contract::{CommitMark, StoreError};
 
 /// A piece of work for the group writer.
 ///
-/// The order of calls is `run`, `committed`, `answer`, each once, all on threads of the store; a unit that is never
-/// run (the store is closed, busy or broken) gets the last two with the error.
+/// The order of calls is `run`, `committed`, `answer`, each once (`run` twice for one that [runs again](Unit::runs_again)), all on
+/// threads of the store; a unit that is never run (the store is closed, busy or broken) gets the last two with the error.
 pub(in crate::sqlite) trait Unit: Send {
-    /// Does the work inside the group's transaction, in a savepoint: an error undoes this unit alone.
+    /// Does the work inside the group's transaction: an error undoes this unit alone.
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
+
+    /// Whether `run` may be called once more after all that it did was rolled back.
+    fn runs_again(&self) -> bool {
+        false
+    }
 
     /// The group was committed (with its mark), or this unit was not. Called in the order of commits while the
     /// connection is held; must not block and must not touch the writer.
@@ -342,6 +347,7 @@ mod tests {
     struct Note {
         key: &'static str,
         durable: bool,
+        again: bool,
         tell: Sender<(&'static str, &'static str, Result<CommitMark, StoreError>)>,
     }
 
@@ -352,6 +358,10 @@ mod tests {
                 return Err(StoreError::EventUnknown(self.key.to_owned()));
             }
             Ok(())
+        }
+
+        fn runs_again(&self) -> bool {
+            self.again
         }
 
         fn committed(&mut self, outcome: &Result<CommitMark, StoreError>) {
@@ -382,10 +392,14 @@ mod tests {
     type Told = Receiver<(&'static str, &'static str, Result<CommitMark, StoreError>)>;
 
     fn submit_while_held(store: &SqliteStore, keys: &[&'static str], durable: bool) -> Told {
+        submit(store, keys, durable, false)
+    }
+
+    fn submit(store: &SqliteStore, keys: &[&'static str], durable: bool, again: bool) -> Told {
         let (tell, told) = channel();
         let turn = store.writer.turn().unwrap();
         for key in keys {
-            store.writer.submit(Box::new(Note { key, durable, tell: tell.clone() }));
+            store.writer.submit(Box::new(Note { key, durable, again, tell: tell.clone() }));
         }
         drop(turn);
         told
@@ -393,15 +407,21 @@ mod tests {
 
     #[test]
     fn a_refused_unit_disturbs_nobody_else_in_its_group() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(&folder);
-        let told: Vec<_> =
-            submit_while_held(&store, &["a", "refused", "b"], false).iter().collect();
-        let committed: Vec<_> = told.iter().filter(|t| t.1 == "committed").collect();
-        assert_eq!(committed.iter().map(|t| t.0).collect::<Vec<_>>(), ["a", "refused", "b"]);
-        assert!(committed[0].2.is_ok() && committed[1].2.is_err() && committed[2].2.is_ok());
-        assert_eq!(committed[0].2, committed[2].2, "one group has one mark");
-        assert_eq!(keys(&store), ["a", "b"]);
+        // In savepoints, and without them until one fails.
+        for again in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = store(&folder);
+            let told: Vec<_> =
+                submit(&store, &["a", "refused", "b"], false, again).iter().collect();
+            let committed: Vec<_> = told.iter().filter(|t| t.1 == "committed").collect();
+            assert_eq!(committed.iter().map(|t| t.0).collect::<Vec<_>>(), ["a", "refused", "b"]);
+            assert!(
+                committed[0].2.is_ok() && committed[1].2.is_err() && committed[2].2.is_ok(),
+                "again: {again}"
+            );
+            assert_eq!(committed[0].2, committed[2].2, "one group has one mark");
+            assert_eq!(keys(&store), ["a", "b"], "again: {again}");
+        }
     }
 
     #[test]
