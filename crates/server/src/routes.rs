@@ -1,19 +1,19 @@
 //! All addresses, on one screen.
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use axum::{Router, middleware};
 
 use crate::api::{evaluate, events, health, packs, replay, table};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::Caller;
-use crate::layers;
+use crate::layers::Around;
 
-/// The router of the whole server.
-pub(crate) fn router(app: App) -> Router {
+/// The whole server.
+pub(crate) fn service(app: App) -> Around {
     let table_list = || or_405("GET, HEAD, POST", get(table::list).post(table::create));
     let table_one = || {
         or_405(
@@ -29,7 +29,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/now/v1/table/{table}/{sys_id}", table_one())
         .route("/api/now/v2/table/{table}/{sys_id}", table_one());
 
-    let routes = Router::new()
+    let router = Router::new()
         .merge(now)
         .nest("/api/events", events_routes())
         .nest("/api/v1/events", events_routes())
@@ -43,11 +43,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/readyz", or_405("GET, HEAD", get(health::readyz)))
         .route("/metrics", or_405("GET, HEAD", get(health::metrics)))
         .fallback(no_resource)
-        .layer(middleware::from_fn(layers::api_headers))
-        .layer(middleware::from_fn(layers::request_line_limit))
         .with_state(app);
     // Outside of the routes: the method decides the route.
-    Router::new().fallback_service(routes).layer(middleware::from_fn(layers::method_override))
+    Around::new(router)
 }
 
 fn events_routes() -> Router<App> {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::ServiceExt as _;
 use campanile_engine::Engine;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
@@ -77,7 +78,7 @@ pub async fn serve(
     let metrics = PrometheusBuilder::new().install_recorder().ok();
     let started = engine.clock().now();
     let app = App { engine, metrics, started };
-    let service = routes::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let service = routes::service(app).into_make_service_with_connect_info::<SocketAddr>();
     ready(address);
     axum::serve(listener, service).with_graceful_shutdown(stop).await?;
     Ok(())
