@@ -190,6 +190,9 @@ impl CompletionUnit {
             batch: Vec::new(),
             effects: None,
         }));
+        if store.pending.len() >= BATCH_MAX {
+            writer.hurry();
+        }
     }
 }
 
