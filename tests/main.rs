@@ -6,6 +6,7 @@ mod arrows;
 mod boot;
 mod cli;
 mod crash;
+mod disk;
 mod error_pages;
 mod harness;
 mod packs;

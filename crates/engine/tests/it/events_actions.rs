@@ -182,6 +182,23 @@ fn pages_are_newest_first_and_repeat_nothing_while_events_arrive() {
 }
 
 #[test]
+fn the_events_of_a_record_are_listed_wherever_they_stand() {
+    let bed = Bed::new();
+    let about = crate::fixture::A;
+    let finished = bed.fire_about("t.ping", about);
+    bed.fire_about("t.ping", crate::fixture::B);
+    bed.drain();
+    let waiting = bed.fire_about("t.ping", about);
+    let found = |query: &str| -> Vec<SysId> {
+        bed.events(query).iter().map(|event| event.fired.sys_id).collect()
+    };
+    assert_eq!(found(&format!("instance={about}")), [finished, waiting]);
+    assert_eq!(found(&format!("instance={about}^state=processed")), [finished]);
+    let rows = bed.fixture.house.rows("sysevent", &[("instance", about)]);
+    assert_eq!(rows.len(), 2, "the table finds what the list finds");
+}
+
+#[test]
 fn a_publisher_sees_the_own_events_only() {
     let bed = Bed::quiet();
     let beth = with_role(PUBLISHER);

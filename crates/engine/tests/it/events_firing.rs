@@ -112,6 +112,11 @@ fn ev_006_the_queue_argument_wins_over_the_registration_for_that_call_only() {
     let without = bed.try_fire(call("t.queued", "")).unwrap();
     let to_default = bed.try_fire(call_to("DEFAULT", "t.queued", "")).unwrap();
     assert_eq!((&*with.queue, &*without.queue, &*to_default.queue), ("q2", "q1", ""));
+    bed.fixture.script(
+        "gs.eventQueue('t.queued', null, 'with', '', 'q2'); gs.eventQueue('t.queued', null, 'without', '');",
+    );
+    let queue_of = |parm1: &str| bed.events(&format!("parm1={parm1}"))[0].fired.queue.to_string();
+    assert_eq!((queue_of("with"), queue_of("without")), ("q2".to_owned(), "q1".to_owned()));
 }
 
 #[test]

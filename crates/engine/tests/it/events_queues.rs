@@ -89,8 +89,60 @@ fn ev_033_an_idle_processor_is_woken_and_without_waking_waits_for_its_poll() {
     let end = end_of(&bed, &second);
     assert!(end.recv_timeout(Duration::from_millis(300)).is_err(), "nobody looks before the poll");
     assert_eq!(bed.state(&second), EventState::Ready);
-    bed.fixture.property("campanile.queues.wake", "true");
+    // The next poll comes: the queue is told to look every second, and nobody wakes it for the third event.
+    bed.set_queue("default", &[("poll_interval", "1970-01-01 00:00:01")]);
     end.recv_timeout(PATIENCE).unwrap();
+    let third = bed.fire("t.ping", "by the poll alone");
+    end_of(&bed, &third).recv_timeout(PATIENCE).unwrap();
+    assert_eq!(bed.recorded(), ["woken", "polled", "by the poll alone"]);
+}
+
+#[test]
+fn ev_046_endless_loops_in_all_processors_of_a_queue_delay_no_other_queue() {
+    let mut bed = Bed::quiet();
+    bed.action("endless", "t.endless", "for (;;) {}", &[("timeout", "1970-01-01 00:00:05")]);
+    bed.action("quick", "t.quick", RECORDER, &[]);
+    with_processors(&mut bed);
+    let endless: Vec<SysId> = (0..3).map(|_| bed.fire("t.endless", "")).collect();
+    let quick = bed.try_fire(call_to("adaptive", "t.quick", "q")).unwrap().sys_id;
+    end_of(&bed, &quick).recv_timeout(PATIENCE).unwrap();
+    let unfinished = |id: &SysId| matches!(bed.state(id), EventState::Ready | EventState::Queued);
+    assert!(endless.iter().all(unfinished), "the loops still run");
+    for event in &endless {
+        end_of(&bed, event).recv_timeout(PATIENCE).unwrap();
+        let ended = bed.event(event);
+        assert_eq!((ended.state, &*ended.error_code), (EventState::Error, "handler_timeout"));
+    }
+    let after = bed.fire("t.quick", "the queue goes on");
+    end_of(&bed, &after).recv_timeout(PATIENCE).unwrap();
+}
+
+#[test]
+fn the_clock_is_set_back_an_hour_and_forward_a_day() {
+    let bed = Bed::quiet();
+    bed.register("t.retry", &[("max_attempts", "2")]);
+    bed.action("fails", "t.retry", "throw new Error('no');", &[]);
+    bed.action("recorder", "t.ping", RECORDER, &[]);
+    let retried = bed.fire("t.retry", "");
+    bed.drain();
+    assert_eq!(bed.event(&retried).attempts, 1);
+    bed.fire("t.ping", "for now");
+    bed.try_fire(call_after(600, "t.ping", "for ten past")).unwrap();
+    bed.advance_seconds(-3_600);
+    bed.drain();
+    assert_eq!(bed.recorded(), ["for now"], "what was due stays due, and nothing comes early");
+    assert_eq!(bed.event(&retried).attempts, 1, "its delay is not over");
+    bed.advance_seconds(30);
+    bed.drain();
+    assert_eq!(bed.state(&retried), EventState::Error, "its delay is over by the new clock");
+    bed.try_fire(call_after(7 * 86_400, "t.ping", "for next week")).unwrap();
+    bed.advance_seconds(86_400);
+    bed.drain();
+    assert_eq!(bed.recorded(), ["for now", "for ten past"]);
+    bed.advance_seconds(6 * 86_400);
+    bed.drain();
+    assert_eq!(bed.recorded(), ["for now", "for ten past", "for next week"]);
+    assert!(bed.events("stateINready,queued").is_empty());
 }
 
 #[test]

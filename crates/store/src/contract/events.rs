@@ -177,6 +177,15 @@ pub enum EventAction {
     },
 }
 
+/// What [`EventStore::move_kind`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KindMoved {
+    /// How many events have moved.
+    pub moved: u64,
+    /// The sequence up to which it has looked.
+    pub upto: i64,
+}
+
 /// What waits in one queue.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Backlog {
@@ -252,6 +261,15 @@ pub trait EventStore {
     /// # Errors
     /// [`StoreError::EventUnknown`], [`StoreError::StateConflict`], [`StoreError::Unavailable`].
     fn act(&self, action: EventAction) -> Result<CommitMark, StoreError>;
+
+    /// Moves the `ready` events called `name` whose queue came from the registration to `to_queue` (§4.8), in short
+    /// steps, each a transaction of its own, between which others write. What arrives meanwhile is not looked at:
+    /// [`WriteTx::move_kind`](super::WriteTx::move_kind) does that, from where this has looked up to. Broken off, or
+    /// called again, it goes on with what is left.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Unavailable`]; then some may have moved.
+    fn move_kind(&self, name: &str, to_queue: &str) -> Result<KindMoved, StoreError>;
 
     /// Appends to the action log alone.
     ///

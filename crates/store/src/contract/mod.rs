@@ -13,7 +13,7 @@ pub use error::StoreError;
 pub use events::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Appended, Backlog,
     Claim, ClaimRequest, Completion, DurableCallback, EventAction, EventStore, EventSummary,
-    NextState, ReprocessOptions, TAKE_BACK_AFTER, WakeListener,
+    KindMoved, NextState, ReprocessOptions, TAKE_BACK_AFTER, WakeListener,
 };
 pub use records::{CommitMark, ReadTx, SavepointId, Select, WriteTx};
 

@@ -115,12 +115,13 @@ pub trait WriteTx: ReadTx {
     /// [`StoreError::EventUnknown`], [`StoreError::StateConflict`].
     fn act_on_event(&mut self, action: &EventAction) -> Result<(), StoreError>;
 
-    /// Moves the `ready` events called `name` whose queue came from the registration to `to_queue` (§4.8).
-    /// Returns how many.
+    /// Moves the `ready` events called `name` whose queue came from the registration, and whose sequence is above
+    /// `after`, to `to_queue` (§4.8). Returns how many. Looks at all events that wait above `after`, while everybody
+    /// waits: the long part is [`EventStore::move_kind`](super::EventStore::move_kind)'s.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    fn move_kind(&mut self, name: &str, to_queue: &str) -> Result<u64, StoreError>;
+    fn move_kind(&mut self, name: &str, to_queue: &str, after: i64) -> Result<u64, StoreError>;
 
     /// Brings the physical tables, views and indexes in line with `tables` (all classes of the hierarchies that
     /// are touched): creates tables, adds columns. Never drops anything.

@@ -28,6 +28,11 @@ pub(crate) const SQLITE: &[Migration] = &[
         name: "kept_answers",
         sql: include_str!("../../migrations/sqlite/0003_kept_answers.sql"),
     },
+    Migration {
+        number: 4,
+        name: "log_instance",
+        sql: include_str!("../../migrations/sqlite/0004_log_instance.sql"),
+    },
 ];
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub(crate) mod values;
 mod write;
 
 pub(crate) use dialect::Dialect;
-pub(crate) use query::{by_key, count, select};
+pub(crate) use query::{by_key, count, count_within, select, select_within};
 pub(crate) use statement::{Statement, quoted};
+pub(crate) use text_terms::is_one_of as text_is_one_of;
 pub(crate) use write::{delete, insert, update};

@@ -15,6 +15,15 @@ use crate::contract::Select;
 
 /// The rows of `select`, and the fields that the columns of the answer are.
 pub(crate) fn select(dialect: Dialect, select: &Select) -> (Statement, Vec<FieldIndex>) {
+    select_within(dialect, select, None)
+}
+
+/// As [`select`]. `narrowing` is a condition on `t0` that the query implies and that an index serves.
+pub(crate) fn select_within(
+    dialect: Dialect,
+    select: &Select,
+    narrowing: Option<Statement>,
+) -> (Statement, Vec<FieldIndex>) {
     let query = &select.query;
     let fields = stored_fields(&query.table, select.fields.as_deref());
     let mut joins = Joins::default();
@@ -24,7 +33,7 @@ pub(crate) fn select(dialect: Dialect, select: &Select) -> (Statement, Vec<Field
 
     let mut statement = Statement::new(dialect, "SELECT ");
     push_columns(&mut statement, &query.table, &fields);
-    push_source(&mut statement, query, &joins, condition);
+    push_source(&mut statement, query, &joins, both(condition, narrowing));
     statement.push(" ORDER BY ");
     for key in order {
         statement.push(&key).push(", ");
@@ -53,6 +62,15 @@ pub(crate) fn select(dialect: Dialect, select: &Select) -> (Statement, Vec<Field
 
 /// The number of rows of `query`.
 pub(crate) fn count(dialect: Dialect, query: &BoundQuery) -> Statement {
+    count_within(dialect, query, None)
+}
+
+/// As [`count`], with `narrowing` as in [`select_within`].
+pub(crate) fn count_within(
+    dialect: Dialect,
+    query: &BoundQuery,
+    narrowing: Option<Statement>,
+) -> Statement {
     let mut joins = Joins::default();
     let condition = condition(dialect, query, &mut joins);
     let mut statement = Statement::new(dialect, "SELECT count(*)");
@@ -61,7 +79,7 @@ pub(crate) fn count(dialect: Dialect, query: &BoundQuery) -> Statement {
         statement.push(" FROM ").name(&query.table.root).push(" AS t0");
         statement.class_condition_by_index(" WHERE ", "t0", &query.table);
     } else {
-        push_source(&mut statement, query, &joins, condition);
+        push_source(&mut statement, query, &joins, both(condition, narrowing));
     }
     statement
 }
@@ -146,6 +164,18 @@ fn push_source(
     let has_class = statement.class_condition(" WHERE ", "t0", &query.table);
     if let Some(condition) = condition {
         statement.push(if has_class { " AND " } else { " WHERE " }).append(condition);
+    }
+}
+
+/// Both conditions, where there are two.
+fn both(condition: Option<Statement>, narrowing: Option<Statement>) -> Option<Statement> {
+    match (condition, narrowing) {
+        (Some(condition), Some(narrowing)) => {
+            let mut both = Statement::new(condition.dialect, "(");
+            both.append(condition).push(") AND ").append(narrowing);
+            Some(both)
+        }
+        (condition, narrowing) => condition.or(narrowing),
     }
 }
 

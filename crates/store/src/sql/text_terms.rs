@@ -20,7 +20,7 @@ const LONG_S: char = '\u{017F}';
 const DOUBLING_LETTERS_MAX: usize = 6;
 
 /// Adds: the text `sql`, if there is one, is one of `values`.
-pub(super) fn is_one_of(statement: &mut Statement, sql: &str, values: &[Arc<str>]) {
+pub(crate) fn is_one_of(statement: &mut Statement, sql: &str, values: &[Arc<str>]) {
     let mut spelled = Vec::new();
     let mut folded = Vec::new();
     for value in values {

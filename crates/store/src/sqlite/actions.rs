@@ -7,8 +7,8 @@ use rusqlite::{Connection, params};
 
 use super::append::forget_internal_keys;
 use super::effects::{Effect, EventEffects, Standing};
-use super::events::{COLUMNS, Place, find, nil, sys_id};
-use super::window::{Position, Priority, Waiting};
+use super::events::{COLUMNS, Place, find, nil};
+use super::window::Waiting;
 use crate::contract::{ActionRecord, EventAction, ReprocessOptions, StoreError};
 
 /// Does `action` in the transaction of `connection`; the queues follow when `effects` are carried out.
@@ -185,56 +185,9 @@ fn cancel(
         .prepare_cached("DELETE FROM sysevent_live WHERE sequence = ?1")?
         .execute([event.sequence])?;
     forget_internal_keys(connection, &event.fired.sys_id)?;
+    effects.claims().log_index().note(event.sequence);
     effects.note(Effect::Removed(Standing::of(event)));
     Ok(())
-}
-
-/// Moves the waiting events called `name` whose queue came from the registration to `to_queue` (§4.8). Claimed
-/// ones stay. Returns how many moved.
-///
-/// # Errors
-/// What SQLite said.
-pub(in crate::sqlite) fn move_kind(
-    connection: &Connection,
-    name: &str,
-    to_queue: &str,
-    effects: &mut EventEffects,
-) -> Result<u64, StoreError> {
-    let to_queue: Arc<str> = Arc::from(to_queue);
-    // A scan: an index on the name would be paid by every append, and somebody presses this button now and then.
-    let mut statement = connection.prepare_cached(
-        "SELECT sequence, sys_id, queue, derived_priority, process_on, epoch, attempts, lapses \
-         FROM sysevent_live WHERE name = ?1 AND queue_from_call = 0 AND queue <> ?2 ORDER BY sequence",
-    )?;
-    let mut change = connection.prepare_cached(
-        "UPDATE sysevent_live SET queue = ?2, sys_mod_count = sys_mod_count + 1 WHERE sequence = ?1",
-    )?;
-    let found: Vec<(Standing, Waiting)> = statement
-        .query_map((name, &*to_queue), |row| {
-            let at = Position { process_on: row.get(4)?, sequence: row.get(0)? };
-            let standing = Standing { queue: row.get(2)?, priority: Priority(row.get(3)?), at };
-            let waiting = Waiting {
-                sys_id: sys_id(row, 1)?,
-                epoch: row.get(5)?,
-                attempts: row.get(6)?,
-                lapses: row.get(7)?,
-                event: None,
-            };
-            Ok((standing, waiting))
-        })?
-        .collect::<Result<_, _>>()?;
-    let mut moved = 0;
-    for (standing, waiting) in found {
-        if effects.hold(standing.clone(), &waiting.sys_id).is_err() {
-            continue;
-        }
-        change.execute((standing.at.sequence, &*to_queue))?;
-        let there = Standing { queue: Arc::clone(&to_queue), ..standing.clone() };
-        effects.note(Effect::Removed(standing));
-        effects.note(Effect::Added(there, waiting));
-        moved += 1;
-    }
-    Ok(moved)
 }
 
 /// Writes one row of the action log.

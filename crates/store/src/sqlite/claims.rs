@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use super::claim_state::{Claimed, KEPT_BYTES_MAX, State, keep_within, note_wake};
 use super::effects::{Effect, Standing};
 use super::handling::{Begun, Handling};
+use super::log_index::LogIndex;
 use super::refill;
 use super::window::{Line, Next, Position, Priority, Waiting};
 use crate::contract::{Claim, ClaimRequest, StoreError, WakeListener};
@@ -35,6 +36,7 @@ pub(in crate::sqlite) struct Claims {
     /// A refill ended.
     refilled: Condvar,
     handling: Handling,
+    log_index: LogIndex,
     listener: Mutex<Option<WakeListener>>,
 }
 
@@ -55,6 +57,7 @@ impl Claims {
             state: Mutex::default(),
             refilled: Condvar::new(),
             handling,
+            log_index: LogIndex::default(),
             listener: Mutex::new(None),
         }
     }
@@ -291,7 +294,25 @@ impl Claims {
             return None;
         }
         claimed.ending = true;
-        Some(claimed.standing.at.sequence)
+        let sequence = claimed.standing.at.sequence;
+        // In one with the flag: see `leaving`.
+        self.log_index.note(sequence);
+        Some(sequence)
+    }
+
+    /// The sequences of events that may be entering the log at this moment: a commit may be under way.
+    pub(super) fn leaving(&self) -> Vec<i64> {
+        let state = self.state.lock();
+        let ending = state.claimed.values().filter(|claimed| claimed.ending);
+        ending
+            .map(|claimed| claimed.standing.at.sequence)
+            .chain(state.held.keys().copied())
+            .collect()
+    }
+
+    /// What is in the log and not in its index.
+    pub(super) fn log_index(&self) -> &LogIndex {
+        &self.log_index
     }
 
     /// Notes that a handler of this event fires under an internal key.

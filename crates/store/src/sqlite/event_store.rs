@@ -11,11 +11,13 @@ use super::actions::{act, actions, log_action};
 use super::append::{Arrivals, append_events};
 use super::backlog::backlog;
 use super::claims::{Claims, Readers as LendReaders};
+use super::clock_back::{self, LatestNow};
 use super::completions::{BATCH_MAX, Pending, PendingLine, Todo, UNIT_MAX, write_batch};
 use super::effects::EventEffects;
 use super::events::{Place, find};
 use super::handling::Handling;
 use super::lapses::count_lapses;
+use super::move_kind::{Kind, move_in_steps};
 use super::readers::Readers;
 use super::runs::runs;
 use super::store::SqliteStore;
@@ -23,8 +25,8 @@ use super::summary::summary;
 use super::writer::{Haste, Unit, Writer};
 use crate::contract::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Backlog, Claim,
-    ClaimRequest, CommitMark, Completion, EventAction, EventStore, EventSummary, StoreError,
-    WakeListener,
+    ClaimRequest, CommitMark, Completion, EventAction, EventStore, EventSummary, KindMoved,
+    StoreError, WakeListener,
 };
 
 /// What a store keeps for its events.
@@ -33,6 +35,7 @@ pub(in crate::sqlite) struct Events {
     pub(in crate::sqlite) claims: Arc<Claims>,
     pub(in crate::sqlite) arrivals: Arrivals,
     pending: PendingLine,
+    latest_now: LatestNow,
 }
 
 impl Events {
@@ -60,11 +63,10 @@ impl Events {
         }
         let claims = Arc::new(Claims::new(handling));
         claims.discover(connection)?;
-        Ok(Arc::new(Self {
-            arrivals: Arrivals::after_all(connection)?,
-            claims,
-            pending: PendingLine::default(),
-        }))
+        let arrivals = Arrivals::after_all(connection)?;
+        claims.log_index().open(connection, arrivals.at_opening())?;
+        let latest_now = LatestNow::of_newest(connection)?;
+        Ok(Arc::new(Self { arrivals, claims, pending: PendingLine::default(), latest_now }))
     }
 
     /// Appends inside a transaction; carry the effects out after its commit.
@@ -91,6 +93,11 @@ impl Events {
             ("window_events", number(events)),
             ("window_bytes", number(bytes)),
             ("claimed_events", number(claimed)),
+            ("log_rows_not_indexed", {
+                #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+                let span = self.claims.log_index().span_missing() as f64;
+                span
+            }),
         ]
     }
 
@@ -330,7 +337,11 @@ impl EventStore for SqliteStore {
 
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError> {
         self.retry_completions();
-        self.events.claims.claim(request, &self.readers)
+        let now = request.now.as_millis();
+        if self.events.latest_now.went_back(now) {
+            clock_back::follow(&self.events, (&self.readers, &self.writer), now)?;
+        }
+        self.events.claims.claim(request, &*self.readers)
     }
 
     fn begin(&self, event: &SysId, claimed_by: &str, slot: usize) -> bool {
@@ -371,6 +382,11 @@ impl EventStore for SqliteStore {
             act(connection, &action, &mut effects)?;
             Ok(Some(effects))
         })
+    }
+
+    fn move_kind(&self, name: &str, to_queue: &str) -> Result<KindMoved, StoreError> {
+        let kind = Kind { name: Arc::from(name), to_queue: Arc::from(to_queue) };
+        move_in_steps(&self.events, (&self.readers, &self.writer), &kind)
     }
 
     fn log_action(&self, record: ActionRecord) -> Result<CommitMark, StoreError> {

@@ -45,18 +45,26 @@ const OWN_VIEW: &str = "CREATE TEMP VIEW IF NOT EXISTS sysevent AS \
 pub(crate) const EVENT_TABLES: [&str; 3] =
     ["sysevent", "sysevent_handler_run", "sysevent_action_log"];
 
-/// Lets `connection` see claims: as the SQL function `campanile_claimed_by(sequence)` and in the view `sysevent`.
+/// Lets `connection` see claims: as the SQL function `campanile_claimed_by(sequence)` and in the view `sysevent`; and,
+/// as `campanile_not_indexed(generation)`, where the log is not in its index.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] when SQLite refuses.
-pub(super) fn show_claims(connection: &Connection, claims: &Arc<Claims>) -> Result<(), StoreError> {
+pub(super) fn show_claims(connection: &Connection, of: &Arc<Claims>) -> Result<(), StoreError> {
     use rusqlite::functions::FunctionFlags;
-    let claims = Arc::clone(claims);
+    let claims = Arc::clone(of);
     connection.create_scalar_function(
         "campanile_claimed_by",
         1,
         FunctionFlags::SQLITE_UTF8,
         move |context| Ok(claims.claimed_by(context.get(0)?).map(|by| by.to_string())),
+    )?;
+    let not_indexed = Arc::clone(of);
+    connection.create_scalar_function(
+        "campanile_not_indexed",
+        1,
+        FunctionFlags::SQLITE_UTF8,
+        move |context| Ok(not_indexed.log_index().missing(context.get(0)?)),
     )?;
     // A reader's `query_only` would refuse even a temporary view.
     let query_only: bool = connection.pragma_query_value(None, "query_only", |row| row.get(0))?;

@@ -6,7 +6,8 @@
 //!
 //! Events: rows in two places (`events`). Appends (`append`), completions (`completions`) and actions (`actions`) note
 //! what they change in the queues (`effects`); these stand in memory (`claims`, `window`, `refill`). A small file tells
-//! which events a crash befell (`handling`, `lapses`).
+//! which events a crash befell (`handling`, `lapses`). What is random in the log is indexed behind (`log_index`,
+//! `log_index_round`, `ranges`) and searched by `event_search`. `clock_back` follows a clock that was set back.
 
 mod actions;
 mod answers;
@@ -15,11 +16,13 @@ mod backlog;
 mod checkpoint;
 mod claim_state;
 mod claims;
+mod clock_back;
 mod completions;
 mod connection;
 mod contract;
 mod ddl;
 mod effects;
+mod event_search;
 mod event_store;
 mod events;
 mod failure;
@@ -28,8 +31,12 @@ mod handling;
 mod keyed;
 mod lapses;
 mod lock;
+mod log_index;
+mod log_index_round;
+mod move_kind;
 #[cfg(test)]
 mod plans;
+mod ranges;
 mod read_tx;
 mod readers;
 mod refill;

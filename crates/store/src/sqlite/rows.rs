@@ -7,7 +7,7 @@ use campanile_model::{FieldDef, FieldIndex, Record, TableDef, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql, params_from_iter};
 
-use super::keyed;
+use super::{event_search, keyed};
 use crate::contract::{Select, StoreError};
 use crate::sql::values::{Param, from_integer, from_real};
 use crate::sql::{self, Dialect, Statement};
@@ -51,7 +51,8 @@ pub(in crate::sqlite) fn select(
     connection: &Connection,
     select: &Select,
 ) -> Result<Vec<Record>, StoreError> {
-    let (statement, fields) = sql::select(Dialect::Sqlite, select);
+    let (statement, fields) =
+        sql::select_within(Dialect::Sqlite, select, event_search::narrowing(&select.query));
     records(connection, &statement, &select.query.table, &fields)
 }
 
@@ -60,7 +61,10 @@ pub(in crate::sqlite) fn count(
     connection: &Connection,
     query: &BoundQuery,
 ) -> Result<u64, StoreError> {
-    let statement = sql::count(Dialect::Sqlite, query);
+    let statement = match event_search::narrowing(query) {
+        Some(narrowing) => sql::count_within(Dialect::Sqlite, query, Some(narrowing)),
+        None => sql::count(Dialect::Sqlite, query),
+    };
     let mut prepared = connection.prepare_cached(&statement.text)?;
     let count: i64 = prepared.query_row(params_from_iter(&statement.params), |row| row.get(0))?;
     Ok(u64::try_from(count).unwrap_or(0))

@@ -15,6 +15,7 @@ use super::event_store::Events;
 use super::events::show_claims;
 use super::failure::{io_failure, located};
 use super::lock::FolderLock;
+use super::log_index_round::Indexer;
 use super::readers::Readers;
 use super::sync::Durability;
 use super::writer::{Parts, Writer};
@@ -23,6 +24,9 @@ use crate::migrate::migrate_sqlite;
 
 /// Name of the database file inside the data folder.
 const DATABASE_FILE: &str = "campanile.db";
+
+/// Finished events that a close still puts into their index: some tenths of a second.
+const INDEXED_AT_CLOSE_MAX: u64 = 20_000;
 
 /// How to open.
 #[derive(Debug, Clone)]
@@ -50,10 +54,11 @@ pub struct SqliteStore {
     file: PathBuf,
     log_file: PathBuf,
     pub(in crate::sqlite) writer: Writer,
-    pub(in crate::sqlite) readers: Readers,
+    pub(in crate::sqlite) readers: Arc<Readers>,
     pub(in crate::sqlite) durability: Arc<Durability>,
     pub(in crate::sqlite) events: Arc<Events>,
     checkpoints: Arc<Checkpoints>,
+    indexer: Indexer,
     /// Emptied by [`SqliteStore::close_all`]. The lock goes last.
     running: Mutex<Option<Running>>,
 }
@@ -63,6 +68,7 @@ struct Running {
     writer: JoinHandle<()>,
     sync: JoinHandle<()>,
     checkpoint: JoinHandle<()>,
+    index: JoinHandle<()>,
     _lock: FolderLock,
 }
 
@@ -108,15 +114,23 @@ impl SqliteStore {
         });
         let nudged = writer.clone();
         let mover = connection::open(&file, Role::Checkpointer).map_err(at_file)?;
+        let readers = Arc::new(Readers::new(file.clone(), Arc::clone(&events.claims)));
+        let indexer = Indexer {
+            claims: Arc::clone(&events.claims),
+            readers: Arc::clone(&readers),
+            writer: writer.clone(),
+        };
         let running = Running {
             writer: writer.start().map_err(at_folder)?,
             sync,
             checkpoint: checkpoints.start(mover, move || nudged.nudge()).map_err(at_folder)?,
+            index: indexer.start().map_err(at_folder)?,
             _lock: lock,
         };
         Ok(Arc::new(Self {
-            readers: Readers::new(file.clone(), Arc::clone(&events.claims)),
+            readers,
             events,
+            indexer,
             file,
             log_file,
             writer,
@@ -132,8 +146,14 @@ impl SqliteStore {
         if let Err(error) = self.flush() {
             tracing::error!(%error, "completed events could not be written: they will be handled again");
         }
+        self.finish_indexing();
+        join(running.index);
         self.writer.stop();
         join(running.writer);
+        // Now nothing more enters the log.
+        if let Err(error) = self.indexer.note_complete() {
+            tracing::warn!(%error, "the next start looks for finished events that are not indexed");
+        }
         self.checkpoints.stop();
         join(running.checkpoint);
         self.durability.stop();
@@ -147,6 +167,26 @@ impl SqliteStore {
                 closed?;
                 self.events.forget_handling().map_err(|e| io_failure(&e, &self.file))
             }
+        }
+    }
+
+    /// Puts every finished event into the index on its record now, instead of when the house is quiet. Searches find
+    /// them either way.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn index_finished(&self) -> Result<(), StoreError> {
+        while self.indexer.run_once().map_err(|e| self.located(e))? > 0 {}
+        Ok(())
+    }
+
+    /// Before a close: a little that is missing is put in, so that the next opening has nothing to look for.
+    fn finish_indexing(&self) {
+        let few = self.events.claims.log_index().span_missing() <= INDEXED_AT_CLOSE_MAX;
+        let outcome = if few { self.index_finished() } else { Ok(()) };
+        self.indexer.stop();
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "finished events could not be indexed; the next start goes on with it");
         }
     }
 

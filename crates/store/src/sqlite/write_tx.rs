@@ -12,6 +12,7 @@ use super::answers;
 use super::ddl;
 use super::effects::EventEffects;
 use super::event_store::Events;
+use super::move_kind::{Kind, move_all};
 use super::rows;
 use super::store::SqliteStore;
 use super::turn::Turn;
@@ -159,10 +160,11 @@ impl WriteTx for SqliteWriteTx {
         })
     }
 
-    fn move_kind(&mut self, name: &str, to_queue: &str) -> Result<u64, StoreError> {
+    fn move_kind(&mut self, name: &str, to_queue: &str, after: i64) -> Result<u64, StoreError> {
+        let kind = Kind { name: Arc::from(name), to_queue: Arc::from(to_queue) };
         self.on_events(|connection, store| {
             let mut effects = EventEffects::new(&store.claims);
-            let moved = actions::move_kind(connection, name, to_queue, &mut effects)?;
+            let moved = move_all(connection, &kind, after, &mut effects)?;
             Ok((moved, effects))
         })
     }

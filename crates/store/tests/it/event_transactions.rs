@@ -83,7 +83,7 @@ fn moving_a_kind_takes_what_waits_by_registration_and_leaves_claimed_and_called_
     let by_call = fire(&store, NewEvent { queue_from_call: true, ..event("kind") }).sys_id;
     let other = fire(&store, event("other")).sys_id;
     let mut tx = write(&store);
-    assert_eq!(tx.move_kind("kind", "adaptive").unwrap(), 2);
+    assert_eq!(tx.move_kind("kind", "adaptive", 0).unwrap(), 2);
     tx.commit().unwrap();
     let queue = |key: &SysId| store.event(key).unwrap().unwrap().fired.queue.to_string();
     assert!(by_registration.iter().all(|key| queue(key) == "adaptive"));

@@ -5,8 +5,11 @@
 mod conformance;
 mod event_actions;
 mod event_claims;
+mod event_clock;
 mod event_crashes;
 mod event_log;
+mod event_move_kind;
+mod event_search;
 mod event_states;
 mod event_summary;
 mod event_take_back;

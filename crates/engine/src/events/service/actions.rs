@@ -146,7 +146,8 @@ pub fn reschedule(
 }
 
 /// Presses the button of a registration: sets its queue, and moves its waiting events whose queue came from the
-/// registration. Both in one transaction.
+/// registration. The events go first, in steps between which others write; the registration and what has arrived
+/// meanwhile follow in one transaction. Broken off in between, it can be pressed again.
 ///
 /// # Errors
 /// [`EngineError::NotAllowed`]; [`EngineError::RecordUnknown`] when there is no such registration;
@@ -176,6 +177,7 @@ pub fn move_kind(
     let dictionary = engine.dictionary()?;
     let table = lookup::table(&dictionary, REGISTER_TABLE)?;
     let now = engine.clock().now();
+    let first = engine.store().move_kind(event_name, &queue)?;
     let mut tx = Arc::clone(engine.store()).write()?;
     let Some(mut row) = tx.get(table, registration.sys_id.as_str())? else {
         return Err(gate::unknown(table, registration.sys_id.as_str()));
@@ -193,7 +195,7 @@ pub fn move_kind(
         changed.extend(table.index(field));
     }
     tx.update(&row, &changed)?;
-    let moved = tx.move_kind(event_name, &queue)?;
+    let moved = first.moved + tx.move_kind(event_name, &queue, first.upto)?;
     let before = Arc::clone(&registration.queue);
     let remembered = format!("custom_queue:{event_name}");
     let custom_queue = if before.is_empty() || &*before == ADAPTIVE_QUEUE {

@@ -1,0 +1,128 @@
+//! A disk that is full: refused with 503, nothing damaged, and work goes on by itself when there is room.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::harness::{Client, Server, skip, wait_until};
+
+/// Small enough to be filled quickly, large enough for a fresh database.
+const SMALL_BYTES: u64 = 48 << 20;
+
+/// A file system of its own, of a size that can be changed.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None` where the test may not mount.
+    fn mounted() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let is_mounted = mount(&["-t", "tmpfs", "tmpfs"], SMALL_BYTES, folder.path());
+        is_mounted.then_some(Self(folder))
+    }
+
+    fn make_room(&self) {
+        assert!(mount(&["-t", "tmpfs"], 8 * SMALL_BYTES, self.0.path()), "the disk grows");
+    }
+
+    /// Fills what is left with a file of somebody else; removing it makes room.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.path().join("of somebody else");
+        let mut file = std::fs::File::create(&path).unwrap();
+        let block = vec![7_u8; 4_096];
+        while std::io::Write::write_all(&mut file, &block).is_ok() {}
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let done = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        assert!(done.is_ok_and(|s| s.success()) || std::thread::panicking(), "it is unmounted");
+    }
+}
+
+fn mount(kind: &[&str], bytes: u64, at: &Path) -> bool {
+    let again = if kind.len() == 2 { "remount," } else { "" };
+    let options = format!("{again}size={bytes}");
+    let output = Command::new("mount").args(kind).arg("-o").arg(options).arg(at).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+fn action(admin: &Client, event: &str, script: &str) {
+    let row = json!({
+        "name": event, "event_name": event, "active": "true", "script": script,
+    });
+    admin.post("/api/now/table/sysevent_script_action", &row).result();
+}
+
+fn is_processed(admin: &Client, sys_id: &str) -> bool {
+    admin.count("sysevent", &format!("sys_id={sys_id}^state=processed")) == 1
+}
+
+#[test]
+fn a_full_disk_refuses_writing_damages_nothing_and_goes_on_when_there_is_room() {
+    let Some(disk) = SmallDisk::mounted() else {
+        skip("a_full_disk_…", "this user may not mount a file system");
+        return;
+    };
+    let data = disk.0.path().join("data");
+    let server = Server::start_on(&data, &[]);
+    let admin = server.admin();
+    let save = "var p = new GlideRecord('cmn_location'); p.initialize(); p.name = 'disk ' + event.parm2; \
+                p.description = event.parm1; p.insert(); gs.log('saved', 'disk');";
+    action(&admin, "t.saves", save);
+    action(&admin, "t.logs", "gs.info(event.parm1);");
+    let long = "x".repeat(30_000);
+    let mut accepted = Vec::new();
+    let fire = |n: usize| {
+        let name = if n.is_multiple_of(2) { "t.saves" } else { "t.logs" };
+        let body = json!({"name": name, "parm1": long, "parm2": n.to_string()});
+        admin.post("/api/events", &body)
+    };
+    // Handlers write while the disk fills: appends, records, runs, completions and checkpoints all meet its end.
+    let refused = (0..20_000)
+        .find_map(|n| {
+            let answer = fire(n);
+            if answer.status != 202 {
+                return Some(answer);
+            }
+            accepted.push(answer.json()["result"]["sys_id"].as_str().unwrap().to_owned());
+            None
+        })
+        .expect("the disk fills up");
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(refused.text.contains("disk_full"), "{}", refused.text);
+    let other = disk.fill();
+
+    let place = json!({"name": "no room", "description": long.repeat(20)});
+    let saved = admin.post("/api/now/table/cmn_location", &place);
+    assert_eq!(saved.status, 503, "a record operation: {}", saved.text);
+    assert_eq!(admin.count("cmn_location", "name=no room"), 0, "nothing is kept by halves");
+    for sys_id in accepted.iter().take(20) {
+        assert_eq!(admin.count("sysevent", &format!("sys_id={sys_id}")), 1, "reading goes on");
+    }
+
+    std::fs::remove_file(other).unwrap();
+    disk.make_room();
+    wait_until("writing works again", || fire(1).status == 202);
+    wait_until("every accepted event has ended", || {
+        admin.count("sysevent", "stateINready,queued") == 0
+    });
+    // A handler that met the full disk has failed, and says so; everything else was done.
+    for sys_id in &accepted {
+        let rows = admin.rows("sysevent", &format!("sys_id={sys_id}"), "state,error_message");
+        let state = rows[0]["state"].as_str().unwrap();
+        let says_why = rows[0]["error_message"].as_str().unwrap_or("").contains("full");
+        assert!(state == "processed" || (state == "error" && says_why), "{}", rows[0]);
+    }
+    let after = fire(2).json()["result"]["sys_id"].as_str().unwrap().to_owned();
+    wait_until("a new event is handled", || is_processed(&admin, &after));
+    assert!(server.stop(), "the server stops in order");
+    let checked = Command::new("sqlite3")
+        .arg(data.join("campanile.db"))
+        .arg("PRAGMA integrity_check")
+        .output()
+        .expect("sqlite3 is installed by scripts/setup");
+    assert_eq!(String::from_utf8_lossy(&checked.stdout).trim(), "ok");
+}
