@@ -107,7 +107,8 @@ impl Reading {
     }
 }
 
-/// The whole events of what was taken, in its order; what the windows did not keep is read.
+/// The whole events of what was taken, in its order; what the windows did not keep is read. One whose row is gone was
+/// taken back and ended by somebody else meanwhile (this thread stood still for long): it is left out.
 ///
 /// # Errors
 /// What SQLite said.
@@ -128,7 +129,8 @@ pub(super) fn whole_events(
                 "SELECT {COLUMNS} FROM sysevent_live WHERE sequence = ?1"
             ))?;
             for sequence in &missing {
-                read.push(statement.query_row([sequence], |row| read_event(row, &mut texts))?);
+                let event = statement.query_row([sequence], |row| read_event(row, &mut texts));
+                read.push(event.optional()?);
             }
             Ok(())
         })?;
@@ -136,6 +138,6 @@ pub(super) fn whole_events(
     let mut read = read.into_iter();
     Ok(taken
         .into_iter()
-        .filter_map(|(_, waiting)| waiting.event.map(|event| *event).or_else(|| read.next()))
+        .filter_map(|(_, waiting)| waiting.event.map(|event| *event).or_else(|| read.next()?))
         .collect())
 }

@@ -51,8 +51,10 @@ pub(in crate::sqlite) fn select(
     connection: &Connection,
     select: &Select,
 ) -> Result<Vec<Record>, StoreError> {
-    let (statement, fields) =
-        sql::select_within(Dialect::Sqlite, select, event_search::narrowing(&select.query));
+    let (statement, fields) = match event_search::narrowing(&select.query) {
+        Some(narrowing) => sql::select_within(Dialect::Sqlite, select, Some(narrowing)),
+        None => sql::select(Dialect::Sqlite, select),
+    };
     records(connection, &statement, &select.query.table, &fields)
 }
 
