@@ -269,3 +269,45 @@ fn a_full_disk_answers_503_damages_nothing_and_goes_on_when_there_is_space() {
     let doctor = campanile(&["doctor", "--data", data.to_str().unwrap()]);
     assert_eq!(doctor.code, 0, "{} {}", doctor.stdout, doctor.stderr);
 }
+
+#[test]
+fn a_server_that_starts_is_alive_and_not_ready_and_says_so_to_everybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    // Making the database of an empty folder takes a while; the door is open before.
+    let mut child = Command::new(binary())
+        .args(["serve", "--listen", &address, "--data"])
+        .arg(folder.path().join("data"))
+        .env("CAMPANILE_ADMIN_PASSWORD", ADMIN_PASSWORD)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ask = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(&address).ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        std::io::Write::write_all(&mut stream, request.as_bytes()).ok()?;
+        std::io::read_to_string(stream).ok().filter(|answer| !answer.is_empty())
+    };
+    let mut first = None;
+    wait_until("the door is open", || {
+        first = ask("/readyz");
+        first.is_some()
+    });
+    let first = first.unwrap();
+    assert!(first.starts_with("HTTP/1.1 503"), "{first}");
+    assert!(first.ends_with(r#"{"status":"starting"}"#), "{first}");
+    let alive = ask("/healthz").unwrap();
+    assert!(alive.starts_with("HTTP/1.1 200"), "{alive}");
+    let other = ask("/api/now/table/incident").unwrap();
+    assert!(other.starts_with("HTTP/1.1 503"), "{other}");
+    assert!(other.contains("retry-after: 1") && other.contains(r#""code":"starting""#), "{other}");
+    wait_until("it is ready", || {
+        ask("/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    });
+    let closed = ask("/api/now/table/incident").unwrap();
+    assert!(closed.starts_with("HTTP/1.1 401"), "{closed}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

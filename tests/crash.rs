@@ -253,6 +253,9 @@ fn ev_050_an_event_that_kills_its_process_three_times_ends_and_the_queue_goes_on
     wait_until("what stood behind it is handled", || {
         admin.count("sysevent", &format!("sys_id={behind}^state=processed")) == 1
     });
+    let metrics = admin.get("/metrics").text;
+    let lapses = metrics.lines().find_map(|line| line.strip_prefix("campanile_lapses_total "));
+    assert!(lapses.unwrap().parse::<u64>().unwrap() >= 1, "{metrics}");
     let later = fire(&admin, "t.harmless");
     wait_until("the queue goes on", || {
         admin.count("sysevent", &format!("sys_id={later}^state=processed")) == 1

@@ -1,5 +1,7 @@
 //! `POST /api/scripts/evaluate` (rest-api §21.3).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::people::{House, refusal, text};
@@ -90,10 +92,16 @@ fn limits_end_a_script_and_are_named() {
         "{answer}"
     );
     assert!(text(&answer["error"], "message").starts_with("ScriptTimeout"), "{answer}");
+    assert_eq!(
+        answer["error"]["limit"],
+        json!({"kind": "time", "name": "ScriptTimeout", "property": "campanile.script.max_ms"})
+    );
     let bomb =
         json!({"script": "var a = []; for (;;) a.push(new Array(10000).join('x') + a.length);"});
     let answer = evaluated(&house, &bomb);
     assert_eq!(answer["error"]["kind"], "limit", "{answer}");
+    let answer = evaluated(&house, &json!({"script": "throw new Error('no')"}));
+    assert_eq!(answer["error"]["limit"], Value::Null, "{answer}");
     let (status, code, _, detail) =
         refusal(&house.admin.post(EVALUATE, &json!({"script": "1", "limits": {"max_sm": 1}})));
     assert_eq!((status, code.as_str()), (422, "unknown_member"));
@@ -225,4 +233,107 @@ fn each_use_is_in_the_action_log() {
         "what does not parse was tried too: {reasons:?}"
     );
     assert!(rows.iter().all(|row| row["user"] == "admin"));
+}
+
+#[test]
+fn many_long_scripts_of_administrators_stop_neither_writes_nor_events() {
+    let house = House::new();
+    house.property("campanile.script.max_writer_ms", "500");
+    house.handler("t.meanwhile", "Counts", "gs.log('handled', 'meanwhile');");
+    let incident = house.insert("incident", &json!({"short_description": "x"}));
+    let path = format!("/api/now/table/incident/{incident}");
+    // Each takes the writer and never gives it back by itself.
+    let hog = json!({
+        "script": "var gr = new GlideRecord('incident'); gr.initialize(); gr.insert(); for (;;) {}",
+        "limits": {"max_ms": 60_000},
+    });
+    let ended = AtomicUsize::new(0);
+    const HOGS: usize = 40;
+    std::thread::scope(|scope| {
+        let hogs: Vec<_> = (0..HOGS)
+            .map(|_| {
+                let (client, hog, ended) = (house.admin.clone(), &hog, &ended);
+                scope.spawn(move || {
+                    let answer = client.post(EVALUATE, hog);
+                    ended.fetch_add(1, Ordering::SeqCst);
+                    answer
+                })
+            })
+            .collect();
+        let mut writes = 0;
+        while ended.load(Ordering::SeqCst) < HOGS {
+            let body = json!({"short_description": format!("write {writes}")});
+            let answer = house.admin.patch(&path, &body);
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            house.fired(&json!({"name": "t.meanwhile"}));
+            writes += 1;
+        }
+        assert!(writes >= 4, "only {writes} writes got through");
+        let answers: Vec<_> = hogs.into_iter().map(|hog| hog.join().unwrap()).collect();
+        let (ran, told): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a.status == 200);
+        for answer in ran {
+            let limit = &answer.result()["error"]["limit"];
+            assert_eq!(limit["kind"], "writer_time", "{}", answer.text);
+        }
+        assert!(!told.is_empty(), "nobody was told to come again");
+        for answer in told {
+            assert_eq!(answer.header("retry-after"), Some("1"));
+            let (status, code, _, detail) = refusal(answer);
+            assert_eq!((status, code.as_str()), (503, "overloaded"));
+            assert!(detail.contains("evaluate calls"), "{detail}");
+        }
+    });
+    assert_eq!(house.admin.count("incident", ""), 1, "all of it was rolled back");
+}
+
+#[test]
+fn a_rule_that_reaches_a_limit_is_named_with_the_limit_and_its_line() {
+    let house = House::new();
+    house.property("campanile.script.business_rule.memory_mb", "4");
+    for (max_ms, script, status_code, kind, name, property) in [
+        (
+            "300",
+            "var a = 1;\nfor (;;) {}",
+            "time_limit",
+            "time",
+            "ScriptTimeout",
+            "campanile.script.max_ms",
+        ),
+        (
+            "60000",
+            "var a = [];\nfor (;;) { a.push(new Array(100000).join('x')); }",
+            "script_limit",
+            "memory",
+            "ScriptMemoryExceeded",
+            "campanile.script.memory_mb",
+        ),
+    ] {
+        house.property("campanile.script.business_rule.max_ms", max_ms);
+        let rule = house.insert(
+            "sys_script",
+            &json!({
+                "name": "Hostile", "collection": "incident", "when": "before", "active": "true",
+                "advanced": "true", "action_insert": "true", "script": script,
+            }),
+        );
+        let answer = house.admin.post("/api/now/table/incident", &json!({}));
+        let (status, code, message, detail) = refusal(&answer);
+        assert_eq!((status, code.as_str()), (504, status_code), "{detail}");
+        assert!(message.starts_with("Transaction cancelled"), "{message}");
+        assert!(detail.contains(name) && detail.contains(property), "{detail}");
+        let limit = &answer.json()["error"]["limit"];
+        assert_eq!(
+            (&limit["kind"], &limit["name"], &limit["property"]),
+            (&json!(kind), &json!(name), &json!(property)),
+            "{limit}"
+        );
+        let place = &limit["script"];
+        assert_eq!(
+            (&place["table"], &place["sys_id"], &place["name"], &place["line"]),
+            (&json!("sys_script"), &json!(rule), &json!("Hostile"), &json!(2)),
+            "{limit}"
+        );
+        assert_eq!(house.admin.delete(&format!("/api/now/table/sys_script/{rule}")).status, 204);
+    }
+    assert_eq!(house.admin.count("incident", ""), 0);
 }

@@ -174,7 +174,7 @@ fn a_kill_between_leaves_one_row_for_one_key() {
         let admin = house.admin.clone();
         let before = house.admin.count("incident", "");
         // Somebody inserts under one key after another until the server is gone; each is tried again later.
-        let caller = std::thread::spawn({
+        let caller = std::thread::Builder::new().name("caller".into()).spawn({
             let body = body.clone();
             move || {
                 let mut answers: Vec<(String, Option<String>)> = Vec::new();
@@ -196,6 +196,7 @@ fn a_kill_between_leaves_one_row_for_one_key() {
                 answers
             }
         });
+        let caller = caller.unwrap();
         let enough = before + 10 + 7 * round;
         wait_until("some rows are there", || house.admin.count("incident", "") >= enough);
         house.server.kill();

@@ -20,7 +20,7 @@ fn health_and_readiness_need_no_login() {
     let body = ready.json();
     assert_eq!(body["status"], "ready");
     let checks = body["checks"].as_array().unwrap();
-    for name in ["storage", "migrations", "disk"] {
+    for name in ["storage", "migrations", "queues", "disk"] {
         let check = checks.iter().find(|check| check["name"] == name).unwrap();
         assert_eq!(check["ok"], true, "{check}");
         assert!(check["ms"].is_u64(), "{check}");
@@ -46,10 +46,23 @@ fn metrics_count_events_handlers_and_requests() {
         "campanile_http_requests_total",
         "campanile_events_backlog{queue=\"default\"} 0",
         "campanile_storage_disk_free_ratio",
+        "campanile_storage_bytes ",
+        "campanile_storage_commit_seconds_bucket{le=",
+        "campanile_event_wait_seconds_bucket{queue=\"default\",le=",
+        "campanile_event_duration_seconds_count{queue=\"default\"} 1",
+        "campanile_events_oldest_ready_seconds{queue=\"default\"} 0",
+        "campanile_processors{queue=\"default\",state=\"idle\"}",
+        "campanile_http_request_seconds_bucket{api=\"table\",le=",
+        "campanile_script_seconds_count{kind=\"script_action\"} 1",
+        "campanile_lapses_total 0",
     ] {
         assert!(answer.text.contains(line), "{line} is missing in\n{}", answer.text);
     }
     assert!(!answer.text.contains("t.metric"), "event names are never labels");
+    let endless = json!({"script": "for (;;) {}", "limits": {"max_ms": 100}});
+    house.admin.post("/api/scripts/evaluate", &endless).result();
+    let after = anonymous.get("/metrics").text;
+    assert!(after.contains("campanile_script_limit_hits_total{limit=\"time\"} 1"), "{after}");
 }
 
 #[test]
@@ -73,7 +86,37 @@ fn a_request_is_known_by_its_trace() {
     assert_eq!(answer.header("x-transaction-id"), Some(trace));
     let other = house.admin.get("/api/now/table/incident");
     assert_ne!(other.header("x-transaction-id").unwrap(), trace);
-    assert!(other.header("server-timing").unwrap().contains("total"));
+}
+
+/// `Server-Timing` by name, in milliseconds.
+fn timing(answer: &crate::harness::Answer, name: &str) -> f64 {
+    let header = answer.header("server-timing").unwrap();
+    let part = header.split(", ").find_map(|part| part.strip_prefix(&format!("{name};dur=")));
+    part.unwrap_or_else(|| panic!("no {name} in {header}")).parse().unwrap()
+}
+
+#[test]
+fn an_answer_tells_what_its_time_was_spent_on() {
+    let house = House::new();
+    let path = "/api/now/table/incident";
+    let plain = house.admin.get(path);
+    assert!(timing(&plain, "rules").abs() < f64::EPSILON, "nothing but a read: {plain:?}");
+    assert!(timing(&plain, "db") <= timing(&plain, "total"), "{plain:?}");
+    house.insert(
+        "sys_script",
+        &json!({
+            "name": "Slow", "collection": "incident", "when": "before", "active": "true",
+            "advanced": "true", "action_insert": "true", "script": "gs.sleep(120);",
+        }),
+    );
+    let slow = house.admin.post(path, &json!({"short_description": "x"}));
+    assert_eq!(slow.status, 201);
+    assert!(timing(&slow, "rules") >= 120.0, "{slow:?}");
+    assert!(timing(&slow, "db") > 0.0, "{slow:?}");
+    assert!(timing(&slow, "total") >= timing(&slow, "rules"), "{slow:?}");
+    let fired = house.admin.post("/api/events", &json!({"name": "t.timed"}));
+    assert!(timing(&fired, "db") > 0.0, "{fired:?}");
+    assert!(timing(&fired, "total") >= timing(&fired, "db"), "{fired:?}");
 }
 
 /// A POST whose body is bytes, on a connection of its own: the first line of the answer.

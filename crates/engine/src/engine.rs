@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use campanile_model::limits::EVALUATIONS_RUNNING_MAX;
 use campanile_model::{Clock, Dictionary};
 use campanile_store::Store;
-use parking_lot::Mutex;
+use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 
 use crate::error::EngineError;
 use crate::events::queue_registry::QUEUE_TABLE;
@@ -29,6 +30,12 @@ use crate::{events, handlers, queues};
 
 /// Threads for requests that only read: a read waits for the database, hardly ever for the processor.
 const READ_THREADS: usize = 2;
+
+/// Threads for packs and replay beside those of evaluate.
+const OTHER_TOOL_THREADS: usize = 2;
+
+/// The turn of a trial; ends when it is dropped.
+pub(crate) type Trial = ArcMutexGuard<RawMutex, ()>;
 
 /// How to open an engine.
 #[derive(Debug, Clone)]
@@ -65,6 +72,9 @@ pub struct Engine {
     definitions: DefinitionRegistry,
     workers: Mutex<Option<Arc<ScriptWorkers>>>,
     readers: Mutex<Option<Arc<ScriptWorkers>>>,
+    tools: Mutex<Option<Arc<ScriptWorkers>>>,
+    /// Taken by whoever tries something out before it takes the writer: see [`Engine::begin_trial`].
+    trials: Arc<Mutex<()>>,
 }
 
 impl Engine {
@@ -101,6 +111,8 @@ impl Engine {
             definitions: DefinitionRegistry::default(),
             workers: Mutex::new(None),
             readers: Mutex::new(None),
+            tools: Mutex::new(None),
+            trials: Arc::default(),
             store,
             config,
         };
@@ -137,6 +149,22 @@ impl Engine {
         self.started(&self.readers, "read", READ_THREADS)
     }
 
+    /// The threads of administrators' tools (evaluate, packs, replay), which may take long: however many of them run,
+    /// record writes have threads of their own.
+    ///
+    /// # Errors
+    /// As [`Engine::workers`].
+    pub fn tools(self: &Arc<Self>) -> Result<Arc<ScriptWorkers>, EngineError> {
+        self.started(&self.tools, "tool", EVALUATIONS_RUNNING_MAX + OTHER_TOOL_THREADS)
+    }
+
+    /// Waits for the turn of a piece of work that will be undone, before it takes the writer. Only one such work holds the
+    /// writer at a time: between two of them everybody else comes first, so that many of them delay a write no longer
+    /// than one does.
+    pub(crate) fn begin_trial(&self) -> Trial {
+        self.trials.lock_arc()
+    }
+
     fn started(
         self: &Arc<Self>,
         slot: &Mutex<Option<Arc<ScriptWorkers>>>,
@@ -158,7 +186,7 @@ impl Engine {
     /// The first failure; the rest is stopped all the same.
     pub fn stop(&self) -> Result<(), EngineError> {
         self.queues.stop();
-        for slot in [&self.workers, &self.readers] {
+        for slot in [&self.workers, &self.readers, &self.tools] {
             let workers = slot.lock().take();
             if let Some(workers) = workers {
                 workers.stop();

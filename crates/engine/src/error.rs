@@ -1,5 +1,8 @@
 //! What the engine answers when it cannot do what was asked. Knows no HTTP: `server/src/errors.rs` maps kinds.
 
+use std::sync::Arc;
+
+use campanile_script::LimitKind;
 use campanile_store::StoreError;
 
 /// A refusal or failure, by kind. `code` is stable, for programs.
@@ -116,15 +119,41 @@ pub enum EngineError {
     /// Credentials were refused.
     #[error("wrong user name or password")]
     Unauthenticated,
-    /// The work passed its time limit or was cancelled.
-    #[error("{0}")]
-    TimeLimit(String),
+    /// A script passed one of its limits; the operation that it belonged to was rolled back.
+    #[error("{}", .0.detail)]
+    LimitReached(Box<LimitReached>),
     /// The server is stopping or overloaded.
     #[error("{0}")]
     Unavailable(String),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Which limit ended the work, and in which script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitReached {
+    /// The limit.
+    pub limit: LimitKind,
+    /// Where; `None` for work that no script asked for.
+    pub script: Option<ScriptPlace>,
+    /// Name of the limit, in words, and the property that sets it.
+    pub detail: String,
+}
+
+/// A place in a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptPlace {
+    /// Table of the row that holds it; empty for one that is stored nowhere.
+    pub table: Arc<str>,
+    /// That row.
+    pub sys_id: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Line in the stored text, as far as it is known.
+    pub line: Option<u32>,
+    /// Column.
+    pub column: Option<u32>,
 }
 
 fn mandatory_text(labels: &[String]) -> String {

@@ -13,6 +13,7 @@ pub mod packs;
 pub mod queues;
 pub mod records;
 pub mod session;
+pub mod spent;
 pub mod status;
 pub mod worker;
 

@@ -8,6 +8,7 @@ use campanile_store::Select;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::events::queue_registry::QueueRegistry;
 
 /// One check of `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,7 @@ impl Engine {
                     .map(|dictionary| format!("{} tables", dictionary.tables().count()))
                     .map_err(|error| error.to_string())
             }),
+            timed("queues", || self.queues_served()),
             timed("disk", || {
                 let free =
                     self.store().gauges().into_iter().find(|(name, _)| *name == "disk_free_ratio");
@@ -64,11 +66,41 @@ impl Engine {
         ]
     }
 
+    /// Whether every queue that asks for processors has one that lives.
+    fn queues_served(&self) -> Result<String, String> {
+        if !self.config.start_processors {
+            return Ok("no processors on this node".to_owned());
+        }
+        let registry = self.definitions::<QueueRegistry>().map_err(|error| error.to_string())?;
+        match self.queues().unserved(&registry) {
+            None => Err("the processors are not started".to_owned()),
+            Some(names) if names.is_empty() => {
+                Ok(format!("{} queues", registry.queues().filter(|q| q.processors > 0).count()))
+            }
+            Some(names) => Err(format!("no processor serves {}", names.join(", "))),
+        }
+    }
+
     /// Sets the gauges that are read when somebody asks for metrics.
     pub fn publish_gauges(&self) {
+        let mut bytes = 0.0;
         for (name, value) in self.store().gauges() {
+            if name == "lapses_counted" {
+                // Counted once, when the store was opened after a crash.
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a count"
+                )]
+                metrics::counter!("campanile_lapses_total").absolute(value as u64);
+                continue;
+            }
+            if matches!(name, "database_bytes" | "wal_bytes") {
+                bytes += value;
+            }
             metrics::gauge!(format!("campanile_storage_{name}")).set(value);
         }
+        metrics::gauge!("campanile_storage_bytes").set(bytes);
         if let Err(error) = crate::queues::metrics::refresh(self) {
             tracing::warn!(%error, "the backlog could not be counted");
         }

@@ -15,6 +15,12 @@ pub const DEDUPE_KEY_CHARS_MAX: usize = 100;
 /// How long an idempotency key is remembered (events-and-jobs §3.7, rest-api §23): a caller that tries again does so
 /// within a day.
 pub const IDEMPOTENCY_KEY_MS: i64 = 24 * 60 * 60 * 1000;
+/// Scripts that `POST /api/scripts/evaluate` runs at once: more would only share the same processors.
+pub const EVALUATIONS_RUNNING_MAX: usize = 4;
+/// Calls of `POST /api/scripts/evaluate` that wait for their turn; the next one is told to come again.
+pub const EVALUATIONS_WAITING_MAX: usize = 32;
+/// How long such a call waits before it is told to come again.
+pub const EVALUATION_WAIT_MS: u64 = 10_000;
 /// Largest `log` of one handler run (§1.2); a "cut" mark follows.
 pub const RUN_LOG_BYTES_MAX: usize = 64 * 1024;
 /// References kept in a run's `fired_events`, `written_records`, `sent_messages` (§1.2).

@@ -122,6 +122,20 @@ impl LimitKind {
         }
     }
 
+    /// One word, for answers and labels.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Memory => "memory",
+            Self::Statements => "statements",
+            Self::RowsWritten => "rows_written",
+            Self::Events => "events",
+            Self::EventDepth => "event_depth",
+            Self::Cancelled => "writer_time",
+        }
+    }
+
     /// The property that sets it, under `campanile.script.`.
     #[must_use]
     pub const fn property(self) -> &'static str {

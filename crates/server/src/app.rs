@@ -1,12 +1,17 @@
 //! What every handler needs: the engine, and a way to run its synchronous work without blocking the network.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use campanile_engine::worker::{ScriptWorkers, Worker};
-use campanile_engine::{Engine, EngineError};
+use campanile_engine::{Engine, EngineError, spent};
 use campanile_store::CommitMark;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::oneshot;
+
+use crate::evaluations::Evaluations;
+use crate::timing;
 
 /// Shared by all requests.
 #[derive(Debug, Clone)]
@@ -17,6 +22,10 @@ pub(crate) struct App {
     pub(crate) metrics: Option<PrometheusHandle>,
     /// When the server started, on the engine's clock.
     pub(crate) started: campanile_model::Instant,
+    /// The turns of those who evaluate scripts.
+    pub(crate) evaluations: Evaluations,
+    /// Whether the server has been told to stop.
+    pub(crate) is_draining: Arc<AtomicBool>,
 }
 
 impl App {
@@ -44,11 +53,24 @@ impl App {
         on(&threads, job).await
     }
 
+    /// Runs `job`, a tool of administrators that may take long, on a thread that no record write needs.
+    ///
+    /// # Errors
+    /// As [`App::on_worker`].
+    pub(crate) async fn on_tool<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Worker) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let threads = self.engine.tools()?;
+        on(&threads, job).await
+    }
+
     /// Waits until everything up to `mark` is on disk, so that the caller may be told.
     ///
     /// # Errors
     /// [`EngineError::Store`] when the disk refused.
     pub(crate) async fn durable(&self, mark: CommitMark) -> Result<(), EngineError> {
+        let began = Instant::now();
         let (sender, receiver) = oneshot::channel();
         self.engine.store().on_durable(
             mark,
@@ -58,7 +80,9 @@ impl App {
                 }
             }),
         );
-        match receiver.await {
+        let outcome = receiver.await;
+        timing::committed(began.elapsed());
+        match outcome {
             Ok(outcome) => outcome.map_err(EngineError::from),
             Err(_gone) => Err(EngineError::Unavailable("the store is closing".into())),
         }
@@ -72,11 +96,13 @@ async fn on<T: Send + 'static>(
     let (sender, receiver) = oneshot::channel();
     threads.submit(Box::new(move |worker| {
         // A caller who went away has no use for the result.
-        if sender.send(job(worker)).is_err() {
+        if sender.send(spent::measured(|| job(worker))).is_err() {
             tracing::debug!("the caller went away before the work was done");
         }
     }))?;
-    receiver.await.unwrap_or_else(|_gone| {
-        Err(EngineError::Unavailable("the work ended without a result; the log says why".into()))
-    })
+    let (result, spent) = receiver.await.map_err(|_gone| {
+        EngineError::Unavailable("the work ended without a result; the log says why".into())
+    })?;
+    timing::add(spent);
+    result
 }

@@ -3,6 +3,8 @@
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use campanile_engine::EngineError;
+use campanile_engine::error::LimitReached;
+use campanile_script::LimitKind;
 use campanile_store::StoreError;
 use serde_json::{Map, Value, json};
 
@@ -23,6 +25,7 @@ pub(crate) struct ApiError {
 struct More {
     messages: Vec<String>,
     items: Vec<Value>,
+    limit: Option<Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -134,6 +137,37 @@ impl ApiError {
         error
     }
 
+    /// E14: which limit, and in which script, beside the words for people.
+    fn limit_reached(reached: &LimitReached) -> Self {
+        let detail = reached.detail.clone();
+        let mut error = match reached.limit {
+            LimitKind::Time | LimitKind::Cancelled => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "time_limit",
+                "Transaction cancelled: maximum execution time exceeded",
+                detail,
+            ),
+            _ => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "script_limit",
+                "Transaction cancelled: script limit exceeded",
+                detail,
+            ),
+        };
+        let mut about = limit_object(reached.limit);
+        if let Some(script) = &reached.script {
+            about["script"] = json!({
+                "table": &*script.table,
+                "sys_id": &*script.sys_id,
+                "name": &*script.name,
+                "line": script.line,
+                "column": script.column,
+            });
+        }
+        error.more.limit = Some(about);
+        error
+    }
+
     /// The status of the answer.
     #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
@@ -143,6 +177,11 @@ impl ApiError {
     fn operation_failed(code: &'static str, detail: String) -> Self {
         Self::new(StatusCode::FORBIDDEN, code, "Operation Failed", detail)
     }
+}
+
+/// A limit for programs: its kind, the name that logs use, the property that sets it.
+pub(crate) fn limit_object(limit: LimitKind) -> Value {
+    json!({"kind": limit.word(), "name": limit.error_name(), "property": limit.property()})
 }
 
 impl From<EngineError> for ApiError {
@@ -231,12 +270,7 @@ impl From<EngineError> for ApiError {
             ),
             EngineError::BadInput { .. } => Self::unprocessable("bad_input", error.to_string()),
             EngineError::Unauthenticated => Self::unauthenticated(),
-            EngineError::TimeLimit(detail) => Self::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "time_limit",
-                "Transaction cancelled: maximum execution time exceeded",
-                detail,
-            ),
+            EngineError::LimitReached(reached) => Self::limit_reached(&reached),
             EngineError::Unavailable(detail) => Self::unavailable("overloaded", detail),
             EngineError::Store(error) => Self::from(error),
         }
@@ -284,6 +318,9 @@ impl IntoResponse for ApiError {
         }
         if !self.more.items.is_empty() {
             error.insert("items".into(), Value::Array(self.more.items));
+        }
+        if let Some(limit) = self.more.limit {
+            error.insert("limit".into(), limit);
         }
         error.insert("help".into(), json!(format!("docs/errors/{}.md", self.code)));
         let body = json!({"error": error, "status": "failure"});

@@ -10,11 +10,12 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
+use campanile_engine::spent::Spent;
 use campanile_model::{Clock, SysId, SystemClock};
 
 use tower_service::Service;
 
-use crate::respond;
+use crate::{respond, timing};
 
 /// Longest request line (rest-api §2.3).
 const REQUEST_LINE_BYTES_MAX: usize = 20_480;
@@ -50,7 +51,10 @@ impl Service<Request> for Around {
         }
         let seen = Seen::of(&request);
         let answer = self.router.call(request);
-        Box::pin(async move { answer.await.map(|response| seen.finish(response)) })
+        Box::pin(async move {
+            let (answered, spent) = timing::of(answer).await;
+            answered.map(|response| seen.finish(response, spent))
+        })
     }
 }
 
@@ -113,13 +117,13 @@ impl Seen {
     }
 
     /// Adds the headers, and counts.
-    fn finish(self, mut response: Response) -> Response {
+    fn finish(self, mut response: Response, spent: Spent) -> Response {
         if self.is_api {
             let logged_in = self.has_credentials && response.status() != StatusCode::UNAUTHORIZED;
             let headers = response.headers_mut();
             respond::add_api_headers(headers, logged_in, &self.transaction);
-            let total = self.began.elapsed().as_secs_f64() * 1000.0;
-            if let Ok(value) = HeaderValue::from_str(&format!("total;dur={total:.1}")) {
+            let timing = timing::header(spent, self.began.elapsed());
+            if let Ok(value) = HeaderValue::from_str(&timing) {
                 headers.insert("server-timing", value);
             }
         }

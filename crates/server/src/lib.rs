@@ -5,11 +5,16 @@
 
 mod api;
 mod app;
+mod door;
 mod errors;
+mod evaluations;
 mod extract;
 mod layers;
 mod respond;
 mod routes;
 mod serve;
+mod starting;
+mod timing;
 
+pub use door::Door;
 pub use serve::{Listener, ServeError, serve};

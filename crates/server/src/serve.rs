@@ -4,18 +4,14 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::ServiceExt as _;
 use campanile_engine::Engine;
-use metrics_exporter_prometheus::PrometheusBuilder;
-use tokio::net::TcpListener;
 
-use crate::app::App;
-use crate::routes;
+use crate::door::Door;
 
-/// An address that is ours: callers may knock already, and are answered once [`serve`] runs.
+/// An address that is ours: callers may knock already, and are answered once a [`Door`] is open.
 #[derive(Debug)]
 pub struct Listener {
-    socket: std::net::TcpListener,
+    pub(crate) socket: std::net::TcpListener,
 }
 
 impl Listener {
@@ -72,14 +68,8 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let listener = TcpListener::from_std(listener.socket)?;
-    let address = listener.local_addr()?;
-    // A second server in one process (tests) finds a recorder already there: then this one has no /metrics.
-    let metrics = PrometheusBuilder::new().install_recorder().ok();
-    let started = engine.clock().now();
-    let app = App { engine, metrics, started };
-    let service = routes::service(app).into_make_service_with_connect_info::<SocketAddr>();
-    ready(address);
-    axum::serve(listener, service).with_graceful_shutdown(stop).await?;
-    Ok(())
+    let door = Door::open(listener)?;
+    door.admit(engine);
+    ready(door.address());
+    door.serve_until(stop).await
 }

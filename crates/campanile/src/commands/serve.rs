@@ -1,7 +1,10 @@
 //! `campanile serve`: the server.
 
+use std::future::Future;
+
 use campanile_engine::Engine;
-use campanile_server::Listener;
+use campanile_server::{Door, Listener};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{folder, init};
 use crate::args::ServeArgs;
@@ -17,6 +20,12 @@ pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
     let data_dir = folder::data_dir(&settings, &args.folder);
     let listener = Listener::bind(args.listen.as_ref().unwrap_or(&settings.listen))
         .map_err(Failure::failed)?;
+    let runtime = network()?;
+    // From here on whoever asks is told that the server is starting.
+    let door = {
+        let _inside = runtime.enter();
+        Door::open(listener).map_err(Failure::failed)?
+    };
     let place = data_dir.display().to_string();
     let config = folder::config(&settings, data_dir, true);
     let opened = Engine::open_or_init(config, init::options(&[FIRST_PACK.to_owned()], args.demo)?)?;
@@ -30,62 +39,44 @@ pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
         login = Some(init::login_line(opened.admin_password.as_deref()));
     }
     engine.start()?;
-    let served = serve_until_told(&engine, listener, login);
+    // Before anybody is told that it listens, and could ask it to stop.
+    let stop = {
+        let _inside = runtime.enter();
+        told_to_stop()?
+    };
+    door.admit(std::sync::Arc::clone(&engine));
+    print_line(&format!("campanile listens on http://{}", door.address()));
+    if let Some(login) = login {
+        print_line(&login);
+    }
+    let served = runtime.block_on(door.serve_until(stop)).map_err(Failure::failed);
     let stopped = engine.stop();
     served?;
     stopped?;
     Ok(())
 }
 
-fn serve_until_told(
-    engine: &std::sync::Arc<Engine>,
-    listener: Listener,
-    login: Option<String>,
-) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("http")
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Failure::failed(format!("the network threads could not be started: {error}"))
-        })?;
-    let ready = move |address: std::net::SocketAddr| {
-        print_line(&format!("campanile listens on http://{address}"));
-        if let Some(login) = login {
-            print_line(&login);
-        }
-    };
-    runtime
-        .block_on(campanile_server::serve(
-            std::sync::Arc::clone(engine),
-            listener,
-            ready,
-            told_to_stop(),
-        ))
-        .map_err(Failure::failed)
+/// The threads of the network.
+fn network() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().thread_name("http").enable_all().build().map_err(
+        |error| Failure::failed(format!("the network threads could not be started: {error}")),
+    )
 }
 
-/// Completes at Ctrl-C or SIGTERM.
-async fn told_to_stop() {
-    let interrupt = async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!(%error, "Ctrl-C cannot be heard; stop the process with SIGTERM");
-            std::future::pending::<()>().await;
-        }
+/// Listens for Ctrl-C and SIGTERM from now on: without it they end the process where it stands. What comes back completes
+/// at the first of them.
+fn told_to_stop() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    let listen = |kind: SignalKind| {
+        signal(kind).map_err(|error| {
+            Failure::failed(format!("the signals that stop the server cannot be heard: {error}"))
+        })
     };
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "SIGTERM cannot be heard; stop the process with Ctrl-C");
-                std::future::pending::<()>().await;
-            }
+    let (mut interrupt, mut terminate) =
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => tracing::info!("stopping: Ctrl-C"),
+            _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
         }
-    };
-    tokio::select! {
-        () = interrupt => tracing::info!("stopping: Ctrl-C"),
-        () = terminate => tracing::info!("stopping: SIGTERM"),
-    }
+    })
 }

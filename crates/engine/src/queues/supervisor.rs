@@ -78,7 +78,27 @@ impl Queues {
         let supervisor =
             spawn_named("queues", None, move || supervise(&weak)).map_err(no_thread)?;
         control.supervisor = Some(supervisor);
-        Ok(())
+        drop(control);
+        // At once too, so that whoever starts the queues finds them served.
+        self.bring_in_line(engine)
+    }
+
+    /// Queues that ask for processors and have none that lives; `None` while the supervisor does not run.
+    #[must_use]
+    pub fn unserved(&self, registry: &QueueRegistry) -> Option<Vec<String>> {
+        let control = self.control.lock();
+        if control.supervisor.as_ref().is_none_or(JoinHandle::is_finished) {
+            return None;
+        }
+        let lives = |queue: &QueueDef| {
+            let mut processors = control.processors.iter();
+            processors.any(|r| r.queue == queue.name && !r.thread.is_finished())
+        };
+        // What was registered a moment ago is the supervisor's next look.
+        let missing = registry
+            .queues()
+            .filter(|queue| !control.dirty && queue.processors > 0 && !lives(queue));
+        Some(missing.map(|queue| shown(&queue.name).to_owned()).collect())
     }
 
     /// Stops all processors: each finishes its event and gives the rest of its batch back. Returns when all threads

@@ -21,11 +21,13 @@ use super::once::Seal;
 use super::operation::Failure;
 use super::operation::transaction::Transaction;
 use super::script_host::ScriptHost;
+use super::script_metrics;
 use super::unit_of_work::Unit;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::fire::ordinals::FireOrdinals;
 use crate::session::Session;
+use crate::spent;
 
 /// One run of work for a session on one script thread.
 pub struct Execution {
@@ -125,6 +127,7 @@ impl Execution {
         self.running.borrow_mut().push(source.clone());
         let outcome = self.sandbox.run(source, bindings, limits, &host);
         self.running.borrow_mut().pop();
+        script_metrics::ran(source, outcome.usage.wall, outcome.result.as_ref().err());
         outcome
     }
 
@@ -178,14 +181,17 @@ impl Execution {
         read: impl FnOnce(&dyn ReadTx) -> Result<T, StoreError>,
     ) -> Result<T, EngineError> {
         self.budget.count_statement();
-        if let Some(writer) = self.transaction.borrow().as_ref().and_then(|tx| tx.writer.as_ref()) {
-            return Ok(read(writer.as_read())?);
-        }
-        if let Some(writer) = self.unit.borrow().as_ref().and_then(Unit::writer) {
-            return Ok(read(writer.as_read())?);
-        }
-        let reader = Arc::clone(self.engine.store()).read()?;
-        Ok(read(&*reader)?)
+        spent::in_database(|| {
+            let transaction = self.transaction.borrow();
+            if let Some(writer) = transaction.as_ref().and_then(|tx| tx.writer.as_ref()) {
+                return Ok(read(writer.as_read())?);
+            }
+            if let Some(writer) = self.unit.borrow().as_ref().and_then(Unit::writer) {
+                return Ok(read(writer.as_read())?);
+            }
+            let reader = Arc::clone(self.engine.store()).read()?;
+            Ok(read(&*reader)?)
+        })
     }
 
     /// The row of `table` with this key.
@@ -257,7 +263,7 @@ impl Execution {
             }
             tx.frames.iter_mut().filter_map(|frame| frame.read.take()).collect::<Vec<_>>()
         };
-        let writer = Arc::clone(self.engine.store()).write()?;
+        let writer = spent::in_database(|| Arc::clone(self.engine.store()).write())?;
         for read in &reads {
             let now = writer.get(read.table(), read.text("sys_id"))?;
             if now.is_none_or(|now| now.values() != read.values()) {
@@ -278,7 +284,7 @@ impl Execution {
         self.budget.count_statement();
         let mut slot = self.transaction.borrow_mut();
         match slot.as_mut().and_then(|tx| tx.writer.as_mut()) {
-            Some(writer) => write(&mut **writer),
+            Some(writer) => spent::in_database(|| write(&mut **writer)),
             None => Err(Failure::Error(EngineError::Unavailable(
                 "a row was to be written outside an operation".to_owned(),
             ))),

@@ -9,7 +9,7 @@ use campanile_store::{AppendMode, Appended};
 use super::execution::Execution;
 use super::execution_report::FiredEvent;
 use super::operation::transaction::WaitingEvent;
-use crate::error::EngineError;
+use crate::error::{EngineError, LimitReached};
 use crate::events::fire::provision::{self, Provision};
 use crate::events::fire::{self, FireRequest, Resolved};
 
@@ -29,10 +29,14 @@ impl Execution {
     /// returns, and durable when [`Execution::commit_mark`] is.
     ///
     /// # Errors
-    /// [`EngineError::FireRefused`]; [`EngineError::TimeLimit`] for one event too many; what the store answers.
+    /// [`EngineError::FireRefused`]; [`EngineError::LimitReached`] for one event too many; what the store answers.
     pub fn fire(self: &Rc<Self>, request: FireRequest) -> Result<FireResult, EngineError> {
         self.budget.count_event(&self.engine, self.outermost_kind()).map_err(|limit| {
-            EngineError::TimeLimit(format!("too many events in one run ({})", limit.property()))
+            EngineError::LimitReached(Box::new(LimitReached {
+                limit,
+                script: None,
+                detail: format!("too many events in one run ({})", limit.property()),
+            }))
         })?;
         let resolved =
             fire::resolve(&self.engine, &self.session, &mut self.ordinals.borrow_mut(), request)?;

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use campanile_model::{Instant, NewEvent, SysId};
-use campanile_script::{LogLevel, MessageKind, RunOutcome, ScriptError, ScriptErrorKind};
+use campanile_script::{
+    LogLevel, MessageKind, RunOutcome, ScriptError, ScriptErrorKind, ScriptSource,
+};
 use campanile_store::CommitMark;
 
 use super::execution::Execution;
 use super::operation::Failure;
 use super::operation::transaction::Transaction;
+use crate::error::{LimitReached, ScriptPlace};
 
 /// One line that a script logged, as far as the bounds of §16 allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,14 +132,28 @@ impl Execution {
     ///
     /// # Errors
     /// That failure.
-    pub(crate) fn failure_of_run(&self, outcome: &RunOutcome) -> Result<(), Failure> {
+    pub(crate) fn failure_of_run(
+        &self,
+        source: &ScriptSource,
+        outcome: &RunOutcome,
+    ) -> Result<(), Failure> {
         if let Some(failure) = self.transaction(|tx| tx.failure.clone()).flatten() {
             return Err(failure);
         }
         match &outcome.result {
-            Err(ScriptError { kind: ScriptErrorKind::Limit(limit), message, .. }) => {
-                Err(Failure::Limit(*limit, message.clone()))
-            }
+            Err(ScriptError {
+                kind: ScriptErrorKind::Limit(limit), message, line, column, ..
+            }) => Err(Failure::Limit(Box::new(LimitReached {
+                limit: *limit,
+                script: Some(ScriptPlace {
+                    table: Arc::clone(&source.table),
+                    sys_id: Arc::clone(&source.sys_id),
+                    name: Arc::clone(&source.name),
+                    line: *line,
+                    column: *column,
+                }),
+                detail: message.clone(),
+            }))),
             _ => Ok(()),
         }
     }

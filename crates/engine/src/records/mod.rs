@@ -27,6 +27,7 @@ pub mod once;
 pub mod operation;
 pub(crate) mod rules;
 mod script_host;
+mod script_metrics;
 pub mod script_record;
 pub mod service;
 mod session_display;

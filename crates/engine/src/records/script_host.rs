@@ -55,7 +55,7 @@ impl ScriptHost {
                 self.execution.log_error("event", &detail);
                 Err(HostError::Terminated(LimitKind::EventDepth))
             }
-            Err(EngineError::TimeLimit(_)) => Err(HostError::Terminated(LimitKind::Events)),
+            Err(EngineError::LimitReached(_)) => Err(HostError::Terminated(LimitKind::Events)),
             Err(error @ EngineError::FireRefused { .. }) => {
                 Err(HostError::Throw { class: "Error", message: error.to_string() })
             }

@@ -15,8 +15,10 @@ use super::execution::Execution;
 use super::operation::transaction::Transaction;
 use super::operation::{Failure, Outcome};
 use super::{dictionary, lookup};
+use crate::engine::Trial;
 use crate::error::EngineError;
 use crate::events::fire::provision::{self, Provision};
+use crate::spent;
 
 /// Tables whose rows the dictionary is made of.
 const DICTIONARY_TABLES: [&str; 4] =
@@ -34,6 +36,8 @@ pub enum Finish {
 /// What one unit of work has done so far.
 pub(crate) struct Unit {
     writer: Option<Box<dyn WriteTx>>,
+    /// The turn of a trial that holds the writer. Dropped after the writer.
+    trial: Option<Trial>,
     held_since: Option<Monotonic>,
     /// Definitions are written in bulk: the physical tables follow when [`Execution::settle_definitions`] says so.
     installs: bool,
@@ -112,6 +116,7 @@ impl Execution {
         let ordinals = self.ordinals_mark();
         self.set_unit(Some(Unit {
             writer: None,
+            trial: None,
             held_since: None,
             installs,
             is_trial: finish == Finish::RollBack,
@@ -292,8 +297,12 @@ impl Execution {
         if let Some(writer) = self.with_unit(|unit| unit.writer.take()).flatten() {
             return Ok(writer);
         }
-        let writer = Arc::clone(self.engine().store()).write()?;
-        self.with_unit(|unit| unit.held_since = Some(Monotonic::now()));
+        let trial = self.is_trial().then(|| spent::in_database(|| self.engine().begin_trial()));
+        let writer = spent::in_database(|| Arc::clone(self.engine().store()).write())?;
+        self.with_unit(|unit| {
+            unit.trial = trial;
+            unit.held_since = Some(Monotonic::now());
+        });
         Ok(writer)
     }
 

@@ -84,7 +84,8 @@ fn a_hostile_business_rule_fails_its_operation_with_the_name_of_a_limit() {
                 assert_eq!(logged(&fixture, "2", class).len(), 1, "{text}");
                 fixture.house.change("incident", A, &[("state", "1")]);
             }
-            (End::Time | End::Limit, Err(EngineError::TimeLimit(message))) => {
+            (End::Time | End::Limit, Err(EngineError::LimitReached(reached))) => {
+                let message = &reached.detail;
                 let name = message.split(':').next().unwrap_or_default().to_owned();
                 let names: &[&str] = match end {
                     End::Time => &["ScriptTimeout"],

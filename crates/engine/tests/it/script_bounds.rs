@@ -20,7 +20,7 @@ fn a_changed_limit_holds_for_the_next_run_and_not_only_after_a_while() {
         fixture.property("campanile.script.business_rule.max_ms", max_ms);
         let started = Instant::now();
         let error = fixture.update("abel", "incident", A, &[("state", "2")]).unwrap_err();
-        assert!(matches!(error, EngineError::TimeLimit(_)), "{error:?}");
+        assert!(matches!(error, EngineError::LimitReached(_)), "{error:?}");
         assert!(started.elapsed() < SOON, "{max_ms}: {:?}", started.elapsed());
     }
 }
@@ -159,7 +159,7 @@ fn an_after_rule_that_keeps_the_writer_is_ended_before_its_own_limit() {
         let error = fixture.update("abel", "incident", A, &[("state", "2")]).unwrap_err();
         assert!(started.elapsed() < SOON, "{script}: {:?}", started.elapsed());
         let text = error.to_string();
-        assert!(matches!(error, EngineError::TimeLimit(_)), "{script}: {error:?}");
+        assert!(matches!(error, EngineError::LimitReached(_)), "{script}: {error:?}");
         assert!(
             text.contains("ScriptCancelled") && text.contains("campanile.script.max_writer_ms"),
             "{script}: {text}"

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::events::body::{boolean, object, only_known, refused, string};
 use crate::app::App;
-use crate::errors::ApiError;
+use crate::errors::{ApiError, limit_object};
 use crate::extract::caller::{Caller, accepts_json, content_type};
 use crate::extract::json_body::text_of;
 use crate::extract::payload::Payload;
@@ -33,8 +33,11 @@ pub(crate) async fn evaluate(
     let request = request(&body)?;
     let session = caller.session.clone();
     let commits = !request.rollback;
+    let turn = if request.check_only { None } else { Some(app.evaluations.turn().await?) };
     let (evaluated, mark) = app
-        .on_worker(move |worker| {
+        .on_tool(move |worker| {
+            // Ends with the script, also when nobody waits for it any more.
+            let _turn = turn;
             let evaluated = evaluate::evaluate(worker, &session, &request)?;
             let mark = worker.engine().store().flush()?;
             Ok((answer(&evaluated), mark))
@@ -214,6 +217,10 @@ fn error(error: &ScriptError) -> Value {
             ScriptErrorKind::Syntax => "syntax",
             ScriptErrorKind::Runtime => "runtime",
             ScriptErrorKind::Limit(_) => "limit",
+        },
+        "limit": match error.kind {
+            ScriptErrorKind::Limit(limit) => limit_object(limit),
+            _ => Value::Null,
         },
     })
 }

@@ -1,6 +1,7 @@
 //! Health, metrics and version (rest-api §22).
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
@@ -26,8 +27,12 @@ pub(crate) async fn readyz(
     let engine = std::sync::Arc::clone(&app.engine);
     let checks = tokio::task::spawn_blocking(move || engine.readiness()).await.unwrap_or_default();
     let ready = !checks.is_empty() && checks.iter().all(|check| check.ok);
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let word = if ready { "ready" } else { "not ready" };
+    let word = match (app.is_draining.load(Ordering::Acquire), ready) {
+        (true, _) => "draining",
+        (false, true) => "ready",
+        (false, false) => "not ready",
+    };
+    let status = if word == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     if caller.is_err() && !peer.ip().is_loopback() {
         return respond::json(status, &json!({"status": word}));
     }

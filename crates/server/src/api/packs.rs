@@ -42,7 +42,7 @@ pub(crate) async fn apply(
     let source = PackSource { name_or_path: name, text };
     let session = caller.session.clone();
     let report =
-        app.on_worker(move |worker| apply::apply(worker, &session, &source, options)).await?;
+        app.on_tool(move |worker| apply::apply(worker, &session, &source, options)).await?;
     app.durable(report.mark).await?;
     Ok(respond::result(StatusCode::OK, answer(&report)))
 }

@@ -26,7 +26,7 @@ pub(crate) async fn replay(
     let body = payload.read(&app, &headers).await?;
     let batch: ReplayBatch = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
     let session = caller.session.clone();
-    let counts = app.on_worker(move |worker| apply::replay(worker, &session, &batch)).await?;
+    let counts = app.on_tool(move |worker| apply::replay(worker, &session, &batch)).await?;
     app.durable(counts.mark).await?;
     Ok(respond::result(StatusCode::OK, counts))
 }
@@ -42,6 +42,6 @@ pub(crate) async fn summary(
     let after = caller.params.number("after")?.unwrap_or(0);
     let session = caller.session.clone();
     let summary =
-        app.on_worker(move |worker| summary::summary(worker.engine(), &session, after)).await?;
+        app.on_tool(move |worker| summary::summary(worker.engine(), &session, after)).await?;
     Ok(respond::result(StatusCode::OK, summary))
 }

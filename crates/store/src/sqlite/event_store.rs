@@ -36,6 +36,8 @@ pub(in crate::sqlite) struct Events {
     pub(in crate::sqlite) arrivals: Arrivals,
     pending: PendingLine,
     latest_now: LatestNow,
+    /// Events whose handling had ended with the process before this opening.
+    lapses_counted: usize,
 }
 
 impl Events {
@@ -49,10 +51,12 @@ impl Events {
     ) -> Result<Arc<Self>, StoreError> {
         let at_folder = |error: std::io::Error| super::failure::io_failure(&error, folder);
         let (handling, begun) = Handling::open(folder).map_err(at_folder)?;
+        let mut lapses_counted = 0;
         if !begun.is_empty() {
             let transaction = connection.unchecked_transaction()?;
             let counted = count_lapses(&transaction, &begun)?;
             transaction.commit()?;
+            lapses_counted = counted;
             if counted > 0 {
                 tracing::warn!(
                     events = counted,
@@ -66,7 +70,13 @@ impl Events {
         let arrivals = Arrivals::after_all(connection)?;
         claims.log_index().open(connection, arrivals.at_opening())?;
         let latest_now = LatestNow::of_newest(connection)?;
-        Ok(Arc::new(Self { arrivals, claims, pending: PendingLine::default(), latest_now }))
+        Ok(Arc::new(Self {
+            arrivals,
+            claims,
+            pending: PendingLine::default(),
+            latest_now,
+            lapses_counted,
+        }))
     }
 
     /// Appends inside a transaction; carry the effects out after its commit.
@@ -98,6 +108,7 @@ impl Events {
                 let span = self.claims.log_index().span_missing() as f64;
                 span
             }),
+            ("lapses_counted", number(self.lapses_counted)),
         ]
     }
 

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use campanile_model::{Record, TableDef, Value};
-use campanile_script::LimitKind;
 use campanile_store::StoreError;
 
-use crate::error::EngineError;
+use crate::error::{EngineError, LimitReached};
 
 /// Which operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -135,7 +134,7 @@ pub(crate) enum Failure {
     /// A row has moved since it was read: begin again.
     Restart,
     /// A script inside was terminated.
-    Limit(LimitKind, String),
+    Limit(Box<LimitReached>),
     /// The store, or the product, failed.
     Error(EngineError),
 }
@@ -147,7 +146,7 @@ impl Failure {
             Self::Restart => EngineError::Unavailable(
                 "the record kept changing while it was being written; try again".to_owned(),
             ),
-            Self::Limit(_, text) => EngineError::TimeLimit(text),
+            Self::Limit(reached) => EngineError::LimitReached(reached),
             Self::Error(error) => error,
         }
     }

@@ -71,7 +71,7 @@ fn evaluate(
     let current: campanile_script::RecordRef = Rc::clone(current) as _;
     let bindings = Bindings { current: Some(current), ..Bindings::default() };
     let outcome = execution.run_script(&source, &bindings, limits_of(execution, source.kind));
-    execution.failure_of_run(&outcome)?;
+    execution.failure_of_run(&source, &outcome)?;
     match outcome.result {
         Ok(completion) if completion.is_nullish => Ok(None),
         Ok(completion) => Ok(Some(completion.text)),

@@ -9,6 +9,7 @@ use super::{delete, write};
 use crate::error::EngineError;
 use crate::events::fire::provision;
 use crate::records::execution::{Execution, FiredEvent};
+use crate::spent;
 
 /// How often an outermost operation begins again because its row moved, before it takes the writer first.
 const RESTARTS_MAX: u32 = 3;
@@ -73,7 +74,7 @@ fn attempt(execution: &Rc<Execution>, change: &Change, restarts: u32) -> Result<
         return result;
     }
     if let Some(writer) = tx.writer.take() {
-        let committed = writer.commit();
+        let committed = spent::in_database(|| writer.commit());
         tx.log_hold();
         execution.note_commit(committed?);
         execution.engine().tables_changed(tx.tables.iter().map(|name| &**name));

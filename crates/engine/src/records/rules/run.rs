@@ -17,6 +17,7 @@ use crate::records::execution::Execution;
 use crate::records::operation::transaction::RunningRule;
 use crate::records::operation::{Failure, Kind};
 use crate::records::script_record::ScriptRecord;
+use crate::spent;
 
 /// What the rules of one operation share.
 pub(crate) struct RuleRun<'a> {
@@ -86,6 +87,13 @@ pub(crate) fn run_phase(
     rules: &[BoundRule],
     moment: Moment,
 ) -> Result<(), Failure> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    spent::in_rules(|| run_each(run, rules, moment))
+}
+
+fn run_each(run: &RuleRun<'_>, rules: &[BoundRule], moment: Moment) -> Result<(), Failure> {
     for bound in rules {
         if !roles_allow(run.execution, &bound.rule) || !filter_holds(run, bound) {
             continue;
@@ -142,7 +150,7 @@ fn run_rule(run: &RuleRun<'_>, rule: &Rule, moment: Moment) -> Result<(), Failur
     {
         run.execution.log_script_failure(script, &run.record_label(), error);
     }
-    run.execution.failure_of_run(&outcome)
+    run.execution.failure_of_run(script, &outcome)
 }
 
 fn roles_allow(execution: &Execution, rule: &Rule) -> bool {
@@ -191,7 +199,7 @@ fn condition_holds(run: &RuleRun<'_>, condition: &ScriptSource) -> Result<bool, 
     {
         run.execution.log_script_failure(condition, &run.record_label(), error);
     }
-    run.execution.failure_of_run(&outcome)?;
+    run.execution.failure_of_run(condition, &outcome)?;
     Ok(outcome.result.is_ok_and(|completion| completion.truthy))
 }
 

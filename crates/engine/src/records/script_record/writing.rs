@@ -301,15 +301,16 @@ impl ScriptRecord {
         if self.execution.in_operation() {
             return HostError::Terminated(LimitKind::Cancelled);
         }
-        if let Failure::Limit(
-            limit @ (LimitKind::Statements
-            | LimitKind::RowsWritten
-            | LimitKind::Events
-            | LimitKind::EventDepth),
-            _,
-        ) = failure
+        if let Failure::Limit(reached) = &failure
+            && matches!(
+                reached.limit,
+                LimitKind::Statements
+                    | LimitKind::RowsWritten
+                    | LimitKind::Events
+                    | LimitKind::EventDepth
+            )
         {
-            return HostError::Terminated(limit);
+            return HostError::Terminated(reached.limit);
         }
         // A limit was logged where it ended its script.
         let logged = matches!(failure, Failure::Limit(..));

@@ -17,7 +17,7 @@ use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json, content_type};
 use crate::extract::params::Params;
 use crate::extract::payload::{Payload, PayloadError};
-use crate::respond;
+use crate::{respond, timing};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const LINES: &str = "application/x-ndjson";
@@ -46,8 +46,10 @@ pub(crate) async fn fire(
             tracing::debug!("the caller went away before its event was stored");
         }
     });
-    let answer = receiver
-        .await
+    let began = std::time::Instant::now();
+    let answer = receiver.await;
+    timing::committed(began.elapsed());
+    let answer = answer
         .unwrap_or_else(|_gone| Err(EngineError::Unavailable("the store is closing".into())))?;
     match wait {
         // An event that is due later than the caller waits is answered at once.
@@ -183,8 +185,10 @@ pub(crate) async fn batch(
             tracing::debug!("the caller went away before its batch was stored");
         }
     });
-    let answers = receiver
-        .await
+    let began = std::time::Instant::now();
+    let answers = receiver.await;
+    timing::committed(began.elapsed());
+    let answers = answers
         .unwrap_or_else(|_gone| Err(EngineError::Unavailable("the store is closing".into())));
     let answers = match answers {
         // Indexes of what was handed in are indexes of the batch only when nothing was refused before.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::Caller;
 use crate::extract::params::Params;
-use crate::respond;
+use crate::{respond, timing};
 
 /// Longest wait (rest-api §17.4).
 const WAIT_S_MAX: u64 = 60;
@@ -130,7 +130,11 @@ async fn shown(
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, campanile_engine::EngineError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(work).await {
+    let began = Instant::now();
+    let done = tokio::task::spawn_blocking(work).await;
+    // Such calls do nothing but ask the store.
+    timing::database(began.elapsed());
+    match done {
         Ok(outcome) => outcome.map_err(ApiError::from),
         Err(error) => {
             tracing::error!(%error, "a request panicked");
