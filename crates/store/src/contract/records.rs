@@ -134,6 +134,15 @@ pub trait WriteTx: ReadTx {
         tables: &[Arc<TableDef>],
     ) -> Result<(), StoreError>;
 
+    /// Drops what was kept for `gone`, a table as it was, and is needed no more now that `dictionary` lacks the table
+    /// or some of its columns: the physical table of a root, the view of a class, columns that no other class of the
+    /// hierarchy uses. To be called after [`WriteTx::ensure_tables`]. What they held is lost; what is gone already is
+    /// no error.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn drop_unused(&mut self, dictionary: &Dictionary, gone: &TableDef) -> Result<(), StoreError>;
+
     /// Reads `key` of the small key–value table that holds counters and marks (`sys_number` high-water marks,
     /// versions of installed packs).
     ///

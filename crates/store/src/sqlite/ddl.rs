@@ -1,7 +1,7 @@
 //! Physical tables, views and indexes after the dictionary.
 //!
 //! One table for each root of a hierarchy holds the columns of all its classes; each class below has a view of its
-//! own, so that any SQL tool sees it as a table. Nothing is ever dropped but a view whose class has changed.
+//! own, so that any SQL tool sees it as a table. Only [`drop_unused`] drops anything but a view whose class has changed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -34,6 +34,37 @@ pub(in crate::sqlite) fn ensure_tables(
         for class in classes.iter().filter(|class| &*class.name != root) {
             ensure_view(connection, class)?;
         }
+    }
+    Ok(())
+}
+
+/// Drops the table or view of `gone`, if `dictionary` lacks it, and its columns that no class uses any more.
+pub(in crate::sqlite) fn drop_unused(
+    connection: &Connection,
+    dictionary: &Dictionary,
+    gone: &TableDef,
+) -> Result<(), StoreError> {
+    let root = &*gone.root;
+    if EVENT_TABLES.contains(&root) {
+        return Ok(());
+    }
+    if dictionary.table(&gone.name).is_none() {
+        let kind = if *gone.name == *root { "TABLE" } else { "VIEW" };
+        connection.execute_batch(&format!("DROP {kind} IF EXISTS {}", quoted(&gone.name)))?;
+    }
+    let classes: Vec<&Arc<TableDef>> =
+        dictionary.tables().filter(|table| &*table.root == root).collect();
+    let used: BTreeSet<&str> =
+        columns(root, &classes)?.into_iter().map(|field| &*field.column).collect();
+    let existing = existing_columns(connection, root)?;
+    let columns = gone.fields.iter().map(|field| &*field.column);
+    for column in columns.filter(|name| existing.contains_key(*name) && !used.contains(name)) {
+        for suffix in INDEX_SUFFIXES {
+            let index = quoted(&index_name(root, column, suffix));
+            connection.execute_batch(&format!("DROP INDEX IF EXISTS {index}"))?;
+        }
+        let (root, column) = (quoted(root), quoted(column));
+        connection.execute_batch(&format!("ALTER TABLE {root} DROP COLUMN {column}"))?;
     }
     Ok(())
 }
@@ -181,6 +212,13 @@ enum Index {
     Plain,
 }
 
+/// How the names of indexes may end, after their kind.
+const INDEX_SUFFIXES: [&str; 3] = ["unique", "nocase", "plain"];
+
+fn index_name(table: &str, column: &str, suffix: &str) -> String {
+    format!("{table}_{column}_{suffix}")
+}
+
 fn ensure_index(
     connection: &Connection,
     table: &str,
@@ -196,7 +234,7 @@ fn ensure_index(
     };
     let sql = format!(
         "CREATE {kind} IF NOT EXISTS {} ON {} ({} COLLATE {collation}){filter}",
-        quoted(&format!("{table}_{column}_{suffix}")),
+        quoted(&index_name(table, column, suffix)),
         quoted(table),
         quoted(column),
     );

@@ -178,6 +178,11 @@ impl WriteTx for SqliteWriteTx {
             .map_err(|e| self.turn.located(e))
     }
 
+    fn drop_unused(&mut self, dictionary: &Dictionary, gone: &TableDef) -> Result<(), StoreError> {
+        ddl::drop_unused(self.turn.connection()?, dictionary, gone)
+            .map_err(|e| self.turn.located(e))
+    }
+
     fn meta_get(&self, key: &str) -> Result<Option<String>, StoreError> {
         let connection = self.turn.connection()?;
         let read = || {

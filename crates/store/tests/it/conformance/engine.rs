@@ -60,6 +60,7 @@ macro_rules! conformance {
                 a_new_field_is_nil_in_old_rows,
                 a_new_class_gets_its_columns_and_old_rows_stay,
                 a_column_never_changes_its_type,
+                what_is_dropped_does_not_come_back,
                 tables_made_in_a_transaction_that_is_dropped_are_not_there;
             queries:
                 case_is_ignored_beyond_ascii,

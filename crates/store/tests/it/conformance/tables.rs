@@ -120,3 +120,53 @@ pub(crate) fn tables_made_in_a_transaction_that_is_dropped_are_not_there(engine:
     let error = Arc::clone(&store).read().unwrap().get(animal, &key(1)).unwrap_err();
     assert!(matches!(error, StoreError::Statement { .. }), "{error}");
 }
+
+pub(crate) fn what_is_dropped_does_not_come_back(engine: &dyn Engine) {
+    let store = engine.open();
+    let drop_unused = |dictionary: &Dictionary, gone: &TableDef| {
+        let mut tx = Arc::clone(&store).write().unwrap();
+        let left: Vec<_> = dictionary.tables().cloned().collect();
+        tx.ensure_tables(dictionary, &left).unwrap();
+        tx.drop_unused(dictionary, gone).unwrap();
+        tx.drop_unused(dictionary, gone).unwrap();
+        tx.commit().unwrap();
+    };
+    let columns = &[("lives", "integer", ""), ("size", "string", "")];
+    let cat = TableSpec { name: "cat", parent: "animal", display: "name", columns };
+    let dog = TableSpec { name: "dog", columns: &[("size", "string", "")], ..cat };
+    let all = TableSpec::dictionary(&[ANIMAL, cat, dog]);
+    ensure(&store, &all, "cat").unwrap();
+    insert(&store, &row(&all, "cat", &[("sys_id", &key(1)), ("lives", "9")]));
+    insert(&store, &row(&all, "dog", &[("sys_id", &key(2)), ("size", "large")]));
+
+    // A class: its own columns go, one that another class uses stays.
+    let without_cat = TableSpec::dictionary(&[ANIMAL, dog]);
+    drop_unused(&without_cat, all.table("cat").unwrap());
+    let other_form =
+        TableSpec { name: "cat", columns: &[("lives", "string", "")], display: "name", ..cat };
+    let again = TableSpec::dictionary(&[ANIMAL, dog, other_form]);
+    ensure(&store, &again, "cat").unwrap();
+    {
+        let reader = Arc::clone(&store).read().unwrap();
+        let get = |table, n| reader.get(again.table(table).unwrap(), &key(n)).unwrap().unwrap();
+        assert_eq!((get("cat", 1).text("lives"), get("dog", 2).text("size")), ("", "large"));
+    }
+
+    // A column with an index on it.
+    let nameless = [TableSpec { columns: &[], ..ANIMAL }, dog, other_form]
+        .map(|spec| TableSpec { display: "sys_id", ..spec });
+    let nameless = TableSpec::dictionary(&nameless);
+    drop_unused(&nameless, again.table("animal").unwrap());
+    ensure(&store, &again, "animal").unwrap();
+    let reader = Arc::clone(&store).read().unwrap();
+    assert_eq!(
+        reader.get(again.table("animal").unwrap(), &key(2)).unwrap().unwrap().text("name"),
+        ""
+    );
+    drop(reader);
+
+    // A root.
+    drop_unused(&TableSpec::dictionary(&[]), again.table("animal").unwrap());
+    let reader = Arc::clone(&store).read().unwrap();
+    assert!(reader.get(again.table("animal").unwrap(), &key(1)).is_err(), "it is gone");
+}
