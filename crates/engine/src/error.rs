@@ -60,7 +60,7 @@ pub enum EngineError {
     /// Unique key, length or another integrity rule. `code` tells which.
     #[error("{detail}")]
     Integrity {
-        /// `duplicate`, `too_long`, `bad_sys_id`, `definition_invalid`, `read_only`, …
+        /// `duplicate`, `too_long`, `bad_sys_id`, `definition_invalid`, `last_administrator`, …
         code: &'static str,
         /// Operation: `insert`, `update`, `delete`.
         operation: &'static str,

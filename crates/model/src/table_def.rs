@@ -51,6 +51,63 @@ pub enum FieldType {
     Password2,
 }
 
+/// The names of types that `sys_dictionary.internal_type` may have (§12.3); `collection` is that of the table's own row.
+pub const INTERNAL_TYPES: &[&str] = &[
+    "string",
+    "multi_two_lines",
+    "multi_small",
+    "wide_text",
+    "html",
+    "script",
+    "script_plain",
+    "script_server",
+    "email_script",
+    "condition_string",
+    "conditions",
+    "email",
+    "url",
+    "ph_number",
+    "ip_addr",
+    "css",
+    "json",
+    "xml",
+    "integer",
+    "longint",
+    "order_index",
+    "decimal",
+    "float",
+    "boolean",
+    "choice",
+    "reference",
+    "glide_list",
+    "glide_date_time",
+    "due_date",
+    "glide_date",
+    "glide_time",
+    "glide_duration",
+    "journal",
+    "journal_input",
+    "journal_list",
+    "sys_class_name",
+    "table_name",
+    "field_name",
+    "document_id",
+    "GUID",
+    "password",
+    "password2",
+    "user_roles",
+    "domain_id",
+    "domain_path",
+    "translated_text",
+    "translated_field",
+    "simple_name_values",
+    "name_values",
+    "template_value",
+    "variables",
+    "workflow",
+    "collection",
+];
+
 impl FieldType {
     /// The behaviour of a dictionary type name; an unknown name behaves as `string`.
     #[must_use]
@@ -79,6 +136,12 @@ impl FieldType {
             "password2" => Self::Password2,
             _ => Self::String,
         }
+    }
+
+    /// Whether values of this type are told to nobody: not shown, compared, copied, audited or kept in snapshots.
+    #[must_use]
+    pub const fn is_secret(self) -> bool {
+        matches!(self, Self::Password | Self::Password2)
     }
 
     /// Whether values of this type are compared as numbers.

@@ -54,6 +54,11 @@ impl EventRegistry {
         self.by_likeness.get(&likeness(name)).filter(|found| &***found != name)
     }
 
+    /// The names of all registrations that count, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(|name| &**name)
+    }
+
     /// The names of active registrations whose queue is `queue`.
     #[must_use]
     pub fn names_in_queue(&self, queue: &str) -> Vec<Arc<str>> {

@@ -6,6 +6,7 @@ use campanile_model::Record;
 use campanile_model::limits::{
     EVENT_NAME_CHARS_MAX, EVENT_NAME_CHARS_PORTABLE, EVENT_PRIORITY_MAX,
 };
+use campanile_model::nearest::suggestion;
 use campanile_model::queue_def::normalise_queue_name;
 
 use super::fire::UNKNOWN_QUEUES;
@@ -39,7 +40,26 @@ pub fn save(
     check_numbers(record, before)?;
     record.set("derived_priority", record.get("priority").clone().as_str());
     warnings.extend(check_queue(execution, record, before)?);
+    warnings.extend(unknown_table(execution, record, before)?);
     Ok(warnings)
+}
+
+/// A table that does not exist: it restricts nothing, but stands in events that take it from the registration.
+fn unknown_table(
+    execution: &Rc<Execution>,
+    record: &Record,
+    before: Option<&Record>,
+) -> Result<Option<String>, EngineError> {
+    let table = record.text("table");
+    if table.is_empty() || before.is_some_and(|before| before.text("table") == table) {
+        return Ok(None);
+    }
+    let dictionary = execution.dictionary()?;
+    Ok(dictionary.table(table).is_none().then(|| {
+        let hint = suggestion(table, dictionary.tables().map(|known| &*known.name));
+        let name = record.text("event_name");
+        format!("registration '{name}' names table '{table}', which does not exist{hint}")
+    }))
 }
 
 /// The stricter pattern of registrations.

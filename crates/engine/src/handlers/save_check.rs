@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use campanile_model::Record;
+use campanile_model::nearest::suggestion;
 
 use super::script_action::SCRIPT_ACTION_TABLE;
 use crate::error::EngineError;
@@ -13,7 +14,7 @@ use crate::records::lookup;
 /// Checks a row of `sysevent_script_action` before it is written.
 ///
 /// # Errors
-/// [`EngineError::Integrity`] naming the field and the fix; what the store answers.
+/// [`EngineError::Integrity`] or [`EngineError::BadParameter`] naming the field and the fix; what the store answers.
 pub fn save(
     execution: &Rc<Execution>,
     record: &mut Record,
@@ -32,6 +33,12 @@ pub fn save(
             warnings.extend(unregistered(execution, event_name)?);
         }
     }
+    if let Some(attempts) = record.get("max_attempts").as_i64()
+        && !(0..=20).contains(&attempts)
+    {
+        let detail = format!("expected 0 (the event's) to 20, got {attempts}");
+        return Err(EngineError::BadParameter { parameter: "max_attempts".to_owned(), detail });
+    }
     if changed("synchronous") && record.get("synchronous").is_true() {
         warnings.push("'synchronous' is kept for exchange and has no effect".to_owned());
     }
@@ -48,9 +55,10 @@ fn unregistered(
     {
         return Ok(None);
     }
-    let hint = registry
-        .nearest(event_name)
-        .map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+    let hint = match registry.nearest(event_name) {
+        Some(near) => format!("; did you mean '{near}'?"),
+        None => suggestion(event_name, registry.names()),
+    };
     Ok(Some(format!("event '{event_name}' is not registered{hint}")))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use campanile_model::{FieldType, Record};
+use campanile_model::Record;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -59,7 +59,7 @@ pub(super) fn digest(record: &Record) -> String {
     let mut digest = Sha256::new();
     for (field, value) in record.table().fields.iter().zip(record.values()) {
         let kept_by_product = field.name.starts_with("sys_")
-            || matches!(field.field_type, FieldType::Password | FieldType::Password2)
+            || field.field_type.is_secret()
             || matches!(&*field.name, "column_name" | "derived_priority" | "previous_config");
         if value.is_nil() || kept_by_product {
             continue;

@@ -11,67 +11,10 @@ use crate::error::EngineError;
 use crate::records::dictionary::{ChoiceRow, ColumnRow};
 use crate::records::seed::{TableRows, TableSpec};
 use campanile_model::nearest::suggestion;
+use campanile_model::table_def::INTERNAL_TYPES;
 
-/// Column types that packs may name (business-rules §12.3), and the short forms.
-const COLUMN_TYPES: &[&str] = &[
-    "string",
-    "multi_two_lines",
-    "multi_small",
-    "wide_text",
-    "html",
-    "script",
-    "script_plain",
-    "script_server",
-    "email_script",
-    "condition_string",
-    "conditions",
-    "email",
-    "url",
-    "ph_number",
-    "ip_addr",
-    "css",
-    "json",
-    "xml",
-    "integer",
-    "longint",
-    "order_index",
-    "decimal",
-    "float",
-    "boolean",
-    "choice",
-    "reference",
-    "glide_list",
-    "glide_date_time",
-    "due_date",
-    "glide_date",
-    "glide_time",
-    "glide_duration",
-    "journal",
-    "journal_input",
-    "journal_list",
-    "sys_class_name",
-    "table_name",
-    "field_name",
-    "document_id",
-    "GUID",
-    "password",
-    "password2",
-    "user_roles",
-    "domain_id",
-    "domain_path",
-    "translated_text",
-    "translated_field",
-    "simple_name_values",
-    "name_values",
-    "template_value",
-    "variables",
-    "workflow",
-    "datetime",
-    "date",
-    "time",
-    "duration",
-    "list",
-];
+/// Short forms of column types that packs may name besides the dictionary's own.
+const SHORT_TYPES: [&str; 5] = ["datetime", "date", "time", "duration", "list"];
 
 impl Installer<'_> {
     /// Writes the definitions of all tables, then has the physical tables follow.
@@ -152,8 +95,9 @@ impl Installer<'_> {
                 return Err(self.refuse(format!("{path}.reference"), unknown(&field.reference)));
             }
             let name = field.field_type.as_str();
-            if !name.is_empty() && !COLUMN_TYPES.contains(&name) {
-                let meant = suggestion(name, COLUMN_TYPES.iter().copied());
+            let mut types = INTERNAL_TYPES.iter().chain(&SHORT_TYPES);
+            if !name.is_empty() && !types.clone().any(|known| *known == name) {
+                let meant = suggestion(name, types.by_ref().copied());
                 return Err(self
                     .refuse(format!("{path}.type"), format!("'{name}' is no column type{meant}")));
             }

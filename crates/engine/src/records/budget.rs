@@ -126,6 +126,11 @@ const KINDS: [(ScriptKind, &str, u64); 6] = [
     (ScriptKind::Background, "background", 14_400_000),
 ];
 
+/// The words for kinds of scripts in the names of properties.
+pub(crate) fn script_kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(_, word, _)| *word)
+}
+
 /// `campanile.script.<word>.<name>`, else `campanile.script.<name>`, else the default.
 fn of_kind(engine: &Engine, word: Option<&str>, name: &str, default: u64) -> u64 {
     let shipped = i64::try_from(default).unwrap_or(i64::MAX);

@@ -131,6 +131,11 @@ impl Execution {
         outcome
     }
 
+    /// How many of the scripts that stand on the stack are of some sort.
+    pub(crate) fn count_running(&self, of_sort: impl Fn(&ScriptSource) -> bool) -> usize {
+        self.running.borrow().iter().filter(|script| of_sort(script)).count()
+    }
+
     /// The script that runs at this moment, innermost.
     pub(crate) fn running_script(&self) -> Option<ScriptSource> {
         self.running.borrow().last().cloned()

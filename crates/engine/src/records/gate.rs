@@ -3,7 +3,7 @@
 //! Services call it; scripts that run as a consequence do not pass it again (business-rules §16.4).
 
 use campanile_model::query::{BoundPath, BoundQuery, BoundTerm, InvalidTerm, Test};
-use campanile_model::{FieldDef, FieldIndex, FieldType, Record, TableDef};
+use campanile_model::{FieldDef, FieldIndex, Record, TableDef};
 
 use crate::error::EngineError;
 use crate::session::{Channel, Session};
@@ -202,7 +202,7 @@ fn closed(text: &str) -> InvalidTerm {
 /// Whether the value of the field is never told to anybody outside: passwords, whoever asks.
 #[must_use]
 pub fn field_hidden(field: &FieldDef) -> bool {
-    matches!(field.field_type, FieldType::Password | FieldType::Password2)
+    field.field_type.is_secret()
 }
 
 /// Whether the session has any of `roles`; `admin` has all.

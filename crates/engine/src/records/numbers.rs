@@ -22,7 +22,7 @@ const DEFAULT_BASE: i64 = 1000;
 /// Digits when `sys_number.maximum_digits` is empty.
 const DEFAULT_DIGITS: usize = 7;
 /// Most digits that a number is padded to.
-const DIGITS_MAX: usize = 40;
+pub(crate) const DIGITS_MAX: usize = 40;
 
 /// How the numbers of one table look: a row of `sys_number`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error it does not expect has failed")]
 
+mod administrators;
 mod bootstrap;
 mod br_queries;
 mod definitions;
 mod dictionary;
 mod display;
+mod dropped_tables;
 mod events_actions;
 mod events_bed;
 mod events_firing;
@@ -26,9 +28,11 @@ mod rule_selection;
 mod sa_elements;
 mod sa_engine;
 mod sa_records;
+mod saved_definitions;
 mod script_bench;
 mod script_bounds;
 mod script_records;
+mod secrets;
 mod syslog;
 mod units_of_work;
 mod users;

@@ -270,8 +270,12 @@ fn a_script_that_does_not_parse_is_refused_from_every_door() {
 #[test]
 fn a_rule_that_does_not_run_here_is_saved_with_a_warning() {
     let fixture = Fixture::new();
-    let values =
-        [("name", "later"), ("collection", "incident"), ("when", "async"), ("script", "1")];
+    let values = [
+        ("name", "later"),
+        ("collection", "incident"),
+        ("when", "async"),
+        ("action_insert", "true"),
+    ];
     let written = fixture.insert("admin", "sys_script", &values).unwrap();
     assert_eq!(written.warnings.len(), 1, "{:?}", written.warnings);
     assert!(written.warnings[0].contains("async"), "{:?}", written.warnings);
@@ -283,13 +287,23 @@ fn a_rule_that_can_never_run_is_saved_with_the_reason() {
     for (collection, filter, named) in
         [("nosuch", "", "no table 'nosuch'"), ("incident", "priority=1^nosuch=2", "'nosuch=2'")]
     {
-        let values = [("name", "never"), ("collection", collection), ("filter_condition", filter)];
+        let values = [
+            ("name", "never"),
+            ("collection", collection),
+            ("filter_condition", filter),
+            ("action_insert", "true"),
+        ];
         let written = fixture.insert("admin", "sys_script", &values).unwrap();
         assert_eq!(written.warnings.len(), 1, "{:?}", written.warnings);
         assert!(written.warnings[0].contains(named), "{:?}", written.warnings);
     }
     for (collection, filter) in [("incident", "priority=1^stateVALCHANGES"), ("global", "")] {
-        let values = [("name", "runs"), ("collection", collection), ("filter_condition", filter)];
+        let values = [
+            ("name", "runs"),
+            ("collection", collection),
+            ("filter_condition", filter),
+            ("action_insert", "true"),
+        ];
         let written = fixture.insert("admin", "sys_script", &values).unwrap();
         assert!(written.warnings.is_empty(), "{:?}", written.warnings);
     }
@@ -360,4 +374,43 @@ fn a_run_that_writes_too_much_is_ended_and_leaves_nothing_of_its_operation() {
     assert!(fixture.house.rows("u_plain", &[]).is_empty());
     assert_eq!(fixture.a("state"), "1");
     assert!(report.written.is_empty());
+}
+
+#[test]
+fn a_default_that_makes_rows_of_its_own_table_ends_with_its_name_and_leaves_nothing() {
+    let fixture = Fixture::new();
+    let values = [
+        ("name", "u_plain"),
+        ("element", "u_seed"),
+        ("internal_type", "string"),
+        ("default_value", "javascript:var p = new GlideRecord('u_plain'); p.insert(); 'v'"),
+    ];
+    let column = fixture.insert("admin", "sys_dictionary", &values).unwrap().record;
+    let insert = || fixture.insert("admin", "u_plain", &[("u_name", "n")]);
+    let error = insert().unwrap_err();
+    let EngineError::Integrity { code, detail, .. } = error else { panic!("{error:?}") };
+    assert_eq!(code, "nested_too_deep");
+    assert!(detail.contains("default of u_plain.u_seed"), "{detail}");
+    assert!(detail.contains("max_rule_recursion"), "{detail}");
+    assert!(fixture.house.rows("u_plain", &[]).is_empty(), "nothing half done");
+    let logged = fixture.logged_errors();
+    assert_eq!(
+        logged.iter().filter(|line| line.contains("u_plain.u_seed")).count(),
+        1,
+        "{logged:?}"
+    );
+
+    let by_script = "var p = new GlideRecord('u_plain'); p.u_name = 'n'; String(p.insert())";
+    assert_eq!(fixture.script_as("admin", by_script).text, "null");
+    let begun = "var p = new GlideRecord('u_plain'); p.newRecord(); p.u_name + '|' + p.u_seed";
+    fixture.try_script("admin", begun).0.unwrap();
+    assert!(fixture.house.rows("u_plain", &[]).is_empty());
+
+    // A chain that ends by itself within the bound is an ordinary default.
+    let ends = "javascript:if (current.u_next.nil()) { var p = new GlideRecord('u_plain'); p.u_next = 'x'; p.insert(); } 'v'";
+    fixture
+        .update("admin", "sys_dictionary", column.text("sys_id"), &[("default_value", ends)])
+        .unwrap();
+    insert().unwrap();
+    assert_eq!(fixture.house.rows("u_plain", &[("u_seed", "v")]).len(), 2);
 }

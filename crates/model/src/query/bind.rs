@@ -348,7 +348,7 @@ impl FieldKind {
 }
 
 fn is_password(field: &FieldDef) -> bool {
-    matches!(field.field_type, FieldType::Password | FieldType::Password2)
+    field.field_type.is_secret()
 }
 
 fn is_membership(field: &FieldDef, place: TextMatch, value: &str) -> bool {

@@ -87,7 +87,7 @@ impl Evaluator<'_> {
 }
 
 fn shown(path: &BoundPath, value: &Value) -> String {
-    let secret = matches!(path.field_def().field_type, FieldType::Password | FieldType::Password2);
+    let secret = path.field_def().field_type.is_secret();
     match value.as_option() {
         None => "no value".to_owned(),
         Some(_) if secret => "a hidden value".to_owned(),

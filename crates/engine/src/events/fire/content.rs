@@ -1,7 +1,7 @@
 //! What is kept of a call beside its values: a snapshot of its record, a masked address.
 
 use campanile_model::limits::EVENT_SNAPSHOT_BYTES_MAX;
-use campanile_model::{FieldType, Record, TableDef};
+use campanile_model::{Record, TableDef};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub fn snapshot(record: &Record) -> String {
     let mut left_out = Vec::new();
     let mut bytes = 64;
     for (field, value) in record.table().fields.iter().zip(record.values()) {
-        let secret = matches!(field.field_type, FieldType::Password | FieldType::Password2);
+        let secret = field.field_type.is_secret();
         let Some(text) = value.as_option().filter(|_| !secret) else { continue };
         let json = Json::from(text);
         let cost = json.to_string().len() + field.name.len() + OVERHEAD;

@@ -7,6 +7,7 @@ use campanile_model::{Dictionary, Record};
 use campanile_store::WriteTx;
 
 use super::check::{Fresh, Known, is_settled};
+use super::dropping;
 use super::flatten::flatten;
 use super::load::display_default;
 use super::rows::{ColumnRow, DictionaryRows, OverrideRow};
@@ -41,7 +42,8 @@ pub fn defines_tables(table: &str) -> bool {
 }
 
 /// To be called inside the operation's transaction after a row of any table was written: checks a definition and
-/// brings the physical tables in line with it. Does nothing for rows of other tables.
+/// brings the physical tables in line with it; a table or column that is deleted takes with it what it held and the
+/// definitions that spoke of it. Returns the tables whose rows went with it. Does nothing for rows of other tables.
 ///
 /// # Errors
 /// [`EngineError::Integrity`] with code `definition_invalid`: the operation is to be rolled back. What the store
@@ -50,17 +52,22 @@ pub fn after_write(
     tx: &mut dyn WriteTx,
     change: Change<'_>,
     record: &Record,
-) -> Result<(), EngineError> {
+) -> Result<BTreeSet<&'static str>, EngineError> {
     if !defines_tables(&record.table().name) {
-        return Ok(());
+        return Ok(BTreeSet::new());
     }
     let rows = DictionaryRows::read(tx.as_read(), seed::system_dictionary()?)?;
     let touched = check_change(tx, &rows, change, record)
         .map_err(|refusal| refusal.into_error(change, record))?;
-    match touched {
-        Some(table) => ensure(tx, [table.as_str()]),
-        None => Ok(()),
+    match (change, &*record.table().name) {
+        (Change::Deleted, "sys_db_object") => return dropping::table(tx, rows, record),
+        (Change::Deleted, "sys_dictionary") => return dropping::column(tx, rows, record),
+        _ => {}
     }
+    if let Some(table) = touched {
+        ensure(tx, [table.as_str()])?;
+    }
+    Ok(BTreeSet::new())
 }
 
 /// To be called inside the transaction after many definitions were written without [`after_write`]: checks all
@@ -250,13 +257,20 @@ fn ensure<'a>(
 ) -> Result<(), EngineError> {
     let rows = DictionaryRows::read(tx.as_read(), seed::system_dictionary()?)?;
     let flat = flatten(&rows, &display_default(tx.as_read())?);
-    let roots: BTreeSet<Arc<str>> = tables
-        .into_iter()
-        .filter_map(|name| flat.iter().find(|table| *table.name == *name))
-        .map(|table| Arc::clone(&table.root))
-        .collect();
-    let families: Vec<_> = flat.iter().filter(|t| roots.contains(&t.root)).cloned().collect();
     let dictionary = Dictionary::new(flat, std::collections::HashMap::new());
-    tx.ensure_tables(&dictionary, &families)?;
+    ensure_in(tx, &dictionary, tables)
+}
+
+/// Brings the hierarchies of `tables` in line with `dictionary`.
+pub(super) fn ensure_in<'a>(
+    tx: &mut dyn WriteTx,
+    dictionary: &Dictionary,
+    tables: impl IntoIterator<Item = &'a str>,
+) -> Result<(), EngineError> {
+    let known = tables.into_iter().filter_map(|name| dictionary.table(name));
+    let roots: BTreeSet<Arc<str>> = known.map(|table| Arc::clone(&table.root)).collect();
+    let families: Vec<_> =
+        dictionary.tables().filter(|t| roots.contains(&t.root)).cloned().collect();
+    tx.ensure_tables(dictionary, &families)?;
     Ok(())
 }

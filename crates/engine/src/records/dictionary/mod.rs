@@ -2,6 +2,7 @@
 
 mod check;
 mod columns;
+mod dropping;
 mod flatten;
 mod follow;
 mod load;

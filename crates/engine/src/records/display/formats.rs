@@ -119,6 +119,30 @@ fn zone(name: &str) -> Option<TimeZone> {
         .ok()
 }
 
+/// Whether `name` is a time zone.
+pub(crate) fn is_zone(name: &str) -> bool {
+    TimeZone::get(name).is_ok()
+}
+
+/// Whether dates that are shown by `pattern` can be read again: year, month and day, once each and nothing of a time.
+pub(crate) fn is_date_pattern(pattern: &str) -> bool {
+    has_once(pattern, &[&["yyyy", "yy"], &["MM", "M"], &["dd", "d"]])
+}
+
+/// Whether times of day that are shown by `pattern` can be read again.
+pub(crate) fn is_time_pattern(pattern: &str) -> bool {
+    has_once(pattern, &[&["HH", "H"], &["mm"], &["ss"]])
+        || has_once(pattern, &[&["hh", "h"], &["mm"], &["ss"], &["a"]])
+}
+
+/// Whether the letters of the pattern are these parts, each once in one of its spellings.
+fn has_once(pattern: &str, parts: &[&[&str]]) -> bool {
+    let is_letters = |token: &&str| token.starts_with(|c: char| c.is_ascii_alphabetic());
+    let letters: Vec<&str> = tokens(pattern).filter(is_letters).collect();
+    letters.len() == parts.len()
+        && parts.iter().all(|part| letters.iter().any(|token| part.contains(token)))
+}
+
 fn utc_civil(stored: &str) -> Option<DateTime> {
     let at = Instant::parse_glide_text(stored)?;
     let at = Timestamp::from_millisecond(at.as_millis()).ok()?;

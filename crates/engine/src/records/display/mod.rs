@@ -1,7 +1,7 @@
 //! Values as people see them (rest-api §5.1, scripting §4).
 
 mod duration;
-mod formats;
+pub(crate) mod formats;
 mod values;
 
 pub use duration::duration_text;

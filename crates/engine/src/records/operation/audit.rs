@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use campanile_model::{FieldDef, FieldIndex, FieldType, Record, TableDef, Value};
+use campanile_model::{FieldDef, FieldIndex, Record, TableDef, Value};
 
 use super::change::{Failure, JournalEntry};
 use super::integrity::new_key;
@@ -70,9 +70,7 @@ pub(super) fn deletion(execution: &Execution, record: &Record) -> Result<(), Fai
         .fields
         .iter()
         .zip(record.values())
-        .filter(|(field, _)| {
-            !matches!(field.field_type, FieldType::Password | FieldType::Password2)
-        })
+        .filter(|(field, _)| !field.field_type.is_secret())
         .filter_map(|(field, value)| Some((field.name.to_string(), value.as_option()?.into())))
         .collect();
     let mut row = Record::empty(Arc::clone(table));
@@ -92,7 +90,7 @@ pub(super) fn deletion(execution: &Execution, record: &Record) -> Result<(), Fai
 fn is_audited(field: &FieldDef) -> bool {
     let system = field.name.starts_with("sys_")
         && !matches!(&*field.name, "sys_class_name" | "sys_domain_id");
-    let secret = matches!(field.field_type, FieldType::Password | FieldType::Password2);
+    let secret = field.field_type.is_secret();
     // The mere presence of the attribute counts, whatever its value.
     !system && !secret && field.attribute("no_audit").is_none()
 }

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use campanile_model::FieldType;
+use campanile_model::{FieldType, TableDef};
 use campanile_script::{Bindings, ScriptKind, ScriptSource};
 
-use super::change::Failure;
+use super::change::{Failure, Kind};
+use crate::error::EngineError;
 use crate::records::conversion;
 use crate::records::execution::Execution;
 use crate::records::rules::limits_of;
@@ -61,11 +62,18 @@ fn evaluate(
     field: &Arc<str>,
     script: &str,
 ) -> Result<Option<String>, Failure> {
+    let table = Arc::clone(current.table());
+    let name: Arc<str> = Arc::from(format!("default of {}.{field}", table.name));
+    let running = execution
+        .count_running(|script| script.kind == ScriptKind::DefaultValue && script.name == name);
+    if running >= execution.budget().bounds(execution.engine()).rule_recursion() {
+        return Err(endless(execution, &table, &name, running).into());
+    }
     let source = ScriptSource {
         kind: ScriptKind::DefaultValue,
         table: Arc::from("sys_dictionary"),
         sys_id: Arc::from(""),
-        name: Arc::from(format!("default of {}.{field}", current.table().name)),
+        name,
         text: Arc::from(script),
     };
     let current: campanile_script::RecordRef = Rc::clone(current) as _;
@@ -82,12 +90,27 @@ fn evaluate(
     }
 }
 
+/// Each row that a default makes has defaults of its own, so the bound of recursion holds for the default itself,
+/// whatever the row. The whole operation fails: a chain that was cut somewhere would be half a result.
+fn endless(execution: &Execution, table: &TableDef, name: &str, running: usize) -> EngineError {
+    let detail = format!(
+        "the {name} runs inside itself {running} times (campanile.script.max_rule_recursion): it makes rows of \
+         {} that have the same default; let it not, or set the field in the rows that it makes",
+        table.name
+    );
+    execution.log_error("default value", &detail);
+    EngineError::Integrity {
+        code: "nested_too_deep",
+        operation: Kind::Insert.word(),
+        table: table.name.to_string(),
+        display: String::new(),
+        detail,
+    }
+}
+
 impl Execution {
     /// The next number of the table's sequence; through the writer when this execution holds it.
-    pub(crate) fn next_number(
-        &self,
-        table: &campanile_model::TableDef,
-    ) -> Result<Option<String>, crate::error::EngineError> {
+    pub(crate) fn next_number(&self, table: &TableDef) -> Result<Option<String>, EngineError> {
         let engine = self.engine();
         self.with_writer_if_held(|writer| match writer {
             Some(writer) => engine.numbers.next_in(engine, writer, table),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use campanile_model::Record;
 
 use super::change::{Change, Failure, Kind, Outcome};
-use super::{audit, cascade, journal, save_checks};
+use super::{audit, cascade, integrity, journal, save_checks};
 use crate::error::EngineError;
 use crate::records::dictionary;
 use crate::records::execution::{Execution, WrittenRecord};
 use crate::records::rules::{self, ClassRules, Moment, RuleRun};
 use crate::records::script_record::ScriptRecord;
+use crate::records::users::administrators;
 
 pub(super) fn perform(execution: &Rc<Execution>, change: &Change) -> Result<Outcome, Failure> {
     let sys_id = change.sys_id.as_deref().unwrap_or_default();
@@ -75,6 +76,7 @@ fn remove(
     if let Some(refusal) = save_checks::run_delete(execution, stored)? {
         return Ok(Some(refusal));
     }
+    let admins_at_stake = administrators::are_at_stake_in_deletion(execution, stored.table())?;
     let references = cascade::rules_for(execution, stored.table())?;
     if let Some(refusal) = cascade::restricted(execution, stored, &references)? {
         return Ok(Some(refusal));
@@ -103,12 +105,25 @@ fn remove(
             sys_id: stored.text("sys_id").to_owned(),
         }));
     }
+    if admins_at_stake
+        && let Some(refusal) = integrity::last_administrator(execution, Kind::Delete, stored)?
+    {
+        execution.with_writer(|writer| Ok(writer.rollback_to(savepoint)?))?;
+        execution.transaction(|tx| {
+            tx.kept.truncate(kept);
+            tx.written.truncate(written);
+        });
+        return Ok(Some(refusal));
+    }
     if dictionary::defines_tables(&class.name) {
         let checked = execution.with_writer(|writer| {
             Ok(dictionary::after_write(writer, dictionary::Change::Deleted, stored))
         })?;
         match checked {
-            Ok(()) => {}
+            Ok(written) => {
+                let written = written.into_iter().map(Arc::from);
+                execution.transaction(|tx| tx.tables.extend(written));
+            }
             Err(refusal @ EngineError::Integrity { .. }) => {
                 execution.with_writer(|writer| Ok(writer.rollback_to(savepoint)?))?;
                 return Ok(Some(refusal));

@@ -73,6 +73,16 @@ pub(super) fn duplicate(change: &Change, record: &Record, field: &str, value: &s
     refusal("duplicate", change, record, detail)
 }
 
+/// The refusal of a write after which nobody is left who may administer.
+pub(super) fn last_administrator(
+    execution: &Execution,
+    kind: Kind,
+    record: &Record,
+) -> Result<Option<EngineError>, Failure> {
+    let refused = users::administrators::keep_one(execution)?;
+    Ok(refused.map(|detail| refusal_of("last_administrator", kind, record, detail)))
+}
+
 /// A refusal that names the row.
 pub(crate) fn refusal(
     code: &'static str,
@@ -100,9 +110,8 @@ pub(crate) fn refusal_of(
     }
 }
 
-/// Replaces new plain passwords by their hashes.
+/// Replaces new passwords by their hashes, whatever they look like: only [`users::set_password`] stores a hash.
 pub(super) fn hash_passwords(
-    _execution: &Execution,
     current: &Rc<ScriptRecord>,
     before: Option<&Record>,
 ) -> Result<(), Failure> {
@@ -113,7 +122,7 @@ pub(super) fn hash_passwords(
         }
         let value = current.value_at(index);
         let changed = before.is_none_or(|before| *before.at(index) != value);
-        if changed && !value.is_nil() && !users::is_password_hash(value.as_str()) {
+        if changed && !value.is_nil() && !current.has_stored(index) {
             current.put(index, Value::from(users::hash_password(value.as_str())?));
         }
     }

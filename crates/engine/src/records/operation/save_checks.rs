@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use campanile_model::Record;
-use campanile_model::query::{BindMode, BindOptions, InvalidTerm, ParseLimits, bind, parse};
+use campanile_model::query::{ParseLimits, parse};
 use campanile_script::ScriptKind;
 
 use super::change::{Failure, Kind};
-use super::{delete_checks, integrity};
+use super::{definition_checks, delete_checks, integrity, rule_checks};
 use crate::error::EngineError;
 use crate::records::execution::Execution;
+use crate::records::properties;
 use crate::records::script_record::ScriptRecord;
 
 /// Looks at a row of one table before it is written: may mend it, refuse it, or add warnings. The third argument
@@ -34,10 +35,13 @@ impl SaveChecks {
     #[must_use]
     pub fn of_records() -> Self {
         Self::default()
-            .with("sys_script", business_rule)
+            .with("sys_script", rule_checks::save)
             .with("sysevent_script_action", script_action)
-            .with("sys_dictionary", column)
-            .with("sys_dictionary_override", column)
+            .with("sys_dictionary", definition_checks::column)
+            .with("sys_dictionary_override", definition_checks::default_value)
+            .with("sys_choice", definition_checks::choice)
+            .with("sys_number", definition_checks::number)
+            .with("sys_properties", properties::save_check::save)
             .with_delete("sys_db_object", delete_checks::table)
             .with_delete("sys_dictionary", delete_checks::column)
     }
@@ -113,60 +117,6 @@ pub(super) fn run_delete(
     }
 }
 
-fn business_rule(
-    execution: &Rc<Execution>,
-    record: &mut Record,
-    before: Option<&Record>,
-) -> Result<Vec<String>, EngineError> {
-    script_field(record, before, "script", ScriptKind::BusinessRule)?;
-    script_field(record, before, "condition", ScriptKind::BusinessRuleCondition)?;
-    condition_field(record, before, "filter_condition")?;
-    let mut warnings = Vec::new();
-    let moment = match record.text("when") {
-        when @ ("async" | "async_always" | "display") => Some(when),
-        _ if record.get("action_query").is_true() => Some("query"),
-        _ => None,
-    };
-    if let Some(moment) = moment {
-        warnings.push(format!(
-            "business rule '{}' is kept, but {moment} rules do not run in this version",
-            record.text("name")
-        ));
-    }
-    if !record.get("template").is_nil() && record.text("when") == "after" {
-        warnings.push(format!(
-            "business rule '{}': 'set values' has an effect in before rules only",
-            record.text("name")
-        ));
-    }
-    warnings.extend(why_it_never_runs(execution, record)?);
-    Ok(warnings)
-}
-
-/// What keeps a business rule from ever running: a table that does not exist, a filter with a part that has no meaning.
-fn why_it_never_runs(execution: &Execution, record: &Record) -> Result<Vec<String>, EngineError> {
-    let (name, collection) = (record.text("name"), record.text("collection"));
-    let dictionary = execution.dictionary()?;
-    let Some(table) = dictionary.table(collection) else {
-        let expected = "expected a table of the dictionary";
-        let never =
-            format!("business rule '{name}' never runs: no table '{collection}'; {expected}");
-        return Ok(if collection == "global" { Vec::new() } else { vec![never] });
-    };
-    let Ok(filter) = parse(record.text("filter_condition"), ParseLimits::STORED) else {
-        return Ok(Vec::new());
-    };
-    let options = BindOptions { mode: BindMode::Condition, invalid_returns_no_rows: true };
-    let dropped = bind(&filter, table, &dictionary, options).dropped;
-    let never = |part: &InvalidTerm| {
-        format!(
-            "business rule '{name}' never runs: its filter has a part without meaning, '{}': {}",
-            part.text, part.reason
-        )
-    };
-    Ok(dropped.iter().map(never).collect())
-}
-
 fn script_action(
     _execution: &Rc<Execution>,
     record: &mut Record,
@@ -175,21 +125,6 @@ fn script_action(
     script_field(record, before, "script", ScriptKind::ScriptAction)?;
     script_field(record, before, "condition_script", ScriptKind::ScriptActionCondition)?;
     condition_field(record, before, "filter_condition")?;
-    Ok(Vec::new())
-}
-
-fn column(
-    _execution: &Rc<Execution>,
-    record: &mut Record,
-    before: Option<&Record>,
-) -> Result<Vec<String>, EngineError> {
-    let Some(index) = record.table().index("default_value") else { return Ok(Vec::new()) };
-    let value = record.at(index);
-    if let Some(script) = value.as_str().strip_prefix("javascript:")
-        && before.is_none_or(|before| before.at(index) != value)
-    {
-        check_script(record, "default_value", ScriptKind::DefaultValue, script)?;
-    }
     Ok(Vec::new())
 }
 
@@ -210,7 +145,7 @@ pub fn script_field(
     check_script(record, field, kind, text)
 }
 
-fn check_script(
+pub(super) fn check_script(
     record: &Record,
     field: &str,
     kind: ScriptKind,

@@ -13,6 +13,7 @@ use crate::records::dictionary;
 use crate::records::execution::{Execution, WrittenRecord};
 use crate::records::rules::{self, ClassRules, Moment, RuleRun};
 use crate::records::script_record::ScriptRecord;
+use crate::records::users::administrators;
 
 /// A row on its way through the pipeline.
 struct Passage {
@@ -231,7 +232,7 @@ fn store(execution: &Rc<Execution>, change: &Change, passage: &Passage) -> Resul
     {
         return Ok(Stored::Refused(refusal));
     }
-    integrity::hash_passwords(execution, current, before.as_ref())?;
+    integrity::hash_passwords(current, before.as_ref())?;
     execution.ensure_writer()?;
     let Some(base) = base_of_write(execution, passage)? else {
         return Ok(Stored::Refused(EngineError::RecordUnknown {
@@ -254,7 +255,9 @@ fn store(execution: &Rc<Execution>, change: &Change, passage: &Passage) -> Resul
     stamp::stamp(execution, &mut record, base.as_ref(), change, &mut changed);
     let defines_tables =
         dictionary::defines_tables(&class.name) && !execution.defers_definition(&record);
-    let savepoint = match defines_tables {
+    let admins_at_stake =
+        change.kind == Kind::Update && administrators::are_at_stake(execution, class, &changed)?;
+    let savepoint = match defines_tables || admins_at_stake {
         true => Some(execution.with_writer(|writer| Ok(writer.savepoint()?))?),
         false => None,
     };
@@ -278,15 +281,15 @@ fn store(execution: &Rc<Execution>, change: &Change, passage: &Passage) -> Resul
         Err(other) => return Err(other.into()),
     }
     if let Some(savepoint) = savepoint {
-        let moved = base.as_ref().map_or(dictionary::Change::Inserted, dictionary::Change::Updated);
-        match execution.with_writer(|writer| Ok(dictionary::after_write(writer, moved, &record)))? {
-            Ok(()) => execution.with_writer(|writer| Ok(writer.release(savepoint)?))?,
-            Err(refusal @ EngineError::Integrity { .. }) => {
-                execution.with_writer(|writer| Ok(writer.rollback_to(savepoint)?))?;
-                return Ok(Stored::Refused(refusal));
-            }
-            Err(other) => return Err(other.into()),
+        let refusal = match admins_at_stake {
+            true => integrity::last_administrator(execution, change.kind, &record)?,
+            false => follow_definition(execution, base.as_ref(), &record)?,
+        };
+        if let Some(refusal) = refusal {
+            execution.with_writer(|writer| Ok(writer.rollback_to(savepoint)?))?;
+            return Ok(Stored::Refused(refusal));
         }
+        execution.with_writer(|writer| Ok(writer.release(savepoint)?))?;
     }
     execution.budget().count_row_written();
     journal::store(execution, &record, &journals)?;
@@ -311,6 +314,20 @@ fn store(execution: &Rc<Execution>, change: &Change, passage: &Passage) -> Resul
     });
     current.mark_stored(&record);
     Ok(Stored::Yes(record))
+}
+
+/// Has the physical tables follow a definition: the refusal, if it makes no sense.
+fn follow_definition(
+    execution: &Execution,
+    base: Option<&Record>,
+    record: &Record,
+) -> Result<Option<EngineError>, Failure> {
+    let moved = base.map_or(dictionary::Change::Inserted, dictionary::Change::Updated);
+    match execution.with_writer(|writer| Ok(dictionary::after_write(writer, moved, record)))? {
+        Ok(_nothing_deleted) => Ok(None),
+        Err(refusal @ EngineError::Integrity { .. }) => Ok(Some(refusal)),
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// The row as the write finds it: `Some(None)` for an insert, `None` when it is gone. When a nested operation

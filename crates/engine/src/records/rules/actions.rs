@@ -56,6 +56,9 @@ fn set_value(run: &RuleRun<'_>, term: &Term) -> Result<(), String> {
     let value = match term.operator {
         Operator::Equals | Operator::IsEmpty => conversion::from_text(field, &term.value)?,
         Operator::SameAs => match table.index(&term.value) {
+            Some(other) if table.fields[other].field_type.is_secret() => {
+                return Err(format!("'{}' is a password and is not copied", term.value));
+            }
             Some(other) => {
                 let value = run.current.value_at(other);
                 conversion::from_text(field, value.as_str())?

@@ -36,6 +36,7 @@ impl ScriptRecord {
         let index = self.own_field(path)?;
         let row = self.row();
         Some(match &row.original {
+            Some(_) if self.table.fields[index].field_type.is_secret() => Rc::from(""),
             Some(original) => script_text_of(&self.table.fields[index], original.at(index)),
             None => Rc::from(""),
         })

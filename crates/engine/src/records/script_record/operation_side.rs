@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use campanile_model::Record;
+use campanile_model::{FieldIndex, Record};
 use campanile_script::MessageKind;
 
 use super::object::{Abort, Nature, ScriptRecord};
@@ -59,6 +59,12 @@ impl ScriptRecord {
     pub(super) fn sync(&self, record: &Record) {
         self.mark_stored(record);
         self.row().references.clear();
+    }
+
+    /// Whether a nested write of this row has stored the field as it is now.
+    pub(crate) fn has_stored(&self, index: FieldIndex) -> bool {
+        let row = self.row();
+        row.synced.as_deref().is_some_and(|stored| stored.at(index) == row.record.at(index))
     }
 
     /// Another operation wrote the row meanwhile: fields that this one did not change take its values.

@@ -26,7 +26,7 @@ struct Walked {
     declared: Arc<TableDef>,
 }
 
-/// A field and its present value.
+/// A field and its present value, as scripts see it: passwords and secrets are nil, set or not.
 #[derive(Debug, Clone)]
 pub(super) struct Located {
     pub(super) table: Arc<TableDef>,
@@ -35,6 +35,12 @@ pub(super) struct Located {
 }
 
 impl Located {
+    fn new(table: &Arc<TableDef>, index: FieldIndex, stored: &Value) -> Self {
+        let value =
+            if table.fields[index].field_type.is_secret() { Value::Nil } else { stored.clone() };
+        Self { table: Arc::clone(table), index, value }
+    }
+
     pub(super) fn field(&self) -> &FieldDef {
         &self.table.fields[self.index]
     }
@@ -95,13 +101,12 @@ impl ScriptRecord {
     /// declared table; `None` when the row behind the reference has no such field.
     pub(super) fn locate(&self, path: PathId) -> Option<Located> {
         if let Some(index) = self.own_field(path) {
-            let value = self.row().record.at(index).clone();
-            return Some(Located { table: Arc::clone(&self.table), index, value });
+            return Some(Located::new(&self.table, index, self.row().record.at(index)));
         }
         let walked = self.walked(path)?;
         let found = self.with_referenced(walked.parent, |row| {
             let index = row.table().index(&walked.name)?;
-            Some(Located { table: Arc::clone(row.table()), index, value: row.at(index).clone() })
+            Some(Located::new(row.table(), index, row.at(index)))
         });
         match found {
             Some(located) => located,

@@ -53,10 +53,12 @@ impl ScriptRecord {
         let change = {
             let row = self.row();
             let copy = row.is_on_row() || row.place == Place::PastEnd;
-            let values = self.table.fields.iter().zip(row.record.values());
-            let values = values.filter(|(field, value)| {
-                let skipped =
-                    &*field.name == "sys_id" || (copy && NOT_COPIED.contains(&&*field.name));
+            let values = self.table.fields.iter().zip(row.record.values()).enumerate();
+            let values = values.filter(|(index, (field, value))| {
+                // A password that was not set on this object is the hash of the row that is copied.
+                let not_copied = NOT_COPIED.contains(&&*field.name)
+                    || (field.field_type.is_secret() && !row.assigned.contains(index));
+                let skipped = &*field.name == "sys_id" || (copy && not_copied);
                 !value.is_nil() && !skipped && field.field_type != FieldType::Journal
             });
             let key = row.record.get("sys_id").as_option().filter(|_| !copy).map(Arc::from);
@@ -65,7 +67,7 @@ impl ScriptRecord {
                 table: Arc::clone(&self.table),
                 sys_id: key,
                 values: values
-                    .map(|(field, value)| (Arc::clone(&field.name), value.clone()))
+                    .map(|(_, (field, value))| (Arc::clone(&field.name), value.clone()))
                     .collect(),
                 journals: row.journals.iter().filter(|entry| !entry.stored).cloned().collect(),
                 fresh: None,

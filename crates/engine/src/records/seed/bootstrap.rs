@@ -105,10 +105,11 @@ fn shipped_rows(system: &System) -> Result<Vec<Record>, EngineError> {
     let package = [("name", "System"), ("source", PACK), ("description", "The product's own rows")];
     rows.push(row("sys_package", "packages", PACK, &package)?);
     for p in KNOWN {
+        let Some(default) = p.default else { continue };
         let values = [
             ("name", p.name),
-            ("value", p.default),
-            ("type", p.kind),
+            ("value", default),
+            ("type", p.kind.type_name()),
             ("description", p.description),
         ];
         rows.push(row("sys_properties", "properties", p.name, &values)?);

@@ -257,7 +257,7 @@ fn granted_roles(
     Ok(granted)
 }
 
-fn rows(
+pub(super) fn rows(
     read: &dyn ReadTx,
     dictionary: &Dictionary,
     table: &str,
@@ -267,7 +267,7 @@ fn rows(
 }
 
 /// Keys are compared ignoring case.
-fn key(row: &Record, field: &str) -> String {
+pub(super) fn key(row: &Record, field: &str) -> String {
     row.text(field).to_ascii_lowercase()
 }
 

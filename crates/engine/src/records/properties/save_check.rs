@@ -1,0 +1,66 @@
+//! What is checked when a property is saved: that its value fits, and that its name means something.
+
+use std::rc::Rc;
+
+use campanile_model::Record;
+
+use super::kind::PropertyKind;
+use super::known::{find, hint};
+use crate::error::EngineError;
+use crate::records::execution::Execution;
+
+/// Names that begin so are the product's own.
+const OWN: &str = "campanile.";
+
+/// Checks a row of `sys_properties` before it is written: refuses a value that does not fit; warns of a name of the
+/// product's own that means nothing.
+///
+/// # Errors
+/// [`EngineError::BadParameter`] naming the field and what was expected.
+pub(crate) fn save(
+    _execution: &Rc<Execution>,
+    record: &mut Record,
+    before: Option<&Record>,
+) -> Result<Vec<String>, EngineError> {
+    let name = record.text("name").to_owned();
+    if name.is_empty() {
+        return Err(refusal("name", "it is empty: a property needs a name".to_owned()));
+    }
+    let known = find(&name);
+    if let (Some(known), true) = (known, matches!(record.text("type"), "" | "string")) {
+        record.set("type", known.kind.type_name());
+    }
+    let kind = known.map_or_else(|| PropertyKind::of_type(record.text("type")), |known| known.kind);
+    let value = record.text("value");
+    kind.judge(value).map_err(|reason| refusal("value", format!("of '{name}': {reason}")))?;
+    judge_choice(record, known.is_some())?;
+    if before.is_some_and(|before| before.text("name") == name) {
+        return Ok(Vec::new());
+    }
+    let mut warnings = Vec::new();
+    if known.is_none() && name.starts_with(OWN) {
+        warnings.push(format!("property '{name}' means nothing to this version{}", hint(&name)));
+    }
+    Ok(warnings)
+}
+
+/// A choice list that somebody made: `choices` holds its values, separated by commas.
+fn judge_choice(record: &Record, is_known: bool) -> Result<(), EngineError> {
+    let (value, choices) = (record.text("value"), record.text("choices"));
+    if is_known || record.text("type") != "choicelist" || value.is_empty() || choices.is_empty() {
+        return Ok(());
+    }
+    // `label=value` is a choice with a label of its own.
+    let values =
+        choices.split(',').map(|choice| choice.rsplit('=').next().unwrap_or(choice).trim());
+    if values.clone().any(|choice| choice == value) {
+        return Ok(());
+    }
+    let expected: Vec<&str> = values.collect();
+    let name = record.text("name");
+    Err(refusal("value", format!("of '{name}': expected {}, got '{value}'", expected.join(", "))))
+}
+
+fn refusal(field: &str, detail: String) -> EngineError {
+    EngineError::BadParameter { parameter: field.to_owned(), detail }
+}
