@@ -1,11 +1,15 @@
-//! Where everything is kept. One trait, [`Store`]; SQLite behind it.
+//! Where everything is kept. One trait, [`Store`]; SQLite and PostgreSQL behind it.
 //!
 //! Knows tables, bound queries and events; knows nothing of rules, scripts or rights.
 
 pub mod contract;
 mod migrate;
+mod postgres;
 mod sql;
 mod sqlite;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use contract::*;
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{SqliteOptions, SqliteStore};

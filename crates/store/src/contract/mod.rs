@@ -33,6 +33,16 @@ pub trait Store: EventStore + Send + Sync + Debug {
     /// [`StoreError::Unavailable`] when the database cannot be reached.
     fn write(self: Arc<Self>) -> Result<Box<dyn WriteTx>, StoreError>;
 
+    /// Until what it returns is dropped, no other program on the same database is inside the same call: for what has to
+    /// be done once, as making a database or bringing its shipped rows up to date. Not to be called twice at a time.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when others take too long, [`StoreError::Unavailable`].
+    fn alone(self: Arc<Self>) -> Result<Box<dyn std::any::Any>, StoreError> {
+        // Where one program has the database, it is alone.
+        Ok(Box::new(()))
+    }
+
     /// Returns when everything up to `mark` is on disk.
     ///
     /// # Errors

@@ -83,6 +83,19 @@ pub trait WriteTx: ReadTx {
     /// This transaction as a reader (it sees its own writes).
     fn as_read(&self) -> &dyn ReadTx;
 
+    /// As [`ReadTx::get`], for a row that is about to be changed: nobody else changes it until this transaction ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when somebody else has it and does not end in time; as [`ReadTx::get`].
+    fn get_for_change(
+        &self,
+        table: &Arc<TableDef>,
+        sys_id: &str,
+    ) -> Result<Option<Record>, StoreError> {
+        // Where one transaction writes at a time, every row is its own.
+        self.get(table, sys_id)
+    }
+
     /// Adds a row; `record.table()` is its class. Unique columns are checked ignoring nothing but nil.
     ///
     /// # Errors

@@ -35,15 +35,55 @@ pub(crate) const SQLITE: &[Migration] = &[
     },
 ];
 
+/// PostgreSQL's.
+pub(crate) const POSTGRES: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "base",
+        sql: include_str!("../../migrations/postgres/0001_base.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "events",
+        sql: include_str!("../../migrations/postgres/0002_events.sql"),
+    },
+    Migration {
+        number: 3,
+        name: "kept_answers",
+        sql: include_str!("../../migrations/postgres/0003_kept_answers.sql"),
+    },
+    Migration {
+        number: 4,
+        name: "log_instance",
+        sql: include_str!("../../migrations/postgres/0004_log_instance.sql"),
+    },
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn migrations_are_numbered_without_gaps_and_say_why() {
-        for (i, migration) in SQLITE.iter().enumerate() {
+        for (i, migration) in SQLITE.iter().enumerate().chain(POSTGRES.iter().enumerate()) {
             assert_eq!(usize::try_from(migration.number), Ok(i + 1), "{}", migration.name);
             assert!(migration.sql.starts_with("-- Why: "), "{}", migration.name);
         }
+    }
+
+    #[test]
+    fn both_engines_have_the_same_migrations() {
+        let names =
+            |list: &[Migration]| list.iter().map(|m| (m.number, m.name)).collect::<Vec<_>>();
+        assert_eq!(names(SQLITE), names(POSTGRES));
+    }
+
+    #[test]
+    fn postgres_folds_as_everything_else_does() {
+        let (from, to): (String, String) = ('\u{80}'..=char::MAX)
+            .map(|c| (c, campanile_model::fold::fold_char(c)))
+            .filter(|(c, folded)| c != folded)
+            .unzip();
+        assert!(POSTGRES[0].sql.contains(&format!("'{from}',\n        '{to}'")));
     }
 }

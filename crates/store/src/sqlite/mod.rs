@@ -52,4 +52,5 @@ mod window;
 mod write_tx;
 mod writer;
 
+pub(crate) use events::EVENT_TABLES;
 pub use store::{SqliteOptions, SqliteStore};

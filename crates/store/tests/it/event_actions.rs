@@ -3,14 +3,26 @@
 use std::sync::Arc;
 
 use campanile_model::{Event, EventState, NewEvent, SysId};
-use campanile_store::{
-    ClaimRequest, EventAction, EventStore, NextState, ReprocessOptions, SqliteStore, StoreError,
-};
+use campanile_store::{ClaimRequest, EventAction, NextState, ReprocessOptions, Store, StoreError};
 
 use crate::events_at_hand::{
-    NOW, append, claim, claimed_names, event, event_at, failed, finish, fire, fresh, names, open,
-    record, request,
+    NOW, append, claim, claimed_names, event, event_at, failed, finish, fire, fresh, names,
+    on_both_engines, open, record, request,
 };
+
+on_both_engines! {
+    a_reprocessed_event_is_ready_in_the_next_epoch_with_its_place_of_arrival,
+    reprocess_can_ask_for_failed_handlers_only_and_replace_a_queue_that_is_gone,
+    an_event_that_waits_or_is_handled_is_not_reprocessed,
+    a_refused_action_leaves_the_event_claimable,
+    an_unknown_event_is_told_as_such,
+    run_now_makes_a_future_event_due,
+    a_cancelled_event_is_never_handled_and_reprocess_brings_it_back,
+    a_moved_event_keeps_its_order_and_age_in_the_new_queue,
+    a_rescheduled_event_waits_for_its_new_time_and_the_past_means_now,
+    actions_reach_events_beyond_the_window,
+    an_action_in_the_middle_of_concurrent_claims_wins_or_loses_but_never_both,
+}
 
 fn reprocess(sys_id: SysId) -> EventAction {
     EventAction::Reprocess {
@@ -42,15 +54,15 @@ fn run_now(sys_id: SysId) -> EventAction {
     EventAction::RunNow { sys_id, now: NOW, record: record("run_now", &[sys_id]) }
 }
 
-fn present(store: &SqliteStore, sys_id: &SysId) -> Event {
+fn present(store: &Arc<dyn Store>, sys_id: &SysId) -> Event {
     store.event(sys_id).unwrap().unwrap()
 }
 
-fn claimed_in(store: &SqliteStore, queue: &str) -> Vec<String> {
+fn claimed_in(store: &Arc<dyn Store>, queue: &str) -> Vec<String> {
     names(&store.claim(&ClaimRequest { queue, ..request(100) }).unwrap().events)
 }
 
-fn later(store: &SqliteStore, after_ms: i64) -> Vec<String> {
+fn later(store: &Arc<dyn Store>, after_ms: i64) -> Vec<String> {
     names(
         &store
             .claim(&ClaimRequest { now: NOW.plus_millis(after_ms), ..request(100) })
@@ -59,14 +71,13 @@ fn later(store: &SqliteStore, after_ms: i64) -> Vec<String> {
     )
 }
 
-fn conflict(store: &SqliteStore, action: EventAction) -> (EventState, String) {
+fn conflict(store: &Arc<dyn Store>, action: EventAction) -> (EventState, String) {
     match store.act(action) {
         Err(StoreError::StateConflict { state, detail, .. }) => (state, detail),
         other => panic!("expected a conflict, got {other:?}"),
     }
 }
 
-#[test]
 fn a_reprocessed_event_is_ready_in_the_next_epoch_with_its_place_of_arrival() {
     let (store, folder) = fresh();
     let sys_id = fire(&store, event("a")).sys_id;
@@ -81,7 +92,7 @@ fn a_reprocessed_event_is_ready_in_the_next_epoch_with_its_place_of_arrival() {
     assert_eq!((&*ready.error_code, &*ready.error_message, ready.only_failed), ("", "", false));
     assert_eq!(later(&store, 100), ["due before", "a"]);
     drop(store);
-    let store = open(folder.path());
+    let store = open(&folder);
     let again =
         store.claim(&ClaimRequest { now: NOW.plus_millis(100), ..request(9) }).unwrap().events;
     finish(&store, &again[1], NextState::Processed);
@@ -90,7 +101,6 @@ fn a_reprocessed_event_is_ready_in_the_next_epoch_with_its_place_of_arrival() {
     assert_eq!(actions, [record("reprocess", &[sys_id])]);
 }
 
-#[test]
 fn reprocess_can_ask_for_failed_handlers_only_and_replace_a_queue_that_is_gone() {
     let (store, _folder) = fresh();
     let sys_id = fire(&store, event("a")).sys_id;
@@ -111,7 +121,6 @@ fn reprocess_can_ask_for_failed_handlers_only_and_replace_a_queue_that_is_gone()
     assert!(!present(&store, &sys_id).only_failed, "it is for one epoch");
 }
 
-#[test]
 fn an_event_that_waits_or_is_handled_is_not_reprocessed() {
     let (store, _folder) = fresh();
     let sys_id = fire(&store, event("a")).sys_id;
@@ -137,7 +146,6 @@ fn an_event_that_waits_or_is_handled_is_not_reprocessed() {
     }
 }
 
-#[test]
 fn a_refused_action_leaves_the_event_claimable() {
     let (store, _folder) = fresh();
     let sys_id = fire(&store, event("a")).sys_id;
@@ -145,7 +153,6 @@ fn a_refused_action_leaves_the_event_claimable() {
     assert_eq!(claimed_names(&store, 1), ["a"]);
 }
 
-#[test]
 fn an_unknown_event_is_told_as_such() {
     let (store, _folder) = fresh();
     let nobody = SysId::generate(NOW);
@@ -154,7 +161,6 @@ fn an_unknown_event_is_told_as_such() {
     }
 }
 
-#[test]
 fn run_now_makes_a_future_event_due() {
     let (store, _folder) = fresh();
     let sys_id = fire(&store, event_at("a", 100.0, 60_000)).sys_id;
@@ -163,7 +169,6 @@ fn run_now_makes_a_future_event_due() {
     assert_eq!(claimed_names(&store, 1), ["a"]);
 }
 
-#[test]
 fn a_cancelled_event_is_never_handled_and_reprocess_brings_it_back() {
     let (store, _folder) = fresh();
     let sys_id = fire(&store, event("a")).sys_id;
@@ -177,7 +182,6 @@ fn a_cancelled_event_is_never_handled_and_reprocess_brings_it_back() {
     assert_eq!(store.actions(&sys_id).unwrap().len(), 2);
 }
 
-#[test]
 fn a_moved_event_keeps_its_order_and_age_in_the_new_queue() {
     let (store, folder) = fresh();
     let a = fire(&store, event("a")).sys_id;
@@ -188,12 +192,11 @@ fn a_moved_event_keeps_its_order_and_age_in_the_new_queue() {
     assert!(claim(&store, 9).events.is_empty());
     let store = {
         drop(store);
-        open(folder.path())
+        open(&folder)
     };
     assert_eq!(claimed_in(&store, "q"), ["a", "b"]);
 }
 
-#[test]
 fn a_rescheduled_event_waits_for_its_new_time_and_the_past_means_now() {
     let (store, _folder) = fresh();
     let a = fire(&store, event("a")).sys_id;
@@ -205,7 +208,6 @@ fn a_rescheduled_event_waits_for_its_new_time_and_the_past_means_now() {
     assert_eq!(later(&store, 5_000), ["a"]);
 }
 
-#[test]
 fn actions_reach_events_beyond_the_window() {
     let (store, folder) = fresh();
     let mut keys = Vec::new();
@@ -233,7 +235,6 @@ fn actions_reach_events_beyond_the_window() {
     drop((store, folder));
 }
 
-#[test]
 fn an_action_in_the_middle_of_concurrent_claims_wins_or_loses_but_never_both() {
     let (store, _folder) = fresh();
     let keys: Vec<SysId> = append(&store, (0..2_000).map(|n| event(&n.to_string())).collect())

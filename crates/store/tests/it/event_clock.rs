@@ -1,7 +1,9 @@
 //! The machine's clock jumps while events wait, are claimed, are to be tried again or were asked for later.
 
+use std::sync::Arc;
+
 use campanile_model::{EventState, Instant, NewEvent, SysId};
-use campanile_store::{ClaimRequest, EventAction, EventStore, NextState, SqliteStore};
+use campanile_store::{ClaimRequest, EventAction, NextState, Store};
 
 use crate::events_at_hand::{
     NOW, after_kill, append, claim, completion, event, event_at, finish, fire, fresh, names, open,
@@ -15,7 +17,7 @@ fn at(millis: i64) -> Instant {
     NOW.plus_millis(millis)
 }
 
-fn claimed_at(store: &SqliteStore, millis: i64) -> Vec<String> {
+fn claimed_at(store: &Arc<dyn Store>, millis: i64) -> Vec<String> {
     names(&store.claim(&ClaimRequest { now: at(millis), ..request(100) }).unwrap().events)
 }
 
@@ -76,7 +78,7 @@ fn a_clock_that_was_set_back_while_nobody_ran_is_noticed_at_the_first_claim() {
     let (killed, _other) = after_kill(folder.path());
     assert_eq!(claimed_at(&killed, -HOUR), ["a"]);
     drop(store);
-    assert_eq!(claimed_at(&open(folder.path()), -DAY), ["a"]);
+    assert_eq!(claimed_at(&open(&folder), -DAY), ["a"]);
 }
 
 #[test]

@@ -4,13 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use campanile_model::{EventState, NewEvent, Outcome};
-use campanile_store::{
-    ClaimRequest, EventAction, EventStore, NextState, ReprocessOptions, SqliteStore,
-};
+use campanile_store::{ClaimRequest, EventAction, NextState, ReprocessOptions, Store};
 
 use crate::events_at_hand::{
-    BY, NOW, after_kill, append, claim, claimed_names, completion, copied, event, failed, finish,
-    fire, fresh, names, open, record, request, run_of,
+    BY, NOW, Place, after_kill, append, claim, claimed_names, completion, copied, event, failed,
+    finish, fire, fresh, names, open, record, request, run_of,
 };
 
 #[test]
@@ -97,7 +95,7 @@ fn a_clean_close_counts_nothing() {
     claim(&store, 1);
     assert!(store.begin(&sys_id, BY, 0));
     drop(store);
-    assert_eq!(open(folder.path()).event(&sys_id).unwrap().unwrap().lapses, 0);
+    assert_eq!(open(&folder).event(&sys_id).unwrap().unwrap().lapses, 0);
 }
 
 #[test]
@@ -131,10 +129,10 @@ fn an_acknowledged_event_survives_the_kill_at_any_point_of_a_run() {
 }
 
 /// What a kill leaves behind once `file` is put back as `bytes`: the database is newer than that file.
-fn with_older(folder: &Path, file: &str, bytes: &[u8]) -> (Arc<SqliteStore>, tempfile::TempDir) {
-    let copy = copied(folder);
+fn with_older(folder: &Path, file: &str, bytes: &[u8]) -> (Arc<dyn Store>, Place) {
+    let copy = Place::Folder(copied(folder));
     std::fs::write(copy.path().join(file), bytes).unwrap();
-    (open(copy.path()), copy)
+    (open(&copy), copy)
 }
 
 #[test]

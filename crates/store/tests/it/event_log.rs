@@ -3,18 +3,34 @@
 use std::sync::Arc;
 
 use campanile_model::{EventState, NewEvent, Outcome, SysId};
-use campanile_store::{AppendMode, CommitMark, EventStore, NextState, SqliteStore, StoreError};
+use campanile_store::{AppendMode, CommitMark, NextState, Store, StoreError};
 
 use crate::events_at_hand::{
     BY, NOW, append, claim, claimed_names, completion, event, event_at, failed, finish, fire,
-    fresh, open, run_of,
+    fresh, on_both_engines, open, run_of,
 };
+
+on_both_engines! {
+    an_event_reads_back_as_it_was_fired,
+    keys_are_found_ignoring_case_and_an_unknown_one_is_not,
+    a_taken_sys_id_refuses_that_event_alone,
+    order_of_arrival_goes_on_behind_everything_after_a_restart,
+    the_same_key_with_the_same_content_stores_nothing_and_names_the_first,
+    a_key_used_for_other_content_is_refused_and_forgotten_after_a_day,
+    one_key_twice_in_one_batch_is_one_event,
+    an_atomic_append_with_one_refusal_stores_nothing,
+    what_a_handler_fires_twice_is_one_event_until_the_epoch_of_the_cause_ends,
+    an_equal_waiting_event_absorbs_a_new_one_within_its_seconds,
+    a_completed_event_is_in_the_log_with_when_and_how_long,
+    an_attempt_ends_once,
+    runs_read_back_as_they_were_recorded_oldest_first,
+    the_backlog_counts_due_scheduled_and_claimed_apart,
+}
 
 fn keyed(name: &str, key: &str, content: u64) -> NewEvent {
     NewEvent { dedupe_key: Arc::from(key), content_hash: content, ..event(name) }
 }
 
-#[test]
 fn an_event_reads_back_as_it_was_fired() {
     let (store, folder) = fresh();
     let fired = NewEvent {
@@ -37,13 +53,12 @@ fn an_event_reads_back_as_it_was_fired() {
     let appended = fire(&store, fired.clone());
     assert_eq!(appended.sequence, 1);
     drop(store);
-    let found = open(folder.path()).event(&appended.sys_id).unwrap().unwrap();
+    let found = open(&folder).event(&appended.sys_id).unwrap().unwrap();
     assert_eq!(found.fired, fired);
     assert_eq!((found.sequence, found.origin_id), (1, fired.sys_id));
     assert_eq!((found.epoch, found.attempts, found.lapses), (0, 0, 0));
 }
 
-#[test]
 fn keys_are_found_ignoring_case_and_an_unknown_one_is_not() {
     let (store, _folder) = fresh();
     let sys_id: SysId = "AAAABBBBCCCCDDDDEEEEFFFF00001111".parse().unwrap();
@@ -53,7 +68,6 @@ fn keys_are_found_ignoring_case_and_an_unknown_one_is_not() {
     assert_eq!(store.event(&SysId::generate(NOW)).unwrap(), None);
 }
 
-#[test]
 fn a_taken_sys_id_refuses_that_event_alone() {
     let (store, _folder) = fresh();
     let first = event("a");
@@ -66,7 +80,6 @@ fn a_taken_sys_id_refuses_that_event_alone() {
     assert_eq!(claimed_names(&store, 5), ["a", "c"]);
 }
 
-#[test]
 fn order_of_arrival_goes_on_behind_everything_after_a_restart() {
     let (store, folder) = fresh();
     append(&store, vec![event("a"), event("b")]);
@@ -74,24 +87,22 @@ fn order_of_arrival_goes_on_behind_everything_after_a_restart() {
     finish(&store, &events[0], NextState::Processed);
     finish(&store, &events[1], NextState::Processed);
     drop(store);
-    let store = open(folder.path());
+    let store = open(&folder);
     assert_eq!(fire(&store, event("c")).sequence, 3);
 }
 
-#[test]
 fn the_same_key_with_the_same_content_stores_nothing_and_names_the_first() {
     let (store, folder) = fresh();
     let first = fire(&store, keyed("a", "caller/k", 1));
     let again = fire(&store, keyed("a", "caller/k", 1));
     assert_eq!((again.sys_id, again.duplicate), (first.sys_id, true));
     drop(store);
-    let store = open(folder.path());
+    let store = open(&folder);
     assert!(fire(&store, keyed("a", "caller/k", 1)).duplicate);
     assert!(!fire(&store, keyed("a", "other/k", 1)).duplicate);
     assert_eq!(claim(&store, 9).events.len(), 2);
 }
 
-#[test]
 fn a_key_used_for_other_content_is_refused_and_forgotten_after_a_day() {
     let (store, _folder) = fresh();
     fire(&store, keyed("a", "k", 1));
@@ -106,7 +117,6 @@ fn a_key_used_for_other_content_is_refused_and_forgotten_after_a_day() {
     assert_eq!(claimed_names(&store, 9), ["a", "b"]);
 }
 
-#[test]
 fn one_key_twice_in_one_batch_is_one_event() {
     let (store, _folder) = fresh();
     let outcomes = append(&store, vec![keyed("a", "k", 1), keyed("a", "k", 1)]);
@@ -116,7 +126,6 @@ fn one_key_twice_in_one_batch_is_one_event() {
     assert_eq!((keys[0].1, keys[1].1), (false, true));
 }
 
-#[test]
 fn an_atomic_append_with_one_refusal_stores_nothing() {
     let (store, _folder) = fresh();
     fire(&store, keyed("first", "k", 1));
@@ -132,7 +141,6 @@ fn an_atomic_append_with_one_refusal_stores_nothing() {
     assert_eq!(store.backlog(NOW).unwrap()[0].queued, 1);
 }
 
-#[test]
 fn what_a_handler_fires_twice_is_one_event_until_the_epoch_of_the_cause_ends() {
     let (store, _folder) = fresh();
     fire(&store, event("cause"));
@@ -160,7 +168,6 @@ fn what_a_handler_fires_twice_is_one_event_until_the_epoch_of_the_cause_ends() {
     assert!(!fire(&store, follow_up("follow-up", 0)).duplicate, "the key outlived its epoch");
 }
 
-#[test]
 fn an_equal_waiting_event_absorbs_a_new_one_within_its_seconds() {
     let (store, _folder) = fresh();
     let one = |parm: &str, after_ms: i64| NewEvent {
@@ -185,7 +192,6 @@ fn an_equal_waiting_event_absorbs_a_new_one_within_its_seconds() {
     assert_ne!(after.sys_id, first.sys_id, "an event that is being handled absorbs nothing");
 }
 
-#[test]
 fn a_completed_event_is_in_the_log_with_when_and_how_long() {
     let (store, folder) = fresh();
     append(&store, vec![event("fine"), event("broken")]);
@@ -193,7 +199,7 @@ fn a_completed_event_is_in_the_log_with_when_and_how_long() {
     finish(&store, &events[0], NextState::Processed);
     finish(&store, &events[1], failed());
     drop(store);
-    let store = open(folder.path());
+    let store = open(&folder);
     let fine = store.event(&events[0].fired.sys_id).unwrap().unwrap();
     assert_eq!((fine.state, fine.attempts, fine.sequence), (EventState::Processed, 1, 1));
     assert_eq!((fine.processed, fine.processing_duration_ms), (Some(NOW.plus_millis(5)), Some(7)));
@@ -206,7 +212,6 @@ fn a_completed_event_is_in_the_log_with_when_and_how_long() {
     );
 }
 
-#[test]
 fn an_attempt_ends_once() {
     let (store, _folder) = fresh();
     fire(&store, event("a"));
@@ -220,7 +225,6 @@ fn an_attempt_ends_once() {
     assert!(claim(&store, 1).events.is_empty());
 }
 
-#[test]
 fn runs_read_back_as_they_were_recorded_oldest_first() {
     let (store, _folder) = fresh();
     fire(&store, event("a"));
@@ -240,7 +244,6 @@ fn runs_read_back_as_they_were_recorded_oldest_first() {
     assert!(store.runs(&SysId::generate(NOW), None).unwrap().is_empty());
 }
 
-#[test]
 fn the_backlog_counts_due_scheduled_and_claimed_apart() {
     let (store, folder) = fresh();
     append(
@@ -263,7 +266,7 @@ fn the_backlog_counts_due_scheduled_and_claimed_apart() {
         },
     );
     claim(&store, 1);
-    let check = |store: &SqliteStore, queued: u64| {
+    let check = |store: &Arc<dyn Store>, queued: u64| {
         let backlog = store.backlog(NOW).unwrap();
         assert_eq!(backlog.iter().map(|b| b.queue.as_str()).collect::<Vec<_>>(), ["", "other"]);
         assert_eq!(
@@ -275,5 +278,5 @@ fn the_backlog_counts_due_scheduled_and_claimed_apart() {
     };
     check(&store, 1);
     drop(store);
-    check(&open(folder.path()), 0);
+    check(&open(&folder), 0);
 }

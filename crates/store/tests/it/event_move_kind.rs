@@ -4,13 +4,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use campanile_model::Instant;
-use campanile_store::{AppendMode, ClaimRequest, EventStore, Store};
+use campanile_store::{AppendMode, ClaimRequest};
 
 use crate::events_at_hand::{
-    MODE, NOW, append, claim, claimed_names, event, fire, fresh, names, request,
+    MODE, NOW, append, claim, claimed_names, event, fire, fresh, names, on_both_engines, request,
 };
 
-#[test]
+on_both_engines! {
+    appends_go_on_between_the_steps_of_moving_a_kind,
+    what_arrives_while_a_kind_moves_is_left_to_the_last_transaction,
+    a_kind_that_moves_while_it_is_claimed_and_released_is_handled_once_each,
+}
+
 fn appends_go_on_between_the_steps_of_moving_a_kind() {
     let (store, _folder) = fresh();
     for _ in 0..6 {
@@ -46,7 +51,6 @@ fn appends_go_on_between_the_steps_of_moving_a_kind() {
     assert!(there.events.is_sorted_by_key(|event| event.sequence), "in the order of arrival");
 }
 
-#[test]
 fn what_arrives_while_a_kind_moves_is_left_to_the_last_transaction() {
     let (store, _folder) = fresh();
     append(&store, vec![event("kind"), event("other")]);
@@ -71,7 +75,6 @@ fn an_operation_takes_its_turn_between_two_steps() {
     assert!(handovers >= 4.0, "the writer was handed over {handovers} times for 2,000 events");
 }
 
-#[test]
 fn a_kind_that_moves_while_it_is_claimed_and_released_is_handled_once_each() {
     let (store, _folder) = fresh();
     let mode = AppendMode { durable: false, atomic: true };

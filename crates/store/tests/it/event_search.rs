@@ -11,7 +11,8 @@ use campanile_store::{
 };
 
 use crate::events_at_hand::{
-    NOW, after_kill, append, claim, completion, event, event_at, finish, fire, fresh, open, record,
+    NOW, append, claim, completion, copied, event, event_at, finish, fire, record, sqlite_fresh,
+    sqlite_open,
 };
 
 const EVENT: TableSpec = TableSpec {
@@ -59,7 +60,7 @@ fn entries(folder: &std::path::Path) -> i64 {
 
 /// Fires three about the record and two about others, and finishes the first of them and one other.
 fn mixed() -> (Arc<SqliteStore>, tempfile::TempDir) {
-    let (store, folder) = fresh();
+    let (store, folder) = sqlite_fresh();
     append(
         &store,
         vec![about("a", RECORD), about("x", "else"), about("b", RECORD), about("y", "")],
@@ -109,7 +110,7 @@ fn a_snapshot_from_before_the_indexing_finds_what_it_always_found() {
 
 #[test]
 fn a_reprocessed_event_is_found_once_before_during_and_after() {
-    let (store, _folder) = fresh();
+    let (store, _folder) = sqlite_fresh();
     let sys_id = fire(&store, about("again", RECORD)).sys_id;
     let query = format!("instance={RECORD}");
     for round in 0..3 {
@@ -146,7 +147,7 @@ fn a_cancelled_event_is_found() {
 
 #[test]
 fn a_kill_before_during_or_after_indexing_hides_no_event() {
-    let (store, folder) = fresh();
+    let (store, folder) = sqlite_fresh();
     // A future event keeps the mark low for all that follows.
     fire(&store, event_at("for later", 1.0, 1_000_000_000));
     let query = format!("instance={RECORD}");
@@ -161,13 +162,14 @@ fn a_kill_before_during_or_after_indexing_hides_no_event() {
         if round % 3 > 0 {
             store.index_finished().unwrap();
         }
-        let (killed, killed_folder) = after_kill(folder.path());
+        let killed_folder = copied(folder.path());
+        let killed = sqlite_open(killed_folder.path());
         let expected = 7 * (round + 1);
         assert_eq!(found(&killed, &query).len(), expected, "round {round}");
         killed.index_finished().unwrap();
         assert_eq!(found(&killed, &query).len(), expected, "round {round}, indexed");
         drop(killed);
-        let again = open(killed_folder.path());
+        let again = sqlite_open(killed_folder.path());
         assert!(missing(&again) < 1.0, "a clean close leaves nothing to look for");
         assert_eq!(found(&again, &query).len(), expected, "round {round}, opened again");
     }
@@ -185,7 +187,7 @@ fn an_older_database_is_indexed_once_it_is_opened() {
         )
         .unwrap();
     drop(connection);
-    let store = open(folder.path());
+    let store = sqlite_open(folder.path());
     assert_eq!(found(&store, &format!("instance={RECORD}")), ["a", "b"]);
     store.index_finished().unwrap();
     assert_eq!(found(&store, &format!("instance={RECORD}")), ["a", "b"]);
@@ -194,7 +196,7 @@ fn an_older_database_is_indexed_once_it_is_opened() {
 
 #[test]
 fn searches_beside_completions_and_indexing_miss_nothing_that_was_finished() {
-    let (store, _folder) = fresh();
+    let (store, _folder) = sqlite_fresh();
     let done = std::sync::atomic::AtomicBool::new(false);
     let query = format!("instance={RECORD}");
     std::thread::scope(|scope| {

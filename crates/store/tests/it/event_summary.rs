@@ -1,19 +1,22 @@
 //! Counts of what became of events.
 
 use campanile_model::{EventState, Outcome};
-use campanile_store::{EventStore, EventSummary, NextState};
+use campanile_store::{EventSummary, NextState};
 
 use crate::events_at_hand::{
-    NOW, claim, completion, event, event_at, failed, finish, fire, fresh, run_of,
+    NOW, claim, completion, event, event_at, failed, finish, fire, fresh, on_both_engines, run_of,
 };
 
-#[test]
+on_both_engines! {
+    an_empty_log_has_no_counts,
+    only_events_after_the_point_are_counted_by_name_and_state,
+}
+
 fn an_empty_log_has_no_counts() {
     let (store, _folder) = fresh();
     assert_eq!(store.summary(0, NOW).unwrap(), EventSummary::default());
 }
 
-#[test]
 fn only_events_after_the_point_are_counted_by_name_and_state() {
     let (store, _folder) = fresh();
     let before = fire(&store, event("a.one")).sequence;

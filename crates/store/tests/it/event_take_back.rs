@@ -3,11 +3,21 @@
 use std::sync::Arc;
 
 use campanile_model::{EventState, Instant};
-use campanile_store::{Claim, ClaimRequest, EventStore, NextState, SqliteStore, TAKE_BACK_AFTER};
+use campanile_store::{Claim, ClaimRequest, NextState, Store, TAKE_BACK_AFTER};
 
 use crate::events_at_hand::{
-    BY, NOW, append, claim, completion, event, event_at, fire, fresh, names, request,
+    BY, NOW, append, claim, completion, event, event_at, fire, fresh, names, on_both_engines,
+    request,
 };
+
+on_both_engines! {
+    what_waits_behind_a_slow_event_is_taken_by_an_idle_processor_after_fifteen_seconds,
+    whoever_lost_an_event_neither_begins_it_nor_gives_it_back,
+    what_is_being_handled_or_ended_is_never_taken_however_long_it_takes,
+    other_queues_and_what_is_due_first_go_before_taking_back,
+    a_clock_that_was_set_back_does_not_keep_events_from_being_taken,
+    of_all_who_claimed_an_event_one_begins_it,
+}
 
 const OTHER: &str = "node/default/1";
 
@@ -15,11 +25,10 @@ fn after(millis: i64) -> Instant {
     NOW.plus_millis(i64::try_from(TAKE_BACK_AFTER.as_millis()).unwrap() + millis)
 }
 
-fn idle_claim(store: &SqliteStore, now: Instant) -> Claim {
+fn idle_claim(store: &Arc<dyn Store>, now: Instant) -> Claim {
     store.claim(&ClaimRequest { claimed_by: OTHER, now, ..request(9) }).unwrap()
 }
 
-#[test]
 fn what_waits_behind_a_slow_event_is_taken_by_an_idle_processor_after_fifteen_seconds() {
     let (store, _folder) = fresh();
     append(&store, vec![event("slow"), event("b"), event("c")]);
@@ -34,7 +43,6 @@ fn what_waits_behind_a_slow_event_is_taken_by_an_idle_processor_after_fifteen_se
     assert_eq!(idle_claim(&store, after(60_000)).events.len(), 0, "nobody takes from itself");
 }
 
-#[test]
 fn whoever_lost_an_event_neither_begins_it_nor_gives_it_back() {
     let (store, _folder) = fresh();
     append(&store, vec![event("slow"), event("b"), event("c")]);
@@ -62,7 +70,6 @@ fn whoever_lost_an_event_neither_begins_it_nor_gives_it_back() {
     assert_eq!(store.backlog(NOW).unwrap(), []);
 }
 
-#[test]
 fn what_is_being_handled_or_ended_is_never_taken_however_long_it_takes() {
     let (store, _folder) = fresh();
     append(&store, vec![event("begun"), event("ending")]);
@@ -73,7 +80,6 @@ fn what_is_being_handled_or_ended_is_never_taken_however_long_it_takes() {
     assert!(idle_claim(&store, after(3_600_000)).events.is_empty());
 }
 
-#[test]
 fn other_queues_and_what_is_due_first_go_before_taking_back() {
     let (store, _folder) = fresh();
     fire(&store, event("held"));
@@ -87,7 +93,6 @@ fn other_queues_and_what_is_due_first_go_before_taking_back() {
     assert!(!store.begin(&held[0].fired.sys_id, BY, 0));
 }
 
-#[test]
 fn a_clock_that_was_set_back_does_not_keep_events_from_being_taken() {
     let (store, _folder) = fresh();
     fire(&store, event_at("held", 100.0, -7_200_000));
@@ -99,7 +104,6 @@ fn a_clock_that_was_set_back_does_not_keep_events_from_being_taken() {
 }
 
 /// Many claims and takings at once: each event is begun by one claimant.
-#[test]
 fn of_all_who_claimed_an_event_one_begins_it() {
     let (store, _folder) = fresh();
     append(&store, (0..400).map(|n| event(&n.to_string())).collect());

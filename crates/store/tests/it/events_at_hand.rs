@@ -1,14 +1,16 @@
 //! What tests of events have at hand: a store in a folder, events, claims, completions.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
 use campanile_model::{
     Event, EventSource, HandlerKind, HandlerRun, Instant, NewEvent, Outcome, SysId,
 };
+use campanile_store::testing::TestDatabase;
 use campanile_store::{
-    ActionRecord, AppendMode, AppendOutcome, Appended, Claim, ClaimRequest, Completion, EventStore,
-    NextState, SqliteOptions, SqliteStore,
+    ActionRecord, AppendMode, AppendOutcome, Appended, Claim, ClaimRequest, Completion, NextState,
+    PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Store,
 };
 
 /// The present of most tests.
@@ -20,20 +22,108 @@ pub(crate) const BY: &str = "node/default/0";
 /// Fast, and each event for itself.
 pub(crate) const MODE: AppendMode = AppendMode { durable: false, atomic: false };
 
-pub(crate) fn open(folder: &Path) -> Arc<SqliteStore> {
+/// Which store a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    /// What goes for this kind.
+    pub(crate) fn pick<T>(self, sqlite: T, postgres: T) -> T {
+        match self {
+            Self::Sqlite => sqlite,
+            Self::Postgres => postgres,
+        }
+    }
+}
+
+/// The kind that this thread's test runs on.
+pub(crate) fn kind() -> Kind {
+    KIND.get()
+}
+
+thread_local! {
+    static KIND: Cell<Kind> = const { Cell::new(Kind::Sqlite) };
+}
+
+/// Runs `test` on stores of this kind.
+pub(crate) fn on(kind: Kind, test: fn()) {
+    KIND.set(kind);
+    test();
+}
+
+/// Makes a test of each function for each engine.
+macro_rules! on_both_engines {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[test]
+            fn $test() {
+                crate::events_at_hand::on(crate::events_at_hand::Kind::Sqlite, super::$test);
+            })+
+        }
+        mod postgres {
+            $(#[test]
+            fn $test() {
+                crate::events_at_hand::on(crate::events_at_hand::Kind::Postgres, super::$test);
+            })+
+        }
+    };
+}
+pub(crate) use on_both_engines;
+
+/// Where a store is kept; gone when it is dropped.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Folder(tempfile::TempDir),
+    Database(TestDatabase),
+}
+
+impl Place {
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Folder(folder) => folder.path(),
+            Self::Database(_) => panic!("a database has no folder"),
+        }
+    }
+}
+
+/// The store there; anew when it was closed.
+pub(crate) fn open(place: &Place) -> Arc<dyn Store> {
+    match place {
+        Place::Folder(folder) => SqliteStore::open(&SqliteOptions::new(folder.path())).unwrap(),
+        Place::Database(database) => {
+            PostgresStore::open(&PostgresOptions::new(database.url())).unwrap()
+        }
+    }
+}
+
+/// A store in a place of its own, which goes with the second value.
+pub(crate) fn fresh() -> (Arc<dyn Store>, Place) {
+    let place = match KIND.get() {
+        Kind::Sqlite => Place::Folder(tempfile::tempdir().unwrap()),
+        Kind::Postgres => Place::Database(TestDatabase::create()),
+    };
+    (open(&place), place)
+}
+
+/// SQLite's store in this folder, for what it alone promises.
+pub(crate) fn sqlite_open(folder: &Path) -> Arc<SqliteStore> {
     SqliteStore::open(&SqliteOptions::new(folder)).unwrap()
 }
 
-/// A store in a folder of its own; the folder goes with the second value.
-pub(crate) fn fresh() -> (Arc<SqliteStore>, tempfile::TempDir) {
+/// SQLite's store in a folder of its own, which goes with the second value.
+pub(crate) fn sqlite_fresh() -> (Arc<SqliteStore>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    (open(folder.path()), folder)
+    (sqlite_open(folder.path()), folder)
 }
 
-/// What a process that is killed now would leave behind, opened anew.
-pub(crate) fn after_kill(folder: &Path) -> (Arc<SqliteStore>, tempfile::TempDir) {
-    let copy = copied(folder);
-    (open(copy.path()), copy)
+/// What a process that is killed now would leave behind in its folder, opened anew.
+pub(crate) fn after_kill(folder: &Path) -> (Arc<dyn Store>, Place) {
+    let copy = Place::Folder(copied(folder));
+    (open(&copy), copy)
 }
 
 /// What a process that is killed now would leave behind.
@@ -86,12 +176,15 @@ pub(crate) fn event_at(name: &str, priority: f64, due_in_ms: i64) -> NewEvent {
     NewEvent { priority, process_on: NOW.plus_millis(due_in_ms), ..event(name) }
 }
 
-pub(crate) fn append(store: &SqliteStore, events: Vec<NewEvent>) -> Vec<AppendOutcome> {
+pub(crate) fn append(
+    store: &Arc<impl Store + ?Sized>,
+    events: Vec<NewEvent>,
+) -> Vec<AppendOutcome> {
     store.append_blocking(events, MODE).unwrap().0
 }
 
 /// Appends one event that must be accepted.
-pub(crate) fn fire(store: &SqliteStore, event: NewEvent) -> Appended {
+pub(crate) fn fire(store: &Arc<impl Store + ?Sized>, event: NewEvent) -> Appended {
     append(store, vec![event]).remove(0).unwrap()
 }
 
@@ -99,12 +192,12 @@ pub(crate) fn request(limit: usize) -> ClaimRequest<'static> {
     ClaimRequest { queue: "", limit, claimed_by: BY, by_priority: true, now: NOW }
 }
 
-pub(crate) fn claim(store: &SqliteStore, limit: usize) -> Claim {
+pub(crate) fn claim(store: &Arc<impl Store + ?Sized>, limit: usize) -> Claim {
     store.claim(&request(limit)).unwrap()
 }
 
 /// The names of what a claim of up to `limit` brings.
-pub(crate) fn claimed_names(store: &SqliteStore, limit: usize) -> Vec<String> {
+pub(crate) fn claimed_names(store: &Arc<impl Store + ?Sized>, limit: usize) -> Vec<String> {
     names(&claim(store, limit).events)
 }
 
@@ -128,7 +221,7 @@ pub(crate) fn failed() -> NextState {
 }
 
 /// Completes and waits for the commit.
-pub(crate) fn finish(store: &SqliteStore, event: &Event, next: NextState) {
+pub(crate) fn finish(store: &Arc<impl Store + ?Sized>, event: &Event, next: NextState) {
     store.complete(completion(event, next));
     store.flush().unwrap();
 }

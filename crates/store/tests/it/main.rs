@@ -15,4 +15,5 @@ mod event_summary;
 mod event_take_back;
 mod event_transactions;
 mod events_at_hand;
+mod postgres_nodes;
 mod sqlite_files;

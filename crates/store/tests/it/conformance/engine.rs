@@ -46,6 +46,7 @@ macro_rules! conformance {
                 events_of_a_savepoint_that_was_undone_never_appear,
                 marks_rise_and_become_durable,
                 sixteen_writers_lose_nothing,
+                who_reads_a_row_to_change_it_loses_no_change,
                 a_full_database_refuses_and_stays_usable,
                 what_was_committed_is_there_after_a_reopen,
                 meta_values_are_replaced_and_rolled_back,

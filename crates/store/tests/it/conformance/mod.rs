@@ -4,6 +4,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod engine;
+mod postgres;
 pub(crate) mod queries;
 pub(crate) mod query_property;
 pub(crate) mod records;

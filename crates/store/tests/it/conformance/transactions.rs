@@ -185,3 +185,26 @@ fn claimed(bench: &Bench) -> Vec<String> {
     let claim = bench.store.claim(&request).unwrap();
     claim.events.iter().map(|event| event.fired.name.to_string()).collect()
 }
+
+pub(crate) fn who_reads_a_row_to_change_it_loses_no_change(engine: &dyn Engine) {
+    const WRITERS: usize = 8;
+    const CHANGES: usize = 10;
+    let bench = Bench::new(engine);
+    bench.insert(&[bench.row("thing", &[("sys_id", &key(1)), ("big", "0")])]);
+    std::thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| {
+                for _ in 0..CHANGES {
+                    bench.in_tx(|tx| {
+                        let mut row = tx.get_for_change(bench.table("thing"), &key(1))?.unwrap();
+                        let big = row.get("big").as_i64().unwrap() + 1;
+                        row.set("big", big.to_string());
+                        tx.update(&row, &[row.table().index("big").unwrap()]).map(|_| ())
+                    });
+                }
+            });
+        }
+    });
+    let expected = (WRITERS * CHANGES).to_string();
+    assert_eq!(bench.get("thing", &key(1)).unwrap().text("big"), expected);
+}

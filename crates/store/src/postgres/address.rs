@@ -1,0 +1,204 @@
+//! Where the database is: a URL taken apart, with the password kept out of everything that is told.
+
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::tls;
+use crate::contract::StoreError;
+
+/// How long a connection may take to be made.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// How long sent bytes may stay without an answer of the network, before the connection counts as dead.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// How often a silent peer is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// Option of the URL that names a file with the certificates to trust.
+const ROOTS_OPTION: &str = "sslrootcert";
+
+/// An address to connect to.
+#[derive(Clone)]
+pub(super) struct Address {
+    config: Config,
+    place: String,
+    tls: MakeRustlsConnect,
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Address").field(&self.place).finish()
+    }
+}
+
+impl Address {
+    /// Takes `url` apart: `postgres://user:password@host:port/database?options`.
+    ///
+    /// Hosts that are not local are spoken to by TLS, with their certificates verified, unless `sslmode=disable` says
+    /// otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] with what is wrong in the URL, and never its password.
+    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
+        let refused = |reason: String| StoreError::Unavailable { place: masked(url), reason };
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(refused("expected postgres://user:password@host:port/database".to_owned()));
+        }
+        let (url_for_client, mut options) = split_options(url);
+        let roots = take_option(&mut options, ROOTS_OPTION);
+        let names_mode = options.iter().any(|(name, _)| name == "sslmode");
+        // These two ask for what is done anyway.
+        for (name, value) in &mut options {
+            if name == "sslmode" && matches!(value.as_str(), "verify-full" | "verify-ca") {
+                "require".clone_into(value);
+            }
+        }
+        let mut config: Config = join_options(url_for_client, &options)
+            .parse()
+            .map_err(|error: tokio_postgres::Error| refused(reason(&error)))?;
+        if config.get_hosts().is_empty() {
+            return Err(refused("the URL names no host".to_owned()));
+        }
+        let is_local = config.get_hosts().iter().all(is_local);
+        if !names_mode {
+            config.ssl_mode(if is_local { SslMode::Disable } else { SslMode::Require });
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_MAX);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("campanile");
+        }
+        config.tcp_user_timeout(SILENCE_MAX);
+        config.keepalives_idle(KEEPALIVE);
+        let needs_tls = config.get_ssl_mode() != SslMode::Disable;
+        let tls = tls::connector(needs_tls, roots.as_deref()).map_err(refused)?;
+        Ok(Self { place: place(&config), config, tls })
+    }
+
+    /// For people: host, port and database.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn tls(&self) -> MakeRustlsConnect {
+        self.tls.clone()
+    }
+}
+
+/// Whether bytes to `host` stay on this machine.
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => {
+            let name = name.trim_start_matches('[').trim_end_matches(']');
+            name == "localhost"
+                || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    }
+}
+
+fn place(config: &Config) -> String {
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        #[cfg(unix)]
+        Some(Host::Unix(folder)) => folder.display().to_string(),
+        None => String::new(),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config.get_dbname().or(config.get_user()).unwrap_or("postgres");
+    format!("postgres://{host}:{port}/{database}")
+}
+
+/// The URL without user and password.
+fn masked(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+    // Whatever stands before the last '@' may be a password.
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let rest = rest.split('?').next().unwrap_or(rest);
+    format!("{scheme}://{rest}")
+}
+
+fn reason(error: &tokio_postgres::Error) -> String {
+    use std::error::Error;
+    match error.source() {
+        Some(cause) => cause.to_string(),
+        None => error.to_string(),
+    }
+}
+
+type Options = Vec<(String, String)>;
+
+fn split_options(url: &str) -> (&str, Options) {
+    let Some((head, tail)) = url.split_once('?') else { return (url, Vec::new()) };
+    let options = tail
+        .split('&')
+        .filter(|one| !one.is_empty())
+        .map(|one| {
+            let (name, value) = one.split_once('=').unwrap_or((one, ""));
+            (name.to_owned(), value.to_owned())
+        })
+        .collect();
+    (head, options)
+}
+
+fn take_option(options: &mut Options, name: &str) -> Option<String> {
+    let at = options.iter().position(|(known, _)| known == name)?;
+    Some(options.remove(at).1.replace("%2F", "/").replace("%2f", "/"))
+}
+
+fn join_options(head: &str, options: &Options) -> String {
+    let list: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if list.is_empty() { head.to_owned() } else { format!("{head}?{}", list.join("&")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(url: &str) -> SslMode {
+        Address::parse(url).unwrap().config().get_ssl_mode()
+    }
+
+    #[test]
+    fn a_host_that_is_not_local_is_spoken_to_by_tls_unless_the_url_says_otherwise() {
+        assert_eq!(mode("postgres://u@db.example.org/c"), SslMode::Require);
+        assert_eq!(mode("postgres://u@db.example.org/c?sslmode=verify-full"), SslMode::Require);
+        assert_eq!(mode("postgres://u@db.example.org/c?sslmode=disable"), SslMode::Disable);
+        for local in ["localhost", "127.0.0.1", "[::1]", "%2Ftmp"] {
+            assert_eq!(mode(&format!("postgres://u@{local}/c")), SslMode::Disable, "{local}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_url_is_told_without_its_password() {
+        for url in [
+            "postgres://u:geheim@h:port/c",
+            "postgres://u:geheim@h/c?sslmode=maybe",
+            "postgres://u:geheim@h/c?color=red",
+            "mysql://u:geheim@h/c",
+            "postgres://u:ge@heim@h/c?x",
+        ] {
+            let told = Address::parse(url).unwrap_err().to_string();
+            assert!(!told.contains("geheim") && !told.contains("heim"), "{told}");
+        }
+        let told = Address::parse("postgres://u:geheim@h/c?color=red").unwrap_err().to_string();
+        assert!(told.contains("color"), "{told}");
+    }
+
+    #[test]
+    fn an_address_is_told_by_host_port_and_database() {
+        let address = Address::parse("postgres://u:geheim@db.example.org:5433/events").unwrap();
+        assert_eq!(address.place(), "postgres://db.example.org:5433/events");
+        assert!(!format!("{address:?}").contains("geheim"));
+    }
+}

@@ -1,0 +1,246 @@
+//! Claims: taking due events, and what this node knows of those that it holds.
+//!
+//! Differs because claims are rows of the database, and what waits is read there: other nodes claim from the same
+//! queues. What this node has claimed also stands in memory, to know at once whose it is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use campanile_model::{Event, Instant, SysId};
+use parking_lot::Mutex;
+
+use super::connection::Connection;
+use super::effects::Effects;
+use super::events::{COLUMNS, read_event};
+use crate::contract::{Claim, ClaimRequest, StoreError, TAKE_BACK_AFTER};
+
+/// [`TAKE_BACK_AFTER`] in milliseconds.
+#[expect(clippy::cast_possible_truncation, reason = "some seconds")]
+const TAKE_BACK_AFTER_MS: i64 = TAKE_BACK_AFTER.as_millis() as i64;
+
+/// What is due and was not there to be claimed belongs to a transaction in progress: look again this much later.
+const HELD_BY_OTHERS_MS: i64 = 50;
+
+/// The claims of this node.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    claimed: Mutex<HashMap<SysId, Claimed>>,
+}
+
+/// One claimed event.
+#[derive(Debug, Clone)]
+pub(super) struct Claimed {
+    pub(super) sequence: i64,
+    pub(super) queue: Arc<str>,
+    pub(super) process_on: i64,
+    pub(super) epoch: i64,
+    pub(super) by: Arc<str>,
+    /// When it was claimed, in milliseconds.
+    pub(super) at: i64,
+    /// Slot of the processor that began to handle it.
+    pub(super) slot: Option<usize>,
+    /// Its completion was handed in.
+    pub(super) ending: bool,
+    /// Its handlers may have fired under internal keys.
+    pub(super) fired: bool,
+}
+
+impl Claims {
+    /// Notes what was claimed just now.
+    fn add(&self, events: &[Event], now: i64) {
+        let mut claimed = self.claimed.lock();
+        for event in events {
+            claimed.insert(
+                event.fired.sys_id,
+                Claimed {
+                    sequence: event.sequence,
+                    queue: Arc::clone(&event.fired.queue),
+                    process_on: event.fired.process_on.as_millis(),
+                    epoch: event.epoch,
+                    by: Arc::clone(&event.claimed_by),
+                    at: now,
+                    slot: None,
+                    ending: false,
+                    // A first attempt starts with no keys; who tried before may have left some.
+                    fired: event.attempts > 0 || event.lapses > 0,
+                },
+            );
+        }
+    }
+
+    /// See [`crate::EventStore::begin`]. Returns the sequence of the event.
+    pub(super) fn begin(&self, event: &SysId, claimed_by: &str, slot: usize) -> Option<i64> {
+        let mut all = self.claimed.lock();
+        let claimed = all.get_mut(event).filter(|claimed| *claimed.by == *claimed_by)?;
+        claimed.slot = Some(slot);
+        Some(claimed.sequence)
+    }
+
+    /// Forgets those of `events` that `claimed_by` holds and that are not ending. Returns them.
+    pub(super) fn take_out(&self, claimed_by: &str, events: &[SysId]) -> Vec<Claimed> {
+        let mut all = self.claimed.lock();
+        events
+            .iter()
+            .filter_map(|event| {
+                let is_own = |claimed: &Claimed| !claimed.ending && *claimed.by == *claimed_by;
+                all.get(event).is_some_and(is_own).then(|| all.remove(event)).flatten()
+            })
+            .collect()
+    }
+
+    /// Forgets what somebody else has claimed long ago and not begun (§4.3). Returns it, and when the next one will
+    /// have waited long enough.
+    pub(super) fn take_stale(&self, request: &ClaimRequest<'_>) -> (Vec<Claimed>, Option<i64>) {
+        let now = request.now.as_millis();
+        let mut stale = Vec::new();
+        let mut next: Option<i64> = None;
+        self.claimed.lock().retain(|_, claimed| {
+            if claimed.slot.is_some()
+                || claimed.ending
+                || *claimed.queue != *request.queue
+                || *claimed.by == *request.claimed_by
+            {
+                return true;
+            }
+            // The clock may have been set back since.
+            claimed.at = claimed.at.min(now);
+            let ends = claimed.at.saturating_add(TAKE_BACK_AFTER_MS);
+            if ends > now {
+                next = Some(next.map_or(ends, |next| next.min(ends)));
+                return true;
+            }
+            stale.push(claimed.clone());
+            false
+        });
+        (stale, next)
+    }
+
+    /// Takes a completion in: from now on the event can be neither completed again nor released. Returns its
+    /// sequence; `None` when this claim is not, or no longer, somebody's.
+    pub(super) fn begin_ending(&self, event: &SysId, epoch: i64) -> Option<i64> {
+        let mut all = self.claimed.lock();
+        let claimed = all.get_mut(event)?;
+        if claimed.ending || claimed.epoch != epoch {
+            return None;
+        }
+        claimed.ending = true;
+        Some(claimed.sequence)
+    }
+
+    /// The sequence of a claimed event.
+    pub(super) fn sequence(&self, event: &SysId) -> Option<i64> {
+        self.claimed.lock().get(event).map(|claimed| claimed.sequence)
+    }
+
+    /// Notes that a handler of this event fires under an internal key.
+    pub(super) fn mark_fired(&self, event: &SysId) {
+        if let Some(claimed) = self.claimed.lock().get_mut(event) {
+            claimed.fired = true;
+        }
+    }
+
+    /// Whether handlers of this claimed event may have fired under internal keys.
+    pub(super) fn has_fired(&self, event: &SysId) -> bool {
+        self.claimed.lock().get(event).is_none_or(|claimed| claimed.fired)
+    }
+
+    /// Ends a claim for good. Returns the queue.
+    pub(super) fn end(&self, event: &SysId) -> Option<Arc<str>> {
+        self.claimed.lock().remove(event).map(|claimed| claimed.queue)
+    }
+
+    /// Forgets everything: this node has lost its lease.
+    pub(super) fn forget_all(&self) {
+        self.claimed.lock().clear();
+    }
+
+    /// Sequences of the events that are being handled.
+    pub(super) fn handling(&self) -> Vec<i64> {
+        let all = self.claimed.lock();
+        let begun = all.values().filter(|claimed| claimed.slot.is_some() && !claimed.ending);
+        begun.map(|claimed| claimed.sequence).collect()
+    }
+
+    /// Number of claimed events.
+    pub(super) fn len(&self) -> usize {
+        self.claimed.lock().len()
+    }
+}
+
+/// Claims due events for the node with `token`, in one transaction of its own.
+///
+/// # Errors
+/// The client's error, so that a lapsed lease is told from others.
+pub(super) fn claim(
+    connection: &Connection,
+    claims: &Claims,
+    request: &ClaimRequest<'_>,
+    token: i64,
+) -> Result<Result<Claim, StoreError>, tokio_postgres::Error> {
+    let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
+    let now = request.now.as_millis();
+    let queue = super::text::stored(request.queue);
+    let rows = connection.query(
+        &format!("SELECT {COLUMNS}, claimed_by FROM campanile_claim($1, $2, $3, $4, $5, $6)"),
+        &[
+            &queue,
+            &limit,
+            &super::text::stored(request.claimed_by),
+            &token,
+            &now,
+            &request.by_priority,
+        ],
+    )?;
+    let events: Result<Vec<Event>, StoreError> = rows.iter().map(read_event).collect();
+    let mut events = match events {
+        Ok(events) => events,
+        Err(error) => return Ok(Err(error)),
+    };
+    sort(&mut events, request.by_priority);
+    claims.add(&events, now);
+    let first = connection.query_first("SELECT campanile_next_due($1)", &[&queue])?;
+    let due: Option<i64> = first.map_or(Ok(None), |row| row.try_get(0))?;
+    let (next_due, more) = match due {
+        Some(due) if due > now => (Some(due), false),
+        Some(_) if events.is_empty() => (Some(now + HELD_BY_OTHERS_MS), false),
+        Some(_) => (None, true),
+        None => (None, false),
+    };
+    Ok(Ok(Claim { events, next_due: next_due.map(Instant::from_millis), more }))
+}
+
+fn sort(events: &mut [Event], by_priority: bool) {
+    events.sort_by(|l, r| {
+        let priority = if by_priority {
+            l.fired.priority.total_cmp(&r.fired.priority)
+        } else {
+            std::cmp::Ordering::Equal
+        };
+        priority.then(l.fired.process_on.cmp(&r.fired.process_on)).then(l.sequence.cmp(&r.sequence))
+    });
+}
+
+/// Gives claims back in the database (T6), as far as they are still this node's.
+///
+/// # Errors
+/// What PostgreSQL said; then nothing was given back.
+pub(super) fn give_back(
+    connection: &Connection,
+    given: &[Claimed],
+    token: i64,
+) -> Result<Effects, StoreError> {
+    let mut effects = Effects::default();
+    let sequences: Vec<i64> = given.iter().map(|claimed| claimed.sequence).collect();
+    let rows = connection.query(
+        "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL \
+         WHERE sequence = ANY ($1) AND claim_token = $2 RETURNING sequence",
+        &[&sequences, &token],
+    )?;
+    for row in rows {
+        let sequence: i64 = row.try_get(0)?;
+        if let Some(claimed) = given.iter().find(|claimed| claimed.sequence == sequence) {
+            effects.wake(&claimed.queue, claimed.process_on);
+        }
+    }
+    Ok(effects)
+}

@@ -1,0 +1,113 @@
+//! The thread that writes what nobody waits for: completions, runs, and which events are being handled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::completions::{Written, write_batch};
+use super::connection::Connection;
+use super::effects::Effects;
+use super::nodes::Node;
+use super::pending::{Pending, Work};
+use super::store::Shared;
+use crate::contract::StoreError;
+
+/// Between two tries to write the same batch.
+const REST: Duration = Duration::from_millis(200);
+
+/// Runs until the line is closed and empty.
+pub(super) struct Completer {
+    pub(super) shared: Arc<Shared>,
+    /// `None` after it was lost.
+    pub(super) connection: Option<Connection>,
+}
+
+impl Completer {
+    pub(super) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        while let Some(work) = shared.pending.next() {
+            let Work { batch, handling_changed } = work;
+            match self.write(&batch, handling_changed) {
+                Ok(written) => self.settle(&batch, written),
+                // One entry cannot be written: the others must not wait for it for ever.
+                Err(StoreError::Statement { .. }) if !batch.is_empty() => self.one_by_one(batch),
+                Err(error) => {
+                    tracing::error!(%error, count = batch.len(), "completions could not be written yet");
+                    if !shared.pending.put_back(batch, error, REST) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn one_by_one(&mut self, batch: Vec<Pending>) {
+        for pending in batch {
+            let one = [pending];
+            match self.write(&one, false) {
+                Ok(written) => self.settle(&one, written),
+                Err(error) => {
+                    tracing::error!(%error, entry = ?one[0], "a completion cannot be written; it was dropped");
+                    self.shared.pending.written(1);
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, batch: &[Pending], handling_changed: bool) -> Result<Written, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let token = shared.node.token();
+        let connection = self.connection()?;
+        let work = || -> Result<Written, StoreError> {
+            connection.batch(
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off; \
+                 SET LOCAL enable_bitmapscan = off",
+            )?;
+            let written = write_batch(connection, &shared.claims, batch, token)?;
+            if handling_changed {
+                Node::write_handling(connection, token, &shared.claims.handling())?;
+            }
+            connection.batch("COMMIT")?;
+            Ok(written)
+        };
+        let written = work();
+        if written.is_err() && connection.batch("ROLLBACK").is_err() {
+            self.connection = None;
+        }
+        written
+    }
+
+    /// After the commit: what has ended is nobody's any more, and what failed waits again.
+    fn settle(&self, batch: &[Pending], written: Written) {
+        let Written { mut effects, retried, late } = written;
+        for event in batch.iter().filter_map(Pending::ended) {
+            let queue = self.shared.claims.end(event);
+            let at = retried.iter().find(|(retried, _)| retried == event).map(|(_, at)| *at);
+            if let (Some(queue), Some(at)) = (queue, at) {
+                effects.wake(&queue, at);
+            }
+        }
+        for event in late {
+            tracing::warn!(
+                event.id = %event,
+                "a completion came after the lease had lapsed; it was dropped"
+            );
+        }
+        if !batch.is_empty() {
+            self.shared.committed();
+        }
+        self.shared.pending.written(batch.len());
+        self.carry_out(&effects);
+    }
+
+    fn carry_out(&self, effects: &Effects) {
+        self.shared.carry_out(effects);
+    }
+
+    fn connection(&mut self) -> Result<&Connection, StoreError> {
+        if self.connection.as_ref().is_none_or(Connection::is_closed) {
+            self.connection = None;
+            self.connection = Some(self.shared.open(None)?);
+        }
+        self.connection.as_ref().ok_or_else(|| super::failure::closed(self.shared.place()))
+    }
+}

@@ -1,0 +1,137 @@
+//! One connection: its prepared statements, and what is asked over it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Client, Error, Row, Statement as Prepared};
+
+use super::address::Address;
+use super::failure::located;
+use super::params::{numbered, refs};
+use super::wait::wait;
+use crate::contract::StoreError;
+use crate::sql::Statement;
+
+/// Prepared statements kept by a connection. Each form of a query is one.
+const STATEMENTS_MAX: usize = 256;
+
+/// Called with each message that the server sends by itself.
+pub(super) type Listener = Arc<dyn Fn(&AsyncMessage) + Send + Sync>;
+
+/// An open connection. Not to be shared: a transaction belongs to one thread.
+pub(super) struct Connection {
+    client: Client,
+    prepared: RefCell<HashMap<String, Prepared>>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("closed", &self.client.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Opens one. `listener` hears what the server sends by itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] with the server's reason.
+    pub(super) fn open(
+        address: &Address,
+        runtime: &Handle,
+        listener: Option<Listener>,
+    ) -> Result<Self, StoreError> {
+        let (config, tls) = (address.config().clone(), address.tls());
+        let driver = runtime.clone();
+        let opened = wait(runtime.spawn(async move {
+            let (client, mut connection) = config.connect(tls).await?;
+            driver.spawn(async move {
+                loop {
+                    match std::future::poll_fn(|context| connection.poll_message(context)).await {
+                        Some(Ok(message)) => {
+                            if let Some(listener) = &listener {
+                                listener(&message);
+                            }
+                        }
+                        Some(Err(error)) => {
+                            tracing::debug!(%error, "a connection to the database ended");
+                            return;
+                        }
+                        None => return,
+                    }
+                }
+            });
+            Ok::<Client, Error>(client)
+        }));
+        let client = match opened {
+            Ok(client) => client.map_err(|e| located(e.into(), address.place()))?,
+            Err(error) => {
+                return Err(StoreError::Unavailable {
+                    place: address.place().to_owned(),
+                    reason: error.to_string(),
+                });
+            }
+        };
+        Ok(Self { client, prepared: RefCell::default() })
+    }
+
+    /// Whether the server or the network has ended it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Runs statements without parameters, several with `;` between them.
+    pub(super) fn batch(&self, sql: &str) -> Result<(), Error> {
+        wait(self.client.batch_execute(sql))
+    }
+
+    /// The rows of a prepared statement.
+    pub(super) fn query(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        wait(self.client.query(&self.prepared(sql)?, params))
+    }
+
+    /// The first row.
+    pub(super) fn query_first(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, Error> {
+        Ok(self.query(sql, params)?.into_iter().next())
+    }
+
+    /// Runs a prepared statement that changes rows. Returns how many.
+    pub(super) fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+        wait(self.client.execute(&self.prepared(sql)?, params))
+    }
+
+    /// The rows of a built statement.
+    pub(super) fn select(&self, statement: &Statement) -> Result<Vec<Row>, Error> {
+        self.query(&statement.text, &refs(&statement.params))
+    }
+
+    /// Runs a built statement that changes rows. Returns how many.
+    pub(super) fn change(&self, statement: &Statement) -> Result<u64, Error> {
+        self.execute(&statement.text, &refs(&statement.params))
+    }
+
+    fn prepared(&self, sql: &str) -> Result<Prepared, Error> {
+        if let Some(known) = self.prepared.borrow().get(sql) {
+            return Ok(known.clone());
+        }
+        let prepared = wait(self.client.prepare(&numbered(sql)))?;
+        let mut kept = self.prepared.borrow_mut();
+        if kept.len() >= STATEMENTS_MAX {
+            kept.clear();
+        }
+        kept.insert(sql.to_owned(), prepared.clone());
+        Ok(prepared)
+    }
+}

@@ -1,0 +1,48 @@
+//! The promises of [`Store`] that are neither records nor events.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::read_tx::PostgresReadTx;
+use super::store::PostgresStore;
+use super::write_tx::PostgresWriteTx;
+use crate::contract::{CommitMark, DurableCallback, ReadTx, Store, StoreError, WriteTx};
+
+impl Store for PostgresStore {
+    fn read(self: Arc<Self>) -> Result<Box<dyn ReadTx>, StoreError> {
+        Ok(Box::new(PostgresReadTx::begin(self)?))
+    }
+
+    fn write(self: Arc<Self>) -> Result<Box<dyn WriteTx>, StoreError> {
+        Ok(Box::new(PostgresWriteTx::begin(self)?))
+    }
+
+    /// Differs because there are others. A lock of a transaction, because one of a session would be lost on a
+    /// connection that is shared.
+    fn alone(self: Arc<Self>) -> Result<Box<dyn Any>, StoreError> {
+        let mut tx = PostgresWriteTx::begin(self)?;
+        tx.wait_to_be_alone()?;
+        Ok(Box::new(tx))
+    }
+
+    /// Differs because a commit is answered when it is on the server's disk.
+    fn wait_durable(&self, _: CommitMark) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn on_durable(&self, _: CommitMark, callback: DurableCallback) {
+        callback(Ok(()));
+    }
+
+    fn integrity_problems(&self) -> Result<Vec<String>, StoreError> {
+        self.check_integrity()
+    }
+
+    fn gauges(&self) -> Vec<(&'static str, f64)> {
+        self.numbers()
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.close_all()
+    }
+}

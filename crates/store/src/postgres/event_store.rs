@@ -1,0 +1,254 @@
+//! The events half of the store: each promise of [`EventStore`].
+
+use std::sync::Arc;
+
+use campanile_model::{Event, HandlerRun, Instant, NewEvent, SysId};
+
+use super::actions::{act, actions, log_action};
+use super::backlog::backlog;
+use super::claims::{self, Claimed};
+use super::connection::Connection;
+use super::effects::Effects;
+use super::events::{Hold, Place, find};
+use super::failure::is_lease_lapsed;
+use super::move_kind::{self, Step};
+use super::pending::Pending;
+use super::runs::runs;
+use super::store::PostgresStore;
+use super::summary::summary;
+use super::writer::Unit;
+use crate::contract::{
+    ActionRecord, AppendAnswer, AppendCallback, AppendMode, Backlog, Claim, ClaimRequest,
+    CommitMark, Completion, EventAction, EventStore, EventSummary, KindMoved, StoreError,
+    WakeListener,
+};
+
+/// A view that stays the same from its first statement on.
+const VIEW: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+
+impl PostgresStore {
+    fn read_with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.readers.take()?;
+        let view = || -> Result<T, StoreError> {
+            connection.batch(VIEW)?;
+            read(&connection)
+        };
+        let outcome = view();
+        if connection.batch("ROLLBACK").is_err() {
+            connection.spoil();
+        }
+        outcome.map_err(|error| self.located(error))
+    }
+
+    /// Does `work` in a transaction of its own, and what follows it after the commit.
+    fn write_with(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<Effects, StoreError>,
+    ) -> Result<CommitMark, StoreError> {
+        let mut connection = self.writers.take()?;
+        let patience = self.patience().as_millis();
+        let transaction = || -> Result<Effects, StoreError> {
+            connection.batch(&format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {patience}"
+            ))?;
+            let effects = work(&connection)?;
+            connection.batch("COMMIT")?;
+            Ok(effects)
+        };
+        match transaction() {
+            Ok(effects) => {
+                let mark = self.committed();
+                self.carry_out(&effects);
+                Ok(mark)
+            }
+            Err(error) => {
+                if connection.batch("ROLLBACK").is_err() {
+                    connection.spoil();
+                }
+                Err(self.located(error))
+            }
+        }
+    }
+
+    /// Gives claims back, at once if the server answers, else as soon as it does.
+    fn give_back(&self, given: Vec<Claimed>) {
+        if given.is_empty() {
+            return;
+        }
+        let token = self.shared.node.token();
+        if let Err(error) =
+            self.write_with(|connection| claims::give_back(connection, &given, token))
+        {
+            tracing::warn!(%error, "claims could not be given back yet");
+            self.shared.pending.push(Pending::GiveBack(given));
+        }
+    }
+
+    fn claim_once(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError> {
+        let connection = self.writers.take()?;
+        // A second time when the lease turns out to have lapsed.
+        for _ in 0..2 {
+            let token = self.shared.node.token();
+            match claims::claim(&connection, &self.claims, request, token) {
+                Ok(claim) => return claim,
+                Err(error) if is_lease_lapsed(&error) => {
+                    // Whoever was first has registered for all.
+                    if self.shared.node.token() == token {
+                        tracing::warn!(
+                            "this program was taken for dead; it goes on under a new lease"
+                        );
+                        self.claims.forget_all();
+                        self.shared.node.register_again(&connection)?;
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Claim::default())
+    }
+}
+
+impl EventStore for PostgresStore {
+    fn append(&self, events: Vec<NewEvent>, mode: AppendMode, done: AppendCallback) {
+        self.shared.line.submit(Unit { events, mode, done }, self.shared.place());
+    }
+
+    fn append_blocking(&self, events: Vec<NewEvent>, mode: AppendMode) -> AppendAnswer {
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        self.append(
+            events,
+            mode,
+            Box::new(move |answer| {
+                if tell.send(answer).is_err() {
+                    tracing::debug!("nobody waits for this append any more");
+                }
+            }),
+        );
+        told.recv().unwrap_or_else(|_| Err(super::failure::closed(self.shared.place())))
+    }
+
+    fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError> {
+        let claim = self.claim_once(request).map_err(|error| self.located(error))?;
+        if !claim.events.is_empty() || claim.more {
+            return Ok(claim);
+        }
+        let (stale, ends) = self.claims.take_stale(request);
+        if stale.is_empty() {
+            let due = claim.next_due.into_iter().chain(ends.map(Instant::from_millis)).min();
+            return Ok(Claim { next_due: due, ..claim });
+        }
+        self.give_back(stale);
+        self.claim_once(request).map_err(|error| self.located(error))
+    }
+
+    fn begin(&self, event: &SysId, claimed_by: &str, slot: usize) -> bool {
+        let is_own = self.claims.begin(event, claimed_by, slot).is_some();
+        if is_own {
+            self.shared.pending.note_handling();
+        }
+        is_own
+    }
+
+    fn release(&self, claimed_by: &str, events: &[SysId]) {
+        self.give_back(self.claims.take_out(claimed_by, events));
+    }
+
+    fn sequence_at_opening(&self) -> i64 {
+        self.sequence_at_opening
+    }
+
+    fn record_runs(&self, runs: Vec<HandlerRun>) {
+        let Some(first) = runs.first() else { return };
+        match self.claims.sequence(&first.event) {
+            Some(sequence) => self.shared.pending.push(Pending::Runs(sequence, runs)),
+            None => tracing::warn!(
+                event.id = %first.event,
+                "runs came for an event that is not claimed; they were dropped"
+            ),
+        }
+    }
+
+    fn complete(&self, completion: Completion) {
+        let Some(sequence) = self.claims.begin_ending(&completion.event, completion.epoch) else {
+            tracing::warn!(
+                event.id = %completion.event,
+                epoch = completion.epoch,
+                "a completion came for an event that is not claimed; it was dropped"
+            );
+            return;
+        };
+        self.shared.pending.push(Pending::End(sequence, Box::new(completion)));
+    }
+
+    fn act(&self, action: EventAction) -> Result<CommitMark, StoreError> {
+        self.write_with(|connection| act(connection, &action))
+    }
+
+    /// Differs because a lower sequence may become visible later: what is left is looked for from the beginning.
+    fn move_kind(&self, name: &str, to_queue: &str) -> Result<KindMoved, StoreError> {
+        let mut done = KindMoved::default();
+        let mut after = 0;
+        loop {
+            let mut step = Step::default();
+            self.write_with(|connection| {
+                let (moved, effects) = move_kind::step(connection, (name, to_queue), after)?;
+                step = moved;
+                Ok(effects)
+            })?;
+            if step.moved == 0 {
+                return Ok(done);
+            }
+            done.moved += step.moved;
+            after = step.last;
+        }
+    }
+
+    fn log_action(&self, record: ActionRecord) -> Result<CommitMark, StoreError> {
+        self.write_with(|connection| {
+            log_action(connection, &record)?;
+            Ok(Effects::default())
+        })
+    }
+
+    fn event(&self, sys_id: &SysId) -> Result<Option<Event>, StoreError> {
+        // One view: between two the event could go from one place to the other.
+        self.read_with(|connection| match find(connection, Place::Live, sys_id, Hold::No)? {
+            Some(event) => Ok(Some(event)),
+            None => find(connection, Place::Log, sys_id, Hold::No),
+        })
+    }
+
+    fn runs(&self, event: &SysId, epoch: Option<i64>) -> Result<Vec<HandlerRun>, StoreError> {
+        self.read_with(|connection| runs(connection, event, epoch))
+    }
+
+    fn actions(&self, event: &SysId) -> Result<Vec<ActionRecord>, StoreError> {
+        self.read_with(|connection| actions(connection, event))
+    }
+
+    fn backlog(&self, now: Instant) -> Result<Vec<Backlog>, StoreError> {
+        self.read_with(|connection| backlog(connection, now))
+    }
+
+    fn summary(&self, after: i64, now: Instant) -> Result<EventSummary, StoreError> {
+        self.read_with(|connection| summary(connection, after, now))
+    }
+
+    fn set_wake_listener(&self, listener: WakeListener) {
+        self.shared.notices.set_listener(listener);
+    }
+
+    fn flush(&self) -> Result<CommitMark, StoreError> {
+        self.shared.pending.wait_written().map_err(|error| self.located(error))?;
+        Ok(self.committed())
+    }
+}
+
+/// The store, whichever thread asks.
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Arc<PostgresStore>>();
+};

@@ -1,0 +1,82 @@
+//! PostgreSQL's errors in the words of the contract.
+
+use std::error::Error as _;
+
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use crate::contract::StoreError;
+
+/// Stands for the address until [`located`] knows it.
+const SOMEWHERE: &str = "the database";
+
+/// What `campanile_claim` raises when the node's lease has lapsed.
+const LEASE_LAPSED: &str = "CP001";
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        let unavailable = |reason| Self::Unavailable { place: SOMEWHERE.to_owned(), reason };
+        let Some(code) = error.code() else {
+            // No answer of the server: the connection is gone, or could not be made.
+            return unavailable(words(&error));
+        };
+        match code.code() {
+            // Out of disk. (Out of memory and out of connections pass by themselves.)
+            "53100" => Self::Full { place: SOMEWHERE.to_owned() },
+            // Serialization failure, deadlock, lock timeout, statement timeout: the next try may do better.
+            "40001" | "40P01" | "55P03" | "57014" => Self::Busy { waited_ms: 0 },
+            // Wrong password, no such database or role, missing rights, a read-only replica, limits, shutting down.
+            code if ["08", "28", "3D", "53", "57", "58"]
+                .iter()
+                .any(|class| code.starts_with(class))
+                || ["42501", "25006", "XX001", "XX002"].contains(&code) =>
+            {
+                unavailable(words(&error))
+            }
+            _ => Self::Statement { reason: words(&error) },
+        }
+    }
+}
+
+/// The server's own words, else the client's with their cause.
+fn words(error: &Error) -> String {
+    if let Some(told) = error.as_db_error() {
+        return match told.detail() {
+            Some(detail) => format!("{} ({detail})", told.message()),
+            None => told.message().to_owned(),
+        };
+    }
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// The same error with the address, where only "the database" was known.
+pub(super) fn located(error: StoreError, place: &str) -> StoreError {
+    match error {
+        StoreError::Full { place: unknown } if unknown == SOMEWHERE => {
+            StoreError::Full { place: place.to_owned() }
+        }
+        StoreError::Unavailable { place: unknown, reason } if unknown == SOMEWHERE => {
+            StoreError::Unavailable { place: place.to_owned(), reason }
+        }
+        other => other,
+    }
+}
+
+/// What later calls are told after [`crate::contract::Store::close`].
+pub(super) fn closed(place: &str) -> StoreError {
+    StoreError::Unavailable { place: place.to_owned(), reason: "the store was closed".to_owned() }
+}
+
+/// The constraint or index that a value broke, if that is what happened.
+pub(super) fn broken_uniqueness(error: &Error) -> Option<&str> {
+    let told = error.as_db_error()?;
+    (*told.code() == SqlState::UNIQUE_VIOLATION).then(|| told.constraint()).flatten()
+}
+
+/// Whether the claim was refused because this node counts as dead.
+pub(super) fn is_lease_lapsed(error: &Error) -> bool {
+    error.code().is_some_and(|code| code.code() == LEASE_LAPSED)
+}

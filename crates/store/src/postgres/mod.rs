@@ -1,0 +1,49 @@
+//! The shared engine: a PostgreSQL database that many programs work on.
+//!
+//! Connections (`address`, `tls`, `connection`, `pool`) are asynchronous underneath, on a small runtime of their own;
+//! whoever asks waits (`wait`). Texts and numbers go in and out through `text` and `params`. Records: transactions
+//! (`read_tx`, `write_tx`), rows (`rows`), answers under keys (`answers`), tables and views after the dictionary (`ddl`).
+//!
+//! Events: rows in two places (`events`). All appends that wait are one transaction (`writer`, `append`), and so are
+//! completions and runs (`completer`, `pending`, `completions`, `runs`). Claims are rows (`claims`); they stand on the
+//! lease of their program (`nodes`), and when it lapses others take over (`lapses`). What follows a commit (`effects`) is
+//! told to this program and to the others (`notices`).
+
+mod actions;
+mod address;
+#[cfg(feature = "testing")]
+mod admin;
+mod answers;
+mod append;
+mod backlog;
+mod claims;
+mod completer;
+mod completions;
+mod connection;
+mod contract;
+mod ddl;
+mod effects;
+mod event_store;
+mod events;
+mod failure;
+mod lapses;
+mod move_kind;
+mod nodes;
+mod notices;
+mod params;
+mod pending;
+mod pool;
+mod read_tx;
+mod rows;
+mod runs;
+mod store;
+mod summary;
+mod text;
+mod tls;
+mod wait;
+mod write_tx;
+mod writer;
+
+#[cfg(feature = "testing")]
+pub(crate) use admin::{Admin, reaches, schema_hash};
+pub use store::{PostgresOptions, PostgresStore};

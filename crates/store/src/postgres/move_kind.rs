@@ -1,0 +1,49 @@
+//! Moving all waiting events of a kind to another queue (§4.8), some hundred at a time.
+
+use std::sync::Arc;
+
+use super::connection::Connection;
+use super::effects::Effects;
+use super::text::stored;
+use crate::contract::StoreError;
+
+/// Events that one transaction moves: some milliseconds, in which nobody claims them.
+const STEP_EVENTS_MAX: i64 = 500;
+
+/// Moves some of the waiting events called `name` whose queue came from the registration and whose sequence is above
+/// `after`. Claimed ones stay, and so does what somebody else is about to change. Returns the last one that it moved.
+///
+/// There is no index on the name: every append would pay for it, and somebody presses this button now and then.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn step(
+    connection: &Connection,
+    (name, to_queue): (&str, &str),
+    after: i64,
+) -> Result<(Step, Effects), StoreError> {
+    let rows = connection.query(
+        "UPDATE sysevent_live SET queue = $2, sys_mod_count = sys_mod_count + 1 WHERE sequence = ANY (ARRAY ( \
+         SELECT sequence FROM sysevent_live WHERE sequence > $3 AND name = $1 AND NOT queue_from_call \
+         AND queue <> $2 AND state = 'ready' ORDER BY sequence LIMIT $4 FOR UPDATE SKIP LOCKED)) \
+         RETURNING sequence, process_on",
+        &[&stored(name), &stored(to_queue), &after, &STEP_EVENTS_MAX],
+    )?;
+    let queue: Arc<str> = Arc::from(to_queue);
+    let mut effects = Effects::default();
+    let mut step = Step::default();
+    for row in &rows {
+        step.moved += 1;
+        step.last = step.last.max(row.try_get(0)?);
+        effects.wake(&queue, row.try_get(1)?);
+    }
+    Ok((step, effects))
+}
+
+/// What one step came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Step {
+    pub(super) moved: u64,
+    /// Sequence of the last one; 0 when there was none.
+    pub(super) last: i64,
+}

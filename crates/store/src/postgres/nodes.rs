@@ -1,0 +1,134 @@
+//! This program among the others on the database: its row, its beat, and the lease that its claims stand on.
+//!
+//! Differs because on SQLite the lock on the data folder does all this. Only the database's clock decides when a lease
+//! is over.
+
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::connection::Connection;
+use super::text::stored;
+use crate::contract::StoreError;
+
+/// Connections that write, by number: the one that appends and the one that completes.
+pub(super) const APPENDING: i16 = 1;
+pub(super) const COMPLETING: i16 = 2;
+
+/// This program's standing.
+#[derive(Debug)]
+pub(super) struct Node {
+    name: String,
+    lease: Duration,
+    state: Mutex<State>,
+    /// It is time to end.
+    stopped: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    token: i64,
+    stopping: bool,
+}
+
+impl Node {
+    /// Registers a new program.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn register(
+        connection: &Connection,
+        name: &str,
+        lease: Duration,
+    ) -> Result<Self, StoreError> {
+        let node =
+            Self { name: name.to_owned(), lease, state: Mutex::default(), stopped: Condvar::new() };
+        node.register_again(connection)?;
+        Ok(node)
+    }
+
+    /// Registers under a new token: the old one counts as dead, and what was claimed under it is others'.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn register_again(&self, connection: &Connection) -> Result<(), StoreError> {
+        let lease_ms = i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX);
+        let row = connection.query_first(
+            "WITH node AS (INSERT INTO campanile_node (name, lease_ms) VALUES ($1, $2) RETURNING token), \
+             writers AS (INSERT INTO campanile_node_writer (token, writer) \
+             SELECT token, number FROM node CROSS JOIN unnest($3::smallint[]) AS writer (number)) \
+             SELECT token FROM node",
+            &[&stored(&self.name), &lease_ms, &vec![APPENDING, COMPLETING]],
+        )?;
+        let token: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
+        self.state.lock().token = token;
+        tracing::debug!(token, name = self.name, "registered with the database");
+        Ok(())
+    }
+
+    /// What claims and groups are marked with.
+    pub(super) fn token(&self) -> i64 {
+        self.state.lock().token
+    }
+
+    /// Renews the lease. Returns false when it has lapsed and others have taken over.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn beat(&self, connection: &Connection) -> Result<bool, StoreError> {
+        let renewed = connection.execute(
+            "UPDATE campanile_node SET beat_at = clock_timestamp() WHERE token = $1 AND gone_at IS NULL",
+            &[&self.token()],
+        )?;
+        Ok(renewed > 0)
+    }
+
+    /// Gives back every claim and the lease: nobody has to wait for them.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn leave(&self, connection: &Connection) -> Result<(), StoreError> {
+        let token = self.token();
+        connection.execute(
+            "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL \
+             WHERE claim_token = $1",
+            &[&token],
+        )?;
+        connection.execute(
+            "UPDATE campanile_node SET gone_at = clock_timestamp() WHERE token = $1",
+            &[&token],
+        )?;
+        Ok(())
+    }
+
+    /// Writes down which events are being handled, in the transaction of `connection`.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn write_handling(
+        connection: &Connection,
+        token: i64,
+        handling: &[i64],
+    ) -> Result<(), StoreError> {
+        connection.execute(
+            "UPDATE campanile_node_writer SET handling = $3 WHERE token = $1 AND writer = $2",
+            &[&token, &COMPLETING, &handling],
+        )?;
+        Ok(())
+    }
+
+    /// Waits for `time`, or until the program ends. Returns whether to go on.
+    pub(super) fn wait(&self, time: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.stopping {
+            self.stopped.wait_for(&mut state, time);
+        }
+        !state.stopping
+    }
+
+    /// Ends [`Node::wait`].
+    pub(super) fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.stopped.notify_all();
+    }
+}

@@ -1,0 +1,161 @@
+//! What was handed in, that nobody waits for, and that is not written yet: a bounded line, kept in order.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use campanile_model::{HandlerRun, SysId};
+use parking_lot::{Condvar, Mutex};
+
+use super::claims::Claimed;
+use crate::contract::{Completion, StoreError};
+
+/// Entries that are written at one go.
+pub(super) const BATCH_MAX: usize = 500;
+
+/// Entries that wait to be written; whoever hands in more waits.
+const PENDING_MAX: usize = 8_192;
+
+/// Something that was handed in.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// Runs of an attempt at the event with this sequence that goes on.
+    Runs(i64, Vec<HandlerRun>),
+    /// The end of the attempt at the event with this sequence.
+    End(i64, Box<Completion>),
+    /// Claims to give back, because it could not be done at once.
+    GiveBack(Vec<Claimed>),
+}
+
+impl Pending {
+    /// The event of an end.
+    pub(super) fn ended(&self) -> Option<&SysId> {
+        match self {
+            Self::End(_, completion) => Some(&completion.event),
+            _ => None,
+        }
+    }
+}
+
+/// The line.
+#[derive(Debug, Default)]
+pub(super) struct PendingLine {
+    state: Mutex<State>,
+    /// Entries came, or what is being handled has changed, or the line was closed.
+    filled: Condvar,
+    /// Entries were taken or written, or could not be.
+    moved: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Pending>,
+    /// Which events are being handled has changed since it was written down.
+    handling_changed: bool,
+    handed_in: u64,
+    /// They are committed in the order in which they were handed in.
+    written: u64,
+    /// Why the last batch could not be written; it is tried again.
+    failed: Option<StoreError>,
+    stopping: bool,
+}
+
+/// What is to be written next.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) batch: Vec<Pending>,
+    pub(super) handling_changed: bool,
+}
+
+impl PendingLine {
+    /// Hands in, waiting for space.
+    pub(super) fn push(&self, pending: Pending) {
+        let mut state = self.state.lock();
+        while state.waiting.len() >= PENDING_MAX && !state.stopping && state.failed.is_none() {
+            self.moved.wait(&mut state);
+        }
+        state.waiting.push_back(pending);
+        state.handed_in += 1;
+        self.filled.notify_one();
+    }
+
+    /// Notes that another event is being handled.
+    pub(super) fn note_handling(&self) {
+        self.state.lock().handling_changed = true;
+        self.filled.notify_one();
+    }
+
+    /// Waits for work. `None` when the line is closed and empty.
+    pub(super) fn next(&self) -> Option<Work> {
+        let mut state = self.state.lock();
+        loop {
+            if !state.waiting.is_empty() || (state.handling_changed && !state.stopping) {
+                let count = state.waiting.len().min(BATCH_MAX);
+                let batch = state.waiting.drain(..count).collect();
+                let handling_changed = std::mem::take(&mut state.handling_changed);
+                self.moved.notify_all();
+                return Some(Work { batch, handling_changed });
+            }
+            if state.stopping {
+                return None;
+            }
+            self.filled.wait(&mut state);
+        }
+    }
+
+    /// A batch of `count` was committed.
+    pub(super) fn written(&self, count: usize) {
+        let mut state = self.state.lock();
+        state.written += count as u64;
+        state.failed = None;
+        self.moved.notify_all();
+    }
+
+    /// Puts a batch that could not be written back in front, and waits a little before it is tried again. Returns
+    /// whether to go on: not when the line is closed.
+    pub(super) fn put_back(&self, batch: Vec<Pending>, error: StoreError, rest: Duration) -> bool {
+        let mut state = self.state.lock();
+        for pending in batch.into_iter().rev() {
+            state.waiting.push_front(pending);
+        }
+        state.failed = Some(error);
+        self.moved.notify_all();
+        if !state.stopping {
+            self.filled.wait_for(&mut state, rest);
+        }
+        !state.stopping
+    }
+
+    /// Waits until everything that was handed in before is committed.
+    ///
+    /// # Errors
+    /// Why it could not be written.
+    pub(super) fn wait_written(&self) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        let target = state.handed_in;
+        while state.written < target {
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
+            self.moved.wait(&mut state);
+        }
+        Ok(())
+    }
+
+    /// Lets the writer finish what waits and end.
+    pub(super) fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.filled.notify_all();
+        self.moved.notify_all();
+    }
+
+    /// Drops what waits and lets the writer end: as if the program were killed.
+    pub(super) fn abandon(&self) {
+        self.state.lock().waiting.clear();
+        self.stop();
+    }
+
+    /// Number of entries that wait.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+}

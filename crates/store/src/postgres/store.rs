@@ -1,0 +1,422 @@
+//! The store itself: opening, closing, numbers about it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Runtime;
+
+use super::address::Address;
+use super::claims::Claims;
+use super::completer::Completer;
+use super::connection::{Connection, Listener};
+use super::effects::Effects;
+use super::failure::located;
+use super::lapses::take_over;
+use super::nodes::Node;
+use super::notices::{self, Notices};
+use super::pending::PendingLine;
+use super::pool::{Pool, PoolLimits};
+use super::summary::last_sequence;
+use super::writer::{Line, Writer};
+use crate::contract::{CommitMark, StoreError};
+use crate::migrate::{Database, migrate_postgres};
+
+/// The oldest server that has everything that is used here.
+const SERVER_MIN: i64 = 140_000;
+
+/// Threads of the runtime that carries bytes between connections and those who wait for them.
+const RUNTIME_THREADS: usize = 2;
+
+/// How to open.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host:port/database?options`.
+    pub url: String,
+    /// This program's name among those on the database.
+    pub node: String,
+    /// How long an operation waits for a connection or a lock.
+    pub patience: Duration,
+    /// Connections that read, at most.
+    pub readers_max: usize,
+    /// Connections of record operations, at most.
+    pub writers_max: usize,
+    /// After so long without a beat this program counts as dead.
+    pub lease: Duration,
+    /// How often it beats.
+    pub beat: Duration,
+}
+
+impl PostgresOptions {
+    /// The usual settings for the database at `url`.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            node: "campanile".to_owned(),
+            // Longer than any operation may write (`campanile.script.max_writer_ms` is 5,000).
+            patience: Duration::from_secs(10),
+            readers_max: 16,
+            writers_max: 16,
+            lease: Duration::from_secs(60),
+            beat: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A store in a PostgreSQL database that other programs use too.
+#[derive(Debug)]
+pub struct PostgresStore {
+    pub(super) shared: Arc<Shared>,
+    pub(super) readers: Arc<Pool>,
+    pub(super) writers: Arc<Pool>,
+    pub(super) claims: Arc<Claims>,
+    pub(super) sequence_at_opening: i64,
+    options: PostgresOptions,
+    /// Emptied when the store is closed.
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    writer: JoinHandle<()>,
+    completer: JoinHandle<()>,
+    beat: JoinHandle<()>,
+    notices: JoinHandle<()>,
+    runtime: Runtime,
+}
+
+/// What the threads of a store share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    address: Arc<Address>,
+    runtime: tokio::runtime::Handle,
+    pub(super) claims: Arc<Claims>,
+    pub(super) node: Node,
+    pub(super) line: Line,
+    pub(super) pending: PendingLine,
+    pub(super) notices: Notices,
+    commits: AtomicU64,
+}
+
+impl Shared {
+    /// The address, for people.
+    pub(super) fn place(&self) -> &str {
+        self.address.place()
+    }
+
+    /// A connection that belongs to no pool.
+    pub(super) fn open(&self, listener: Option<Listener>) -> Result<Connection, StoreError> {
+        Connection::open(&self.address, &self.runtime, listener)
+    }
+
+    /// Notes a commit. Differs because a commit here has reached the server's disk.
+    pub(super) fn committed(&self) -> CommitMark {
+        CommitMark(self.commits.fetch_add(1, Ordering::AcqRel) + 1)
+    }
+
+    /// Does what follows a commit.
+    pub(super) fn carry_out(&self, effects: &Effects) {
+        self.notices.tell(effects);
+    }
+}
+
+impl PostgresStore {
+    /// Opens the database at `options.url`, bringing its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`]; [`StoreError::Unavailable`] with the server's reason: a wrong password, an
+    /// unknown host or database, missing rights, a server that is too old or only a replica.
+    pub fn open(options: &PostgresOptions) -> Result<Arc<Self>, StoreError> {
+        let address = Arc::new(Address::parse(&options.url)?);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(RUNTIME_THREADS)
+            .thread_name("store-postgres")
+            .enable_all()
+            .build()
+            .map_err(|error| unavailable(&address, &error))?;
+        let handle = runtime.handle().clone();
+        let connection = Connection::open(&address, &handle, None)?;
+        let at_place = |error: StoreError| located(error, address.place());
+        check_server(&connection, &address)?;
+        migrate_postgres(&AtPlace(&connection, &address)).map_err(at_place)?;
+        let node = Node::register(&connection, &options.node, options.lease).map_err(at_place)?;
+        let sequence_at_opening = last_sequence(&connection).map_err(at_place)?;
+        take_over(&connection).map_err(at_place)?;
+
+        let claims = Arc::new(Claims::default());
+        let shared = Arc::new(Shared {
+            address: Arc::clone(&address),
+            runtime: handle.clone(),
+            claims: Arc::clone(&claims),
+            node,
+            line: Line::default(),
+            pending: PendingLine::default(),
+            notices: Notices::default(),
+            commits: AtomicU64::new(0),
+        });
+        let pool = |connections_max| {
+            Pool::new(&address, &handle, PoolLimits { connections_max, patience: options.patience })
+        };
+        let writer =
+            Writer { shared: Arc::clone(&shared), connection: Some(connection), groups: 0 };
+        let completer = Completer {
+            shared: Arc::clone(&shared),
+            connection: Some(shared.open(None).map_err(at_place)?),
+        };
+        let listening = notices::open(&shared).map_err(at_place)?;
+        let (for_beat, for_notices) = (Arc::clone(&shared), Arc::clone(&shared));
+        let every = options.beat;
+        let running = Running {
+            writer: spawn("store-writer", move || writer.run(), &address)?,
+            completer: spawn("store-completer", move || completer.run(), &address)?,
+            beat: spawn("store-beat", move || beat(&for_beat, every), &address)?,
+            notices: spawn(
+                "store-notices",
+                move || notices::run(&for_notices, listening),
+                &address,
+            )?,
+            runtime,
+        };
+        Ok(Arc::new(Self {
+            readers: pool(options.readers_max),
+            writers: pool(options.writers_max),
+            claims,
+            shared,
+            sequence_at_opening,
+            options: options.clone(),
+            running: Mutex::new(Some(running)),
+        }))
+    }
+
+    /// How long an operation waits.
+    pub(super) fn patience(&self) -> Duration {
+        self.options.patience
+    }
+
+    /// The same error with the address.
+    pub(super) fn located(&self, error: StoreError) -> StoreError {
+        located(error, self.shared.place())
+    }
+
+    pub(super) fn committed(&self) -> CommitMark {
+        self.shared.committed()
+    }
+
+    pub(super) fn carry_out(&self, effects: &Effects) {
+        self.shared.carry_out(effects);
+    }
+
+    /// Finishes what waits, gives back the claims and the lease, and ends the threads.
+    pub(super) fn close_all(&self) -> Result<(), StoreError> {
+        let Some(running) = self.running.lock().take() else { return Ok(()) };
+        self.shared.line.stop();
+        join(running.writer);
+        let flushed = self.shared.pending.wait_written();
+        if let Err(error) = &flushed {
+            tracing::error!(%error, "completed events could not be written: they will be handled again");
+        }
+        self.shared.pending.stop();
+        join(running.completer);
+        self.end(running.beat, running.notices);
+        let left =
+            self.shared.open(None).and_then(|connection| self.shared.node.leave(&connection));
+        self.readers.close();
+        self.writers.close();
+        running.runtime.shutdown_background();
+        flushed.and(left).map_err(|error| self.located(error))
+    }
+
+    /// Ends at once as a kill would: nothing is written any more, nothing is given back, and the lease lapses by
+    /// itself. For tests.
+    #[doc(hidden)]
+    pub fn abandon(&self) {
+        let Some(running) = self.running.lock().take() else { return };
+        self.shared.line.stop();
+        self.shared.pending.abandon();
+        join(running.writer);
+        join(running.completer);
+        self.end(running.beat, running.notices);
+        self.readers.close();
+        self.writers.close();
+        running.runtime.shutdown_background();
+    }
+
+    fn end(&self, beat: JoinHandle<()>, notices: JoinHandle<()>) {
+        self.shared.node.stop();
+        self.shared.notices.stop();
+        join(beat);
+        join(notices);
+    }
+
+    /// Numbers for metrics.
+    pub(super) fn numbers(&self) -> Vec<(&'static str, f64)> {
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+        let number = |n: usize| n as f64;
+        let (readers, readers_idle) = self.readers.sizes();
+        let (writers, writers_idle) = self.writers.sizes();
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+        let schema = crate::migrate::newest_postgres() as f64;
+        let mut numbers = vec![
+            ("schema_version", schema),
+            ("reader_connections", number(readers)),
+            ("reader_connections_busy", number(readers - readers_idle)),
+            ("writer_connections", number(writers)),
+            ("writer_connections_busy", number(writers - writers_idle)),
+            ("completions_waiting", number(self.shared.pending.len())),
+            ("claimed_events", number(self.claims.len())),
+        ];
+        match self.measured() {
+            Ok(more) => numbers.extend(more),
+            Err(error) => tracing::debug!(%error, "the database could not be measured"),
+        }
+        numbers
+    }
+
+    /// Numbers that the server knows. An old snapshot keeps dead events from being cleared away, which makes every claim
+    /// slower.
+    fn measured(&self) -> Result<Vec<(&'static str, f64)>, StoreError> {
+        let connection = self.readers.take()?;
+        let row = connection.query_first(
+            "SELECT pg_database_size(current_database())::float8, \
+             (SELECT count(*) FROM campanile_node WHERE gone_at IS NULL)::float8, \
+             COALESCE((SELECT max(extract(epoch FROM clock_timestamp() - xact_start)) FROM pg_stat_activity \
+             WHERE backend_xmin IS NOT NULL AND datname = current_database() AND pid <> pg_backend_pid()), 0)::float8",
+            &[],
+        )?;
+        let Some(row) = row else { return Ok(Vec::new()) };
+        Ok(vec![
+            ("database_bytes", row.try_get(0)?),
+            ("nodes", row.try_get(1)?),
+            ("oldest_snapshot_seconds", row.try_get(2)?),
+        ])
+    }
+
+    /// What the database itself cannot rule out, and indexes that it gave up.
+    pub(super) fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
+        let check = || -> Result<Vec<String>, StoreError> {
+            let connection = self.readers.take()?;
+            let mut problems = Vec::new();
+            for row in connection.query(
+                "SELECT 'index ' || indexrelid::regclass || ' is not valid' FROM pg_index WHERE NOT indisvalid \
+                 UNION ALL SELECT 'event ' || live.sys_id || ' stands in both places' FROM sysevent_live AS live \
+                 JOIN sysevent_log AS log ON lower(log.sys_id) = lower(live.sys_id) \
+                 UNION ALL SELECT 'event ' || sys_id || ' is claimed by nobody known' FROM sysevent_live \
+                 WHERE claim_token IS NOT NULL AND claim_token NOT IN (SELECT token FROM campanile_node)",
+                &[],
+            )? {
+                problems.push(row.try_get(0)?);
+            }
+            Ok(problems)
+        };
+        check().map_err(|error| self.located(error))
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        if let Err(error) = self.close_all() {
+            tracing::error!(%error, "the store was not closed cleanly");
+        }
+    }
+}
+
+/// Beats, and takes over from whoever does not beat any more.
+fn beat(shared: &Arc<Shared>, every: Duration) {
+    let mut connection: Option<Connection> = None;
+    while shared.node.wait(every) {
+        let mut beat_once = || -> Result<Effects, StoreError> {
+            if connection.as_ref().is_none_or(Connection::is_closed) {
+                connection = None;
+                connection = Some(shared.open(None)?);
+            }
+            let Some(open) = &connection else { return Ok(Effects::default()) };
+            if !shared.node.beat(open)? {
+                tracing::warn!("this program was taken for dead; it goes on under a new lease");
+                shared.claims.forget_all();
+                shared.node.register_again(open)?;
+            }
+            take_over(open)
+        };
+        match beat_once() {
+            Ok(effects) => shared.carry_out(&effects),
+            Err(error) => {
+                tracing::warn!(%error, "the lease could not be renewed");
+                connection = None;
+            }
+        }
+    }
+}
+
+/// A server that is too old, or that takes no writes, is told at once.
+fn check_server(connection: &Connection, address: &Address) -> Result<(), StoreError> {
+    let refused =
+        |reason: String| StoreError::Unavailable { place: address.place().to_owned(), reason };
+    let row = connection
+        .query_first(
+            "SELECT current_setting('server_version_num')::bigint, current_setting('server_version'), \
+             pg_is_in_recovery(), current_setting('server_encoding')",
+            &[],
+        )
+        .map_err(|error| located(error.into(), address.place()))?;
+    let Some(row) = row else { return Ok(()) };
+    let told = |error: tokio_postgres::Error| located(error.into(), address.place());
+    let number: i64 = row.try_get(0).map_err(told)?;
+    if number < SERVER_MIN {
+        let version: &str = row.try_get(1).map_err(told)?;
+        return Err(refused(format!("it is PostgreSQL {version}: 14 or newer is needed")));
+    }
+    if row.try_get(2).map_err(told)? {
+        return Err(refused(
+            "it is a replica that takes no writes: name the primary server".to_owned(),
+        ));
+    }
+    let encoding: &str = row.try_get(3).map_err(told)?;
+    if encoding != "UTF8" {
+        return Err(refused(format!(
+            "the database has the encoding {encoding}: make one with ENCODING 'UTF8'"
+        )));
+    }
+    Ok(())
+}
+
+/// What migrating needs.
+pub(super) struct AtPlace<'a>(pub(super) &'a Connection, pub(super) &'a Address);
+
+impl Database for AtPlace<'_> {
+    fn run(&self, sql: &str) -> Result<(), StoreError> {
+        Ok(self.0.batch(sql)?)
+    }
+
+    fn number(&self, sql: &str) -> Result<Option<i64>, StoreError> {
+        let row = self.0.query_first(sql, &[])?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    fn place(&self) -> &str {
+        self.1.place()
+    }
+}
+
+fn unavailable(address: &Address, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable { place: address.place().to_owned(), reason: error.to_string() }
+}
+
+fn spawn(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+    address: &Address,
+) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|error| unavailable(address, &error))
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread of the store panicked");
+    }
+}

@@ -1,0 +1,313 @@
+//! A write transaction on a connection of its own.
+//!
+//! Differs because many write at once: what SQLite has by one writer, locks give here. A row that was read to be
+//! changed belongs to this transaction until it ends, and so does a key of the small table of marks.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use campanile_model::query::BoundQuery;
+use campanile_model::{Dictionary, FieldIndex, Instant, NewEvent, Record, TableDef};
+
+use super::actions;
+use super::answers;
+use super::append;
+use super::connection::Connection;
+use super::ddl;
+use super::effects::Effects;
+use super::failure::broken_uniqueness;
+use super::move_kind;
+use super::pool::Lent;
+use super::rows;
+use super::store::PostgresStore;
+use super::text::{read, stored};
+use crate::contract::{
+    AppendOutcome, CommitMark, EventAction, KeptAnswer, ReadTx, SavepointId, Select, StoreError,
+    WriteTx,
+};
+use crate::sql::{self, Dialect, Statement};
+
+/// Reads and writes in one transaction; sees its own writes.
+#[derive(Debug)]
+pub(super) struct PostgresWriteTx {
+    store: Arc<PostgresStore>,
+    connection: Lent,
+    /// What waits for the commit.
+    effects: Vec<Effects>,
+    /// For each open savepoint, its number and the effects that came before it.
+    savepoints: Vec<(u32, usize)>,
+    savepoints_made: u32,
+    /// It was committed, or the connection is lost.
+    has_ended: bool,
+}
+
+impl PostgresWriteTx {
+    pub(super) fn begin(store: Arc<PostgresStore>) -> Result<Self, StoreError> {
+        let connection = store.writers.take()?;
+        let patience = store.patience().as_millis();
+        // READ COMMITTED: whoever waited for a row goes on with what the other has left.
+        connection
+            .batch(&format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = {patience}"
+            ))
+            .map_err(|e| store.located(e.into()))?;
+        Ok(Self {
+            store,
+            connection,
+            effects: Vec::new(),
+            savepoints: Vec::new(),
+            savepoints_made: 0,
+            has_ended: false,
+        })
+    }
+
+    /// Waits until no other program holds the lock of whoever starts; it is held until this ends.
+    pub(super) fn wait_to_be_alone(&mut self) -> Result<(), StoreError> {
+        // Whoever is before us may be making a whole database.
+        self.run("SET LOCAL lock_timeout = '5min'; SELECT pg_advisory_xact_lock(1667329392, 3)")
+    }
+
+    fn on<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        work(&self.connection).map_err(|e| self.store.located(e))
+    }
+
+    fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.connection.batch(sql).map_err(|e| self.store.located(e.into()))
+    }
+
+    /// Does `work` as a whole or not at all: a refusal leaves the transaction usable.
+    fn as_a_whole<T>(
+        &mut self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.run("SAVEPOINT whole")?;
+        match work(self) {
+            Ok(value) => {
+                self.run("RELEASE whole")?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.run("ROLLBACK TO whole; RELEASE whole")?;
+                Err(self.store.located(error))
+            }
+        }
+    }
+
+    /// Runs a statement that writes `record`'s values.
+    fn write(&mut self, record: &Record, statement: &Statement) -> Result<u64, StoreError> {
+        self.as_a_whole(|tx| {
+            tx.connection
+                .change(statement)
+                .map_err(|error| duplicate(record, &error).unwrap_or_else(|| error.into()))
+        })
+    }
+
+    /// Takes `savepoint` and all that were made after it off the list.
+    fn end_savepoint(&mut self, savepoint: SavepointId) -> Result<(u32, usize), StoreError> {
+        let found = self.savepoints.iter().position(|(number, _)| *number == savepoint.0);
+        let Some(at) = found else {
+            return Err(StoreError::Statement {
+                reason: format!("savepoint {} has already ended", savepoint.0),
+            });
+        };
+        let ended = self.savepoints[at];
+        self.savepoints.truncate(at);
+        Ok(ended)
+    }
+}
+
+impl Drop for PostgresWriteTx {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        if let Err(error) = self.connection.batch("ROLLBACK") {
+            tracing::debug!(%error, "a transaction could not be rolled back; its connection is closed");
+            self.connection.spoil();
+        }
+    }
+}
+
+/// The error as [`StoreError::Duplicate`], if that is what it is. PostgreSQL names the index.
+fn duplicate(record: &Record, error: &tokio_postgres::Error) -> Option<StoreError> {
+    let index = broken_uniqueness(error)?;
+    let table = record.table();
+    let field = table.fields.iter().find(|field| {
+        let name = |suffix| ddl::index_name(&table.root, &field.column, suffix);
+        index == name("unique") || index == name("key")
+    })?;
+    Some(StoreError::Duplicate {
+        table: table.name.to_string(),
+        field: field.name.to_string(),
+        value: record.text(&field.name).to_owned(),
+    })
+}
+
+impl ReadTx for PostgresWriteTx {
+    fn get(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError> {
+        self.on(|connection| rows::get(connection, table, sys_id))
+    }
+
+    fn select(&self, select: &Select) -> Result<Vec<Record>, StoreError> {
+        self.on(|connection| rows::select(connection, select))
+    }
+
+    fn count(&self, query: &BoundQuery) -> Result<u64, StoreError> {
+        self.on(|connection| rows::count(connection, query))
+    }
+
+    fn kept_answer(
+        &self,
+        key: &str,
+        content_hash: u64,
+        now: Instant,
+    ) -> Result<Option<String>, StoreError> {
+        self.on(|connection| answers::kept(connection, key, content_hash, now))
+    }
+}
+
+impl WriteTx for PostgresWriteTx {
+    fn as_read(&self) -> &dyn ReadTx {
+        self
+    }
+
+    fn get_for_change(
+        &self,
+        table: &Arc<TableDef>,
+        sys_id: &str,
+    ) -> Result<Option<Record>, StoreError> {
+        self.on(|connection| rows::get_for_change(connection, table, sys_id))
+    }
+
+    fn insert(&mut self, record: &Record) -> Result<(), StoreError> {
+        self.write(record, &sql::insert(Dialect::Postgres, record)?)?;
+        Ok(())
+    }
+
+    fn update(&mut self, record: &Record, changed: &[FieldIndex]) -> Result<bool, StoreError> {
+        match sql::update(Dialect::Postgres, record, changed)? {
+            Some(statement) => Ok(self.write(record, &statement)? > 0),
+            None => Ok(self.get(record.table(), record.text("sys_id"))?.is_some()),
+        }
+    }
+
+    fn delete(&mut self, table: &Arc<TableDef>, sys_id: &str) -> Result<bool, StoreError> {
+        let deleted = self.on(|connection| {
+            Ok(connection.change(&sql::delete(Dialect::Postgres, table, sys_id))?)
+        })?;
+        Ok(deleted > 0)
+    }
+
+    fn append_events(&mut self, events: &[NewEvent]) -> Result<Vec<AppendOutcome>, StoreError> {
+        let (outcomes, effects) = self.as_a_whole(|tx| {
+            let events: Vec<&NewEvent> = events.iter().collect();
+            append::append_events(&tx.connection, &tx.store.claims, &events)
+        })?;
+        self.effects.push(effects);
+        Ok(outcomes)
+    }
+
+    fn act_on_event(&mut self, action: &EventAction) -> Result<(), StoreError> {
+        let effects = self.as_a_whole(|tx| actions::act(&tx.connection, action))?;
+        self.effects.push(effects);
+        Ok(())
+    }
+
+    fn move_kind(&mut self, name: &str, to_queue: &str, after: i64) -> Result<u64, StoreError> {
+        let (mut moved, mut after) = (0, after);
+        loop {
+            let (step, effects) =
+                self.as_a_whole(|tx| move_kind::step(&tx.connection, (name, to_queue), after))?;
+            if step.moved == 0 {
+                return Ok(moved);
+            }
+            self.effects.push(effects);
+            moved += step.moved;
+            after = step.last;
+        }
+    }
+
+    fn ensure_tables(
+        &mut self,
+        dictionary: &Dictionary,
+        tables: &[Arc<TableDef>],
+    ) -> Result<(), StoreError> {
+        self.as_a_whole(|tx| ddl::ensure_tables(&tx.connection, dictionary, tables))
+    }
+
+    fn drop_unused(&mut self, dictionary: &Dictionary, gone: &TableDef) -> Result<(), StoreError> {
+        self.as_a_whole(|tx| ddl::drop_unused(&tx.connection, dictionary, gone))
+    }
+
+    fn meta_get(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.on(|connection| {
+            // Also where there is no row yet that could be locked.
+            connection.query(
+                "SELECT pg_advisory_xact_lock(1667329393, hashtext($1))::text",
+                &[&stored(key)],
+            )?;
+            let row = connection
+                .query_first("SELECT value FROM campanile_meta WHERE key = $1", &[&stored(key)])?;
+            row.map(|row| Ok(read(row.try_get(0)?).into_owned())).transpose()
+        })
+    }
+
+    fn meta_set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.on(|connection| {
+            connection.execute(
+                "INSERT INTO campanile_meta (key, value) VALUES ($1, $2) \
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                &[&stored(key), &stored(value)],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn savepoint(&mut self) -> Result<SavepointId, StoreError> {
+        self.savepoints_made += 1;
+        let number = self.savepoints_made;
+        self.run(&format!("SAVEPOINT {}", name(self.savepoints.len())))?;
+        self.savepoints.push((number, self.effects.len()));
+        Ok(SavepointId(number))
+    }
+
+    fn rollback_to(&mut self, savepoint: SavepointId) -> Result<(), StoreError> {
+        let (_, effects) = self.end_savepoint(savepoint)?;
+        let name = name(self.savepoints.len());
+        self.run(&format!("ROLLBACK TO {name}; RELEASE {name}"))?;
+        self.effects.truncate(effects);
+        Ok(())
+    }
+
+    fn release(&mut self, savepoint: SavepointId) -> Result<(), StoreError> {
+        self.end_savepoint(savepoint)?;
+        self.run(&format!("RELEASE {}", name(self.savepoints.len())))
+    }
+
+    fn keep_answer(&mut self, answer: &KeptAnswer) -> Result<(), StoreError> {
+        self.on(|connection| answers::keep(connection, answer))
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<CommitMark, StoreError> {
+        // COMMIT of a transaction that has failed answers ROLLBACK, and no error.
+        self.run("SELECT 1; COMMIT")?;
+        self.has_ended = true;
+        let mark = self.store.committed();
+        for effects in std::mem::take(&mut self.effects) {
+            self.store.carry_out(&effects);
+        }
+        Ok(mark)
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// The name of a savepoint by its depth, so that the log of the server stays readable.
+fn name(depth: usize) -> String {
+    format!("s{depth}")
+}

@@ -1,0 +1,33 @@
+//! The suite on PostgreSQL.
+
+use std::sync::Arc;
+
+use campanile_store::testing::TestDatabase;
+use campanile_store::{PostgresOptions, PostgresStore, Store};
+
+use super::engine::{Engine, conformance};
+
+struct Postgres(TestDatabase);
+
+impl Engine for Postgres {
+    fn fresh() -> Self {
+        Self(TestDatabase::create())
+    }
+
+    fn open(&self) -> Arc<dyn Store> {
+        PostgresStore::open(&PostgresOptions::new(self.0.url())).unwrap()
+    }
+
+    /// Differs because no bound can be set on a server's files: a trigger answers as a full disk does.
+    fn open_nearly_full(&self) -> Arc<dyn Store> {
+        self.0.run(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF (SELECT sum(length(label)) FROM thing) > 80000 THEN \
+             RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER full_disk BEFORE INSERT ON thing FOR EACH ROW EXECUTE FUNCTION full_disk()",
+        );
+        self.open()
+    }
+}
+
+conformance!(Postgres);
