@@ -25,7 +25,7 @@ pub struct Choice {
 /// All tables and choices at one moment. Immutable: a change of the dictionary makes a new snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Dictionary {
-    tables: HashMap<Arc<str>, Arc<TableDef>>,
+    tables: HashMap<Arc<str>, Arc<TableDef>, foldhash::fast::RandomState>,
     /// By table, then by element: two lookups that need no key of their own.
     choices: HashMap<Arc<str>, HashMap<Arc<str>, Vec<Choice>>>,
 }

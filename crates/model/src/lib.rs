@@ -32,6 +32,6 @@ pub use queue_def::QueueDef;
 pub use record::Record;
 pub use registration::Registration;
 pub use sys_id::{InvalidSysId, SysId};
-pub use table_def::{ColumnStorage, FieldDef, FieldIndex, FieldType, TableDef};
+pub use table_def::{ColumnStorage, FieldDef, FieldIndex, FieldNames, FieldType, TableDef};
 pub use time::Instant;
 pub use value::Value;

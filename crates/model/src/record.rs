@@ -7,17 +7,19 @@ use crate::table_def::{FieldIndex, TableDef};
 use crate::value::Value;
 
 /// The values of one row, by position in its table's field list. Journals have no value here.
+///
+/// Cloning is cheap: clones share their values until one of them is changed.
 #[derive(Debug, Clone)]
 pub struct Record {
     table: Arc<TableDef>,
-    values: Vec<Value>,
+    values: Arc<[Value]>,
 }
 
 impl Record {
     /// An empty row of `table`: every field nil.
     #[must_use]
     pub fn empty(table: Arc<TableDef>) -> Self {
-        let values = vec![Value::Nil; table.fields.len()];
+        let values = std::iter::repeat_n(Value::Nil, table.fields.len()).collect();
         Self { table, values }
     }
 
@@ -26,7 +28,8 @@ impl Record {
     /// # Panics
     /// When the number of values is not the number of fields: a programmer's error.
     #[must_use]
-    pub fn from_values(table: Arc<TableDef>, values: Vec<Value>) -> Self {
+    pub fn from_values(table: Arc<TableDef>, values: impl Into<Arc<[Value]>>) -> Self {
+        let values = values.into();
         assert_eq!(values.len(), table.fields.len(), "a record has one value for each field");
         Self { table, values }
     }
@@ -45,7 +48,7 @@ impl Record {
 
     /// Sets the value at `field`.
     pub fn set_at(&mut self, field: FieldIndex, value: Value) {
-        self.values[field] = value;
+        Arc::make_mut(&mut self.values)[field] = value;
     }
 
     /// The value of the field called `name`; nil when there is no such field.
@@ -65,7 +68,7 @@ impl Record {
     pub fn set(&mut self, name: &str, value: impl Into<Value>) -> bool {
         match self.table.index(name) {
             Some(i) => {
-                self.values[i] = value.into();
+                self.set_at(i, value.into());
                 true
             }
             None => false,
@@ -89,6 +92,12 @@ impl Record {
     pub fn as_table(&self, table: &Arc<TableDef>) -> Self {
         let values = table.fields.iter().map(|field| self.get(&field.name).clone()).collect();
         Self { table: Arc::clone(table), values }
+    }
+
+    /// Whether both are the same values without a look at them; unequal ones may share nothing and be equal.
+    #[must_use]
+    pub fn shares_values(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.values, &other.values)
     }
 
     /// All values in field order.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// Position of a field in [`TableDef::fields`]; also of its value in a [`crate::Record`] of that table.
 pub type FieldIndex = usize;
 
+/// Positions of fields by name: asked for several times by each row that is read or written.
+pub type FieldNames = HashMap<Arc<str>, FieldIndex, foldhash::fast::RandomState>;
+
 /// A column's dictionary type (business-rules §12.3), as far as its behaviour differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FieldType {
@@ -263,7 +266,7 @@ pub struct TableDef {
     /// All fields, inherited first.
     pub fields: Vec<FieldDef>,
     /// Position of each field by name.
-    pub by_name: HashMap<Arc<str>, FieldIndex>,
+    pub by_name: FieldNames,
     /// Display field by business-rules §12.4.
     pub display_field: FieldIndex,
     /// Changes are written to `sys_audit`.

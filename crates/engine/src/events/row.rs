@@ -1,5 +1,6 @@
 //! An event as a row of `sysevent`: what scripts see as `event`, made without asking the database.
 
+use std::iter::repeat_n;
 use std::sync::{Arc, OnceLock};
 
 use campanile_model::{Event, EventState, FieldIndex, Record, TableDef, Value};
@@ -37,11 +38,12 @@ impl EventLayout {
     /// The event as a row.
     #[must_use]
     pub fn row(&self, event: &Event) -> Record {
-        let mut record = Record::empty(Arc::clone(&self.table));
+        let mut shared: Arc<[Value]> = repeat_n(Value::Nil, self.table.fields.len()).collect();
+        let values = Arc::make_mut(&mut shared);
         for (field, read) in &self.columns {
-            record.set_at(*field, read(event));
+            values[*field] = read(event);
         }
-        record
+        Record::from_values(Arc::clone(&self.table), shared)
     }
 }
 

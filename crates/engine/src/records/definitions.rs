@@ -75,10 +75,27 @@ impl<T: Load> Cache for Definitions<T> {
     }
 }
 
+/// What is known of a snapshot.
+enum Look<T> {
+    /// It is this one.
+    Present(Arc<T>),
+    /// It has to be loaded, for this generation.
+    Stale(Arc<dyn Cache>, u64),
+    /// Nobody has asked for it.
+    Unknown,
+}
+
+fn definitions_in<T: Load>(cache: &dyn Cache) -> &Definitions<T> {
+    match cache.as_any().downcast_ref() {
+        Some(definitions) => definitions,
+        None => unreachable!("a cache stands under the type that it holds"),
+    }
+}
+
 /// All snapshots of one engine, by type. A snapshot is made when it is first asked for.
 #[derive(Default)]
 pub struct DefinitionRegistry {
-    caches: RwLock<HashMap<TypeId, Arc<dyn Cache>>>,
+    caches: RwLock<HashMap<TypeId, Arc<dyn Cache>, foldhash::fast::RandomState>>,
 }
 
 impl DefinitionRegistry {
@@ -87,22 +104,29 @@ impl DefinitionRegistry {
     /// # Errors
     /// What [`Load::load`] answers.
     pub fn get<T: Load>(&self, engine: &Engine) -> Result<Arc<T>, EngineError> {
-        let cache = self.cache::<T>();
-        let Some(definitions) = cache.as_any().downcast_ref::<Definitions<T>>() else {
-            unreachable!("a cache stands under the type that it holds")
+        let (cache, generation) = match self.look::<T>() {
+            Look::Present(snapshot) => return Ok(snapshot),
+            Look::Stale(cache, generation) => (cache, generation),
+            Look::Unknown => {
+                let cache = self.cache::<T>();
+                let generation = definitions_in::<T>(&*cache).present().0;
+                (cache, generation)
+            }
         };
-        // Snapshots are made of other snapshots, so all caches of a table change at once: nobody who looks now
-        // sees one of them changed and another not yet.
-        let (generation, present) = {
-            let _steady = self.caches.read();
-            definitions.present()
-        };
-        if let Some(snapshot) = present {
-            return Ok(snapshot);
-        }
         let snapshot = Arc::new(T::load(engine)?);
-        definitions.keep(generation, &snapshot);
+        definitions_in::<T>(&*cache).keep(generation, &snapshot);
         Ok(snapshot)
+    }
+
+    /// Snapshots are made of other snapshots, so all caches of a table change at once: nobody who looks now sees one
+    /// of them changed and another not yet.
+    fn look<T: Load>(&self) -> Look<T> {
+        let caches = self.caches.read();
+        let Some(cache) = caches.get(&TypeId::of::<T>()) else { return Look::Unknown };
+        match definitions_in::<T>(&**cache).present() {
+            (_, Some(snapshot)) => Look::Present(snapshot),
+            (generation, None) => Look::Stale(Arc::clone(cache), generation),
+        }
     }
 
     fn cache<T: Load>(&self) -> Arc<dyn Cache> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::dictionary::Dictionary;
-use crate::table_def::{ColumnStorage, FieldDef, FieldType, TableDef};
+use crate::table_def::{ColumnStorage, FieldDef, FieldNames, FieldType, TableDef};
 
 /// What a test says about a table; the rest follows from the types.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ impl TableSpec {
         for field in &mut fields {
             field.display = &*field.name == self.display;
         }
-        let by_name: HashMap<_, _> =
+        let by_name: FieldNames =
             fields.iter().enumerate().map(|(at, field)| (Arc::clone(&field.name), at)).collect();
         let mut lineage = vec![Arc::clone(&name)];
         lineage.extend(parent.iter().flat_map(|parent| parent.lineage.iter().cloned()));

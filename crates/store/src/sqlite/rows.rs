@@ -1,5 +1,6 @@
 //! Running built statements, and rows as records.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use campanile_model::query::BoundQuery;
@@ -100,11 +101,12 @@ fn record(
     table: &Arc<TableDef>,
     fields: &[FieldIndex],
 ) -> Result<Record, StoreError> {
-    let mut values = vec![Value::Nil; table.fields.len()];
+    let mut shared: Arc<[Value]> = repeat_n(Value::Nil, table.fields.len()).collect();
+    let values = Arc::make_mut(&mut shared);
     for (column, field) in fields.iter().enumerate() {
         values[*field] = value(&table.fields[*field], row.get_ref(column)?)?;
     }
-    Ok(Record::from_values(Arc::clone(table), values))
+    Ok(Record::from_values(Arc::clone(table), shared))
 }
 
 /// The stored text of a column's value.

@@ -1,12 +1,11 @@
 //! The record object and its constructors.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
 
-use campanile_model::{Record, TableDef};
+use campanile_model::{FieldNames, Record, TableDef};
 use campanile_script::RecordRef;
 
 use super::paths::Paths;
@@ -198,13 +197,11 @@ impl ScriptRecord {
         kind: Kind,
     ) -> Rc<Self> {
         let name = Arc::clone(&record.table().name);
-        let table = Arc::clone(record.table());
         let row = Row {
-            record,
             original: original.map(Rc::new),
             journals: journals.to_vec(),
             place: Place::OnRow,
-            ..Row::blank(&table)
+            ..Row::with(record)
         };
         Self::make(execution, name, row, Nature::Operation(kind))
     }
@@ -275,7 +272,7 @@ fn no_table() -> Arc<TableDef> {
             subtree: Vec::new(),
             has_class: false,
             fields: Vec::new(),
-            by_name: HashMap::new(),
+            by_name: FieldNames::default(),
             display_field: 0,
             audit: false,
             attributes: empty,

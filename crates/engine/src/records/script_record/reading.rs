@@ -19,6 +19,9 @@ pub(super) fn script_text_of(field: &FieldDef, value: &Value) -> Rc<str> {
 impl ScriptRecord {
     /// Script text of an element; a journal gives what was entered in this operation.
     pub(super) fn text_at(&self, path: PathId) -> Rc<str> {
+        if let Some(text) = self.own_plain(path, script_text_of) {
+            return text;
+        }
         match self.locate(path) {
             None => Rc::from(""),
             Some(at) if is_journal(at.field()) => {
@@ -30,11 +33,21 @@ impl ScriptRecord {
 
     /// Stored text of an element; `None` when nil.
     pub(super) fn stored_at(&self, path: PathId) -> Option<Rc<str>> {
+        if let Some(text) = self.own_plain(path, |_, value| value.as_option().map(Rc::from)) {
+            return text;
+        }
         let at = self.locate(path)?;
         if is_journal(at.field()) {
             return self.entered_text(path);
         }
         at.value.as_option().map(Rc::from)
+    }
+
+    /// What `f` makes of a field of the row itself that is no journal: most reads are of these.
+    fn own_plain<T>(&self, path: PathId, f: impl FnOnce(&FieldDef, &Value) -> T) -> Option<T> {
+        let index = self.own_field(path)?;
+        let field = &self.table.fields[index];
+        (!is_journal(field)).then(|| f(field, self.row().record.at(index)))
     }
 
     /// The text of a journal that was entered in the running operation.
@@ -80,7 +93,11 @@ impl ScriptRecord {
     }
 
     pub(super) fn kind_at(&self, path: PathId) -> ElementKind {
-        self.locate(path).map_or(ElementKind::Text, |at| match at.field().field_type {
+        let field_type = match self.own_field(path) {
+            Some(index) => self.table.fields[index].field_type,
+            None => self.locate(path).map_or(FieldType::String, |at| at.field().field_type),
+        };
+        match field_type {
             FieldType::Integer | FieldType::Decimal | FieldType::Float => ElementKind::Number,
             FieldType::Boolean => ElementKind::Boolean,
             FieldType::Reference => ElementKind::Reference,
@@ -89,7 +106,7 @@ impl ScriptRecord {
             FieldType::Duration => ElementKind::Duration,
             FieldType::Journal | FieldType::JournalList => ElementKind::Journal,
             _ => ElementKind::Text,
-        })
+        }
     }
 
     pub(super) fn meta_at(&self, path: PathId) -> FieldMeta {

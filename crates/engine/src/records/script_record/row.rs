@@ -59,8 +59,13 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn blank(table: &Arc<TableDef>) -> Self {
+        Self::with(Record::empty(Arc::clone(table)))
+    }
+
+    /// These values, and nothing known of a row.
+    pub(super) fn with(record: Record) -> Self {
         Self {
-            record: Record::empty(Arc::clone(table)),
+            record,
             original: None,
             synced: None,
             journals: Vec::new(),
@@ -73,9 +78,8 @@ impl Row {
 
     /// A row as it was read.
     pub(super) fn read(record: Record) -> Self {
-        let table = Arc::clone(record.table());
         let original = Some(Rc::new(record.clone()));
-        Self { record, original, place: Place::OnRow, ..Self::blank(&table) }
+        Self { original, place: Place::OnRow, ..Self::with(record) }
     }
 
     /// What the next write is judged against.
