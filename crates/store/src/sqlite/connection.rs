@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use campanile_model::fold::fold;
+use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
@@ -51,6 +52,9 @@ pub(in crate::sqlite) fn open(file: &Path, role: Role) -> Result<Connection, rus
     };
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // A plan follows the statement alone. Else SQLite looks at the value of each key that might fit a partial index,
+    // and then prepares the statement anew for each new value: a quarter of the time of fires was spent there.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if role == Role::Reader {
         connection.pragma_update(None, "query_only", true)?;
     }
