@@ -32,7 +32,7 @@ pub fn of_event(execution: &Rc<Execution>, event: &Event) -> Result<Target, Engi
     let dictionary = execution.engine().dictionary()?;
     // The dispatcher has seen that the table exists; it may have gone since.
     let table = crate::records::lookup::table(&dictionary, &fired.table)?;
-    if let Some(row) = execution.with_read(|read| read.get(table, &fired.instance))? {
+    if let Some(row) = execution.read_row(table, &fired.instance)? {
         return Ok(Target { current: ScriptRecord::on_row(execution, row), note: "" });
     }
     let snapshot = record_of_snapshot(&fired.snapshot, table);

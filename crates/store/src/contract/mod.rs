@@ -8,6 +8,8 @@ mod records;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use campanile_model::{Record, TableDef};
+
 pub use answers::KeptAnswer;
 pub use error::StoreError;
 pub use events::{
@@ -24,6 +26,13 @@ pub trait Store: EventStore + Send + Sync + Debug {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database cannot be reached.
     fn read(self: Arc<Self>) -> Result<Box<dyn ReadTx>, StoreError>;
+
+    /// The row of `table` as it is committed now: what [`ReadTx::get`] gives in a view of its own, but it may come
+    /// from memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be reached.
+    fn row(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError>;
 
     /// The write transaction. Waits its turn behind the group writer and other operations; dropping it without
     /// [`WriteTx::commit`] rolls back.

@@ -3,7 +3,10 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use campanile_model::{Record, TableDef};
+
 use super::read_tx::PostgresReadTx;
+use super::rows;
 use super::store::PostgresStore;
 use super::write_tx::PostgresWriteTx;
 use crate::contract::{CommitMark, DurableCallback, ReadTx, Store, StoreError, WriteTx};
@@ -11,6 +14,12 @@ use crate::contract::{CommitMark, DurableCallback, ReadTx, Store, StoreError, Wr
 impl Store for PostgresStore {
     fn read(self: Arc<Self>) -> Result<Box<dyn ReadTx>, StoreError> {
         Ok(Box::new(PostgresReadTx::begin(self)?))
+    }
+
+    /// Differs because other nodes write too: nothing is kept in memory. One statement needs no transaction round it.
+    fn row(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError> {
+        let connection = self.readers.take()?;
+        rows::get(&connection, table, sys_id).map_err(|e| self.located(e))
     }
 
     fn write(self: Arc<Self>) -> Result<Box<dyn WriteTx>, StoreError> {

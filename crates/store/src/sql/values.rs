@@ -41,6 +41,17 @@ pub(crate) fn to_column(field: &FieldDef, value: &Value) -> Result<Param, StoreE
     })
 }
 
+/// What reading `value` back from its column gives; `None` when it does not fit.
+pub(crate) fn stored(field: &FieldDef, value: &Value) -> Option<Value> {
+    Some(match to_column(field, value).ok()? {
+        Param::Null => Value::Nil,
+        Param::Integer(number) => from_integer(field, number),
+        Param::Real(number) => from_real(field, number),
+        Param::Text(text) => Value::Text(text),
+        Param::List(_) => return None,
+    })
+}
+
 /// The stored text of an integer column.
 pub(crate) fn from_integer(field: &FieldDef, number: i64) -> Value {
     match field.storage {

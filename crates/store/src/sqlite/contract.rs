@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use campanile_model::{Record, TableDef};
+
 use super::read_tx::SqliteReadTx;
+use super::rows;
 use super::store::SqliteStore;
 use super::write_tx::SqliteWriteTx;
 use crate::contract::{CommitMark, DurableCallback, ReadTx, Store, StoreError, WriteTx};
@@ -10,6 +13,21 @@ use crate::contract::{CommitMark, DurableCallback, ReadTx, Store, StoreError, Wr
 impl Store for SqliteStore {
     fn read(self: Arc<Self>) -> Result<Box<dyn ReadTx>, StoreError> {
         Ok(Box::new(SqliteReadTx::begin(self)?))
+    }
+
+    fn row(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError> {
+        let moment = match self.rows.get(table, sys_id) {
+            Ok(known) => return Ok(Some(known)),
+            Err(moment) => moment,
+        };
+        let connection = self.readers.take()?;
+        let found = rows::get(&connection, table, sys_id);
+        self.readers.give_back(connection);
+        let found = found.map_err(|e| self.located(e))?;
+        if let Some(record) = &found {
+            self.rows.note(moment, sys_id, record);
+        }
+        Ok(found)
     }
 
     fn write(self: Arc<Self>) -> Result<Box<dyn WriteTx>, StoreError> {

@@ -40,6 +40,7 @@ mod ranges;
 mod read_tx;
 mod readers;
 mod refill;
+mod row_cache;
 mod rows;
 mod runs;
 mod store;

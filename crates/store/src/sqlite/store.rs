@@ -17,6 +17,7 @@ use super::failure::{io_failure, located};
 use super::lock::FolderLock;
 use super::log_index_round::Indexer;
 use super::readers::Readers;
+use super::row_cache::RowCache;
 use super::sync::Durability;
 use super::writer::{Parts, Writer};
 use crate::contract::{EventStore, StoreError};
@@ -55,6 +56,7 @@ pub struct SqliteStore {
     log_file: PathBuf,
     pub(in crate::sqlite) writer: Writer,
     pub(in crate::sqlite) readers: Arc<Readers>,
+    pub(in crate::sqlite) rows: Arc<RowCache>,
     pub(in crate::sqlite) durability: Arc<Durability>,
     pub(in crate::sqlite) events: Arc<Events>,
     checkpoints: Arc<Checkpoints>,
@@ -129,6 +131,7 @@ impl SqliteStore {
         };
         Ok(Arc::new(Self {
             readers,
+            rows: Arc::default(),
             events,
             indexer,
             file,
@@ -159,6 +162,7 @@ impl SqliteStore {
         self.durability.stop();
         join(running.sync);
         self.readers.close();
+        self.rows.forget_all();
         // The last connection moves the log into the database file and removes it: nobody waits for it any more.
         let closed = self.writer.close();
         match self.durability.failure() {

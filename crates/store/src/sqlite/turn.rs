@@ -61,6 +61,11 @@ impl Turn {
         self.hooks.push(hook);
     }
 
+    /// As [`Turn::after_commit`], before all others.
+    pub(in crate::sqlite) fn first_after_commit(&mut self, hook: Hook) {
+        self.hooks.insert(0, hook);
+    }
+
     /// Number of hooks so far, to go back to with [`Turn::forget_hooks_after`].
     pub(in crate::sqlite) fn hooks(&self) -> usize {
         self.hooks.len()

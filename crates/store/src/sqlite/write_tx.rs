@@ -13,6 +13,7 @@ use super::ddl;
 use super::effects::EventEffects;
 use super::event_store::Events;
 use super::move_kind::{Kind, move_all};
+use super::row_cache::Writes;
 use super::rows;
 use super::store::SqliteStore;
 use super::turn::Turn;
@@ -27,15 +28,24 @@ use crate::sql::{self, Dialect, Statement};
 pub(in crate::sqlite) struct SqliteWriteTx {
     store: Arc<SqliteStore>,
     turn: Turn,
-    /// For each open savepoint, its number and the hooks that came before it.
-    savepoints: Vec<(u32, usize)>,
+    writes: Writes,
+    savepoints: Vec<Savepoint>,
     savepoints_made: u32,
+}
+
+/// An open savepoint: its number, and what came before it.
+#[derive(Debug, Clone, Copy)]
+struct Savepoint {
+    number: u32,
+    hooks: usize,
+    writes: usize,
 }
 
 impl SqliteWriteTx {
     pub(in crate::sqlite) fn begin(store: Arc<SqliteStore>) -> Result<Self, StoreError> {
         let turn = store.writer.turn()?;
-        Ok(Self { store, turn, savepoints: Vec::new(), savepoints_made: 0 })
+        let writes = Writes::default();
+        Ok(Self { store, turn, writes, savepoints: Vec::new(), savepoints_made: 0 })
     }
 
     /// Does `work` on events as a whole or not at all, and lets its effects on the queues follow the commit.
@@ -70,8 +80,8 @@ impl SqliteWriteTx {
     }
 
     /// Takes `savepoint` and all that were made after it off the list.
-    fn end_savepoint(&mut self, savepoint: SavepointId) -> Result<(u32, usize), StoreError> {
-        let found = self.savepoints.iter().position(|(number, _)| *number == savepoint.0);
+    fn end_savepoint(&mut self, savepoint: SavepointId) -> Result<Savepoint, StoreError> {
+        let found = self.savepoints.iter().position(|open| open.number == savepoint.0);
         let Some(at) = found else {
             return Err(StoreError::Statement {
                 reason: format!("savepoint {} has already ended", savepoint.0),
@@ -102,7 +112,20 @@ fn duplicate(record: &Record, error: &rusqlite::Error) -> Option<StoreError> {
 
 impl ReadTx for SqliteWriteTx {
     fn get(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError> {
-        rows::get(self.turn.connection()?, table, sys_id).map_err(|e| self.turn.located(e))
+        let connection = self.turn.connection()?;
+        if self.writes.contain(table, sys_id) {
+            return rows::get(connection, table, sys_id).map_err(|e| self.turn.located(e));
+        }
+        // Nobody commits while the writer is held: what was committed is what this transaction sees.
+        let moment = match self.store.rows.get(table, sys_id) {
+            Ok(known) => return Ok(Some(known)),
+            Err(moment) => moment,
+        };
+        let found = rows::get(connection, table, sys_id).map_err(|e| self.turn.located(e))?;
+        if let Some(record) = &found {
+            self.store.rows.note(moment, sys_id, record);
+        }
+        Ok(found)
     }
 
     fn select(&self, select: &Select) -> Result<Vec<Record>, StoreError> {
@@ -131,17 +154,25 @@ impl WriteTx for SqliteWriteTx {
 
     fn insert(&mut self, record: &Record) -> Result<(), StoreError> {
         self.write(record, &sql::insert(Dialect::Sqlite, record)?)?;
+        self.writes.replaced(record.table(), record.text("sys_id"));
         Ok(())
     }
 
     fn update(&mut self, record: &Record, changed: &[FieldIndex]) -> Result<bool, StoreError> {
         match sql::update(Dialect::Sqlite, record, changed)? {
-            Some(statement) => Ok(self.write(record, &statement)? > 0),
+            Some(statement) => {
+                let is_there = self.write(record, &statement)? > 0;
+                if is_there {
+                    self.writes.updated(record, changed);
+                }
+                Ok(is_there)
+            }
             None => Ok(self.get(record.table(), record.text("sys_id"))?.is_some()),
         }
     }
 
     fn delete(&mut self, table: &Arc<TableDef>, sys_id: &str) -> Result<bool, StoreError> {
+        self.writes.replaced(table, sys_id);
         let deleted =
             rows::execute(self.turn.connection()?, &sql::delete(Dialect::Sqlite, table, sys_id))
                 .map_err(|e| self.turn.located(e.into()))?;
@@ -210,16 +241,18 @@ impl WriteTx for SqliteWriteTx {
         self.savepoints_made += 1;
         let number = self.savepoints_made;
         self.turn.run(&format!("SAVEPOINT {}", name(self.savepoints.len())))?;
-        self.savepoints.push((number, self.turn.hooks()));
+        let (hooks, writes) = (self.turn.hooks(), self.writes.mark());
+        self.savepoints.push(Savepoint { number, hooks, writes });
         Ok(SavepointId(number))
     }
 
     fn rollback_to(&mut self, savepoint: SavepointId) -> Result<(), StoreError> {
-        let (_, hooks) = self.end_savepoint(savepoint)?;
+        let before = self.end_savepoint(savepoint)?;
         let name = name(self.savepoints.len());
         self.turn.run(&format!("ROLLBACK TO {name}"))?;
         self.turn.run(&format!("RELEASE {name}"))?;
-        self.turn.forget_hooks_after(hooks);
+        self.turn.forget_hooks_after(before.hooks);
+        self.writes.undo_after(before.writes);
         Ok(())
     }
 
@@ -232,7 +265,11 @@ impl WriteTx for SqliteWriteTx {
         answers::keep(self.turn.connection()?, answer).map_err(|e| self.turn.located(e))
     }
 
-    fn commit(self: Box<Self>) -> Result<CommitMark, StoreError> {
+    fn commit(mut self: Box<Self>) -> Result<CommitMark, StoreError> {
+        if !self.writes.is_empty() {
+            let committing = self.store.rows.begin_commit(std::mem::take(&mut self.writes));
+            self.turn.first_after_commit(Box::new(move |_| committing.done()));
+        }
         self.turn.commit()
     }
 

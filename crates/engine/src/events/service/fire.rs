@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use campanile_model::{EventSource, Instant, NewEvent, SysId};
-use campanile_store::{AppendMode, AppendOutcome, CommitMark, ReadTx, StoreError};
+use campanile_store::{AppendMode, AppendOutcome, CommitMark, StoreError};
 
+use super::subjects::Subjects;
 use super::{EVENTS_ADMIN, PUBLISHER};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -13,8 +14,7 @@ use crate::events::fire::ordinals::FireOrdinals;
 use crate::events::fire::provision::{self, Provision};
 use crate::events::fire::{FireRequest, Resolved, count_fired, key_prefix, resolve};
 use crate::events::registry::EventRegistry;
-use crate::records::display::{self, Formats};
-use crate::records::{gate, lookup};
+use crate::records::gate;
 use crate::session::Session;
 use crate::worker::spawn_named;
 
@@ -213,7 +213,7 @@ impl Prepared {
             gate::require_role(session, &[EVENTS_ADMIN], "give an event its own priority")?;
         }
         let mut ordinals = FireOrdinals::default();
-        let mut subjects = Subjects::new(engine, session);
+        let subjects = Subjects::new(engine, session);
         let user = Arc::clone(&session.user.user_name);
         let calls_max = calls.len();
         let source = session.source;
@@ -329,56 +329,6 @@ pub(super) fn opened_by_registration(engine: &Engine, session: &Session, name: &
             tracing::warn!(%error, "the registry could not be read: only roles count");
             false
         }
-    }
-}
-
-/// The records that the calls of one batch are about. One view serves them all.
-struct Subjects<'a> {
-    engine: &'a Engine,
-    session: &'a Session,
-    /// Opened for the first call that is about a record.
-    read: Option<Box<dyn ReadTx>>,
-}
-
-impl<'a> Subjects<'a> {
-    fn new(engine: &'a Engine, session: &'a Session) -> Self {
-        Self { engine, session, read: None }
-    }
-
-    /// Adds the display value and the values of the request's record, as far as they are wanted.
-    fn describe(&mut self, request: &mut FireRequest) -> Result<(), EngineError> {
-        if request.table.is_empty() || !SysId::is_valid(&request.instance) {
-            return Ok(());
-        }
-        let dictionary = self.engine.dictionary()?;
-        // An unknown table is refused when the call is resolved.
-        let Ok(table) = lookup::table(&dictionary, &request.table) else { return Ok(()) };
-        let registry = self.engine.definitions::<EventRegistry>()?;
-        let wants_all = registry.find(&request.name).is_some_and(|r| r.capture_snapshot);
-        let read = match self.read.take() {
-            Some(read) => read,
-            None => Arc::clone(self.engine.store()).read()?,
-        };
-        let found = if wants_all {
-            read.get(table, &request.instance)?
-        } else {
-            // A row has dozens of fields, and its display value is made of one or two.
-            let mut select = lookup::equal(table, &[("sys_id", &request.instance)]).limit(1);
-            let needed = ["sys_id", "sys_class_name"].into_iter();
-            let mut fields: Vec<_> = needed.filter_map(|name| table.index(name)).collect();
-            fields.push(table.display_field);
-            fields.sort_unstable();
-            fields.dedup();
-            select.fields = Some(fields);
-            read.select(&select)?.pop()
-        };
-        if let Some(record) = found {
-            let formats = Formats::of(self.engine, &self.session.user);
-            request.record_display = Some(display::record(&*read, &dictionary, &record, &formats)?);
-            request.record = wants_all.then_some(record);
-        }
-        self.read = Some(read);
-        Ok(())
     }
 }
 

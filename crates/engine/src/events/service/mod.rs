@@ -5,6 +5,7 @@ mod actions;
 mod fire;
 mod read;
 mod rows;
+mod subjects;
 
 pub use actions::{
     ADAPTIVE_QUEUE, Act, MovedKind, QueueTarget, cancel, move_event, move_kind, reprocess,

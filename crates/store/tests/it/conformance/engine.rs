@@ -37,6 +37,17 @@ macro_rules! conformance {
                 text_of_any_kind_survives,
                 a_value_that_does_not_fit_its_column_is_refused,
                 fields_that_were_not_asked_for_are_nil;
+            rows:
+                a_commit_is_seen_by_whoever_asks_next,
+                only_the_fields_that_were_written_change,
+                a_written_value_reads_as_the_database_gives_it_back,
+                what_is_not_committed_is_nobody_elses,
+                an_update_that_was_refused_changes_nothing,
+                several_writes_of_one_row_end_in_the_last,
+                a_row_is_the_same_from_each_of_its_classes_and_in_any_spelling,
+                a_table_that_got_another_definition_is_read_by_it,
+                a_large_transaction_is_seen_whole,
+                readers_beside_a_writer_never_go_back;
             transactions:
                 nobody_else_sees_what_is_not_committed,
                 a_reader_keeps_its_view,
@@ -177,7 +188,10 @@ impl Bench {
     }
 
     pub(crate) fn get(&self, table: &str, sys_id: &str) -> Option<Record> {
-        Arc::clone(&self.store).read().unwrap().get(self.table(table), sys_id).unwrap()
+        let read = Arc::clone(&self.store).read().unwrap().get(self.table(table), sys_id).unwrap();
+        let at_hand = self.store.row(self.table(table), sys_id).unwrap();
+        assert_eq!(read.as_ref().map(Record::values), at_hand.as_ref().map(Record::values));
+        read
     }
 
     pub(crate) fn query(&self, table: &str, text: &str) -> BoundQuery {

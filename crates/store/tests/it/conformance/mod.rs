@@ -8,6 +8,7 @@ mod postgres;
 pub(crate) mod queries;
 pub(crate) mod query_property;
 pub(crate) mod records;
+pub(crate) mod rows;
 mod sqlite;
 pub(crate) mod tables;
 pub(crate) mod transactions;
