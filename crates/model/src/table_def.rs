@@ -191,6 +191,33 @@ pub enum ColumnStorage {
     None,
 }
 
+/// Who may not change a read-only column (`sys_dictionary.read_only_option`, business-rules §12.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ReadOnlyOption {
+    /// Nothing said: callers from outside may not, scripts may.
+    #[default]
+    Unset,
+    /// Forms alone: callers and scripts may.
+    Display,
+    /// Callers from outside and background scripts may not, rules and handlers may.
+    ClientScriptModifiable,
+    /// Nobody may but the product itself.
+    Strict,
+}
+
+impl ReadOnlyOption {
+    /// The option of this name; an unknown one says nothing.
+    #[must_use]
+    pub fn of_name(name: &str) -> Self {
+        match name {
+            "display_read_only" => Self::Display,
+            "client_script_modifiable" => Self::ClientScriptModifiable,
+            "strict_read_only" => Self::Strict,
+            _ => Self::Unset,
+        }
+    }
+}
+
 /// One column of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldDef {
@@ -215,8 +242,10 @@ pub struct FieldDef {
     pub default_value: Arc<str>,
     /// Required over REST.
     pub mandatory: bool,
-    /// Read-only for everybody but the system.
+    /// Read-only; `read_only_option` tells for whom.
     pub read_only: bool,
+    /// For whom it is, when it is.
+    pub read_only_option: ReadOnlyOption,
     /// No two rows with the same non-nil value.
     pub unique: bool,
     /// Display field of its table.

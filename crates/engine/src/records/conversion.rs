@@ -235,6 +235,7 @@ mod tests {
             default_value: Arc::from(""),
             mandatory: false,
             read_only: false,
+            read_only_option: campanile_model::table_def::ReadOnlyOption::Unset,
             unique: false,
             display: false,
             has_choices: false,

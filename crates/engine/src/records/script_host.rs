@@ -6,7 +6,7 @@ use std::time::Duration;
 use campanile_model::{EventSource, Instant, Record, SysId};
 use campanile_script::{
     EventCall, ExternalValue, Host, HostError, HostRecord, LimitKind, LogLevel, MessageKind,
-    RecordRef, ScheduledEventCall, UserInfo,
+    RecordRef, ScheduledEventCall, ScriptKind, UserInfo,
 };
 
 use super::execution::Execution;
@@ -279,6 +279,12 @@ impl Execution {
     /// Whether a rule runs at this moment.
     pub(crate) fn is_in_rule(&self) -> bool {
         self.transaction(|tx| !tx.rules.is_empty()).unwrap_or(false)
+    }
+
+    /// Whether what runs at this moment is a background script itself, not a rule that it set off.
+    pub(crate) fn is_in_background_script(&self) -> bool {
+        let innermost = self.running_script();
+        innermost.is_some_and(|script| script.kind == ScriptKind::Background)
     }
 
     /// Whether the row is being deleted by an operation on the stack.

@@ -414,3 +414,38 @@ fn a_default_that_makes_rows_of_its_own_table_ends_with_its_name_and_leaves_noth
     insert().unwrap();
     assert_eq!(fixture.house.rows("u_plain", &[("u_seed", "v")]).len(), 2);
 }
+
+#[test]
+fn who_may_not_change_a_read_only_field_is_what_its_option_says() {
+    let fixture = Fixture::new();
+    for option in ["", "display_read_only", "client_script_modifiable", "strict_read_only"] {
+        let element = format!("u_{}", if option.is_empty() { "plain" } else { option });
+        let values = [
+            ("name", "incident"),
+            ("element", &element),
+            ("internal_type", "string"),
+            ("read_only", "true"),
+            ("read_only_option", option),
+        ];
+        fixture.insert("admin", "sys_dictionary", &values).unwrap();
+        let by_caller = [(element.as_str(), "caller"), ("u_must", option)];
+        fixture.update("abel", "incident", A, &by_caller).unwrap();
+        let caller_wrote = fixture.a(&element) == "caller";
+        assert_eq!(fixture.a("u_must"), option, "the rest of the write goes on");
+        fixture.script(&update_a(&format!("gA.{element} = 'script'")));
+        let script_wrote = fixture.a(&element) == "script";
+        let rule = fixture.before("R", &format!(
+            "var g = new GlideRecord('incident'); g.get('{B}'); g.{element} = 'rule'; g.setWorkflow(false); g.update();"
+        ));
+        fixture.script(&update_a("gA.u_count = (gA.u_count - 0) + 1"));
+        fixture.house.remove("sys_script", &rule);
+        let rule_wrote = fixture.row("incident", B).unwrap().text(&element) == "rule";
+        let expected = match option {
+            "display_read_only" => (true, true, true),
+            "client_script_modifiable" => (false, false, true),
+            "strict_read_only" => (false, false, false),
+            _ => (false, true, true),
+        };
+        assert_eq!((caller_wrote, script_wrote, rule_wrote), expected, "{option}");
+    }
+}

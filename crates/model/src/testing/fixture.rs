@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::dictionary::Dictionary;
-use crate::table_def::{ColumnStorage, FieldDef, FieldNames, FieldType, TableDef};
+use crate::table_def::{
+    ColumnStorage, FieldDef, FieldNames, FieldType, ReadOnlyOption, TableDef,
+};
 
 /// What a test says about a table; the rest follows from the types.
 #[derive(Debug, Clone, Copy)]
@@ -178,6 +180,7 @@ fn field(table: &str, name: &str, kind: &str, reference: &str) -> FieldDef {
         default_value: Arc::from(""),
         mandatory: false,
         read_only: false,
+        read_only_option: ReadOnlyOption::Unset,
         unique: name == "sys_id",
         display: false,
         has_choices: false,

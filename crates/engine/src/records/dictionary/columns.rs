@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use campanile_model::table_def::ReadOnlyOption;
 use campanile_model::{ColumnStorage, FieldDef, FieldType};
 
 use super::rows::{ColumnRow, OverrideRow};
@@ -109,6 +110,7 @@ pub(super) fn field_of_row(row: &ColumnRow, table_attributes: &str) -> FieldDef 
         default_value: Arc::from(row.default_value.as_str()),
         mandatory: row.mandatory,
         read_only: row.read_only,
+        read_only_option: ReadOnlyOption::of_name(&row.read_only_option),
         unique: row.unique,
         display: row.display,
         has_choices: (1..=3).contains(&row.choice),

@@ -47,8 +47,10 @@ pub struct ColumnRow {
     pub default_value: String,
     /// Required over REST.
     pub mandatory: bool,
-    /// Read-only for everybody but the system.
+    /// Read-only.
     pub read_only: bool,
+    /// For whom: a name of §12.7, or empty.
+    pub read_only_option: String,
     /// No two rows with the same value.
     pub unique: bool,
     /// Display column of its table.
@@ -203,6 +205,7 @@ impl ColumnRow {
             default_value: text("default_value"),
             mandatory: flag("mandatory"),
             read_only: flag("read_only"),
+            read_only_option: text("read_only_option"),
             unique: flag("unique"),
             display: flag("display"),
             choice: row.get("choice").as_i64().unwrap_or(0),
@@ -232,6 +235,7 @@ impl ColumnRow {
         row.set("default_value", self.default_value.as_str());
         row.set("mandatory", Value::bool(self.mandatory));
         row.set("read_only", Value::bool(self.read_only));
+        row.set("read_only_option", self.read_only_option.as_str());
         row.set("unique", Value::bool(self.unique));
         row.set("display", Value::bool(self.display));
         row.set("choice", Value::int(self.choice));

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use campanile_model::table_def::ReadOnlyOption;
 use campanile_model::{FieldDef, FieldType, Record, SysId, TableDef, Value};
 
 use super::change::{Change, Door, Failure, Kind};
@@ -21,12 +22,16 @@ pub(crate) fn same(field: &FieldDef, left: &Value, right: &Value) -> bool {
 }
 
 /// Whether a change of the field through this door is left out (§12.7).
-pub(super) fn is_read_only(door: Door, field: &FieldDef) -> bool {
-    match door {
-        Door::System => false,
-        Door::Http => field.read_only,
-        Door::Script => {
-            field.read_only && field.attribute("read_only_option") == Some("strict_read_only")
+pub(super) fn is_read_only(execution: &Execution, door: Door, field: &FieldDef) -> bool {
+    if !field.read_only || door == Door::System {
+        return false;
+    }
+    match field.read_only_option {
+        ReadOnlyOption::Display => false,
+        ReadOnlyOption::Strict => true,
+        ReadOnlyOption::Unset => door == Door::Http,
+        ReadOnlyOption::ClientScriptModifiable => {
+            door == Door::Http || execution.is_in_background_script()
         }
     }
 }

@@ -111,7 +111,7 @@ fn begin_insert(execution: &Rc<Execution>, change: &Change) -> Result<Begin, Fai
     for (name, value) in &change.values {
         let read_only = class
             .field(name)
-            .is_some_and(|field| integrity::is_read_only(change.options.door, field));
+            .is_some_and(|field| integrity::is_read_only(execution, change.options.door, field));
         if read_only {
             tracing::debug!(
                 table = &*class.name,
@@ -191,7 +191,7 @@ fn begin_update(execution: &Rc<Execution>, change: &Change) -> Result<Begin, Fai
         if matches!(&**name, "sys_id" | "sys_class_name") {
             continue;
         }
-        if integrity::is_read_only(change.options.door, &class.fields[index]) {
+        if integrity::is_read_only(execution, change.options.door, &class.fields[index]) {
             tracing::debug!(
                 table = &*class.name,
                 field = &**name,
