@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::dictionary::Dictionary;
-use crate::table_def::{
-    ColumnStorage, FieldDef, FieldNames, FieldType, ReadOnlyOption, TableDef,
-};
+use crate::table_def::{ColumnStorage, FieldDef, FieldNames, FieldType, ReadOnlyOption, TableDef};
 
 /// What a test says about a table; the rest follows from the types.
 #[derive(Debug, Clone, Copy)]
