@@ -63,7 +63,9 @@ fn a_rule_on_users_sees_no_password_and_sends_none_on() {
     );
     let ran = fixture.script_as("admin", &set);
     assert_eq!(ran.trace(), ["[||true]", "[||true]"]);
-    for event in fixture.house.rows("sysevent", &[("name", "t.leak")]) {
+    let sent = fixture.house.rows("sysevent", &[("name", "t.leak")]);
+    assert_eq!(sent.len(), 2);
+    for event in sent {
         assert_eq!((event.text("parm1"), event.text("parm2")), ("", ""));
     }
     assert_eq!(fixture.row("sys_user", ABEL).unwrap().text("title"), "");

@@ -186,7 +186,17 @@ pub(super) fn write_batch(
                 continue;
             }
         };
-        log.finish(sequence, completion, &ended)?;
+        match log.finish(sequence, completion, &ended) {
+            Ok(()) => {}
+            // Another program took the row away. Nothing is left to be moved, and those behind it must not wait for ever.
+            Err(StoreError::EventUnknown(event)) => {
+                tracing::error!(
+                    event.id = event,
+                    "the row of a handled event is gone; its end was not logged"
+                );
+            }
+            Err(error) => return Err(error),
+        }
         if effects.claims().has_fired(&completion.event) {
             forget_internal_keys(connection, &completion.event)?;
         }

@@ -97,7 +97,7 @@ impl RowCache {
     /// A transaction that wrote `writes` is about to be committed. Call the result's [`Committing::done`] while the
     /// writer is still held; dropped without it, the rows are just not kept.
     pub(in crate::sqlite) fn begin_commit(self: &Arc<Self>, writes: Writes) -> Committing {
-        let mut fresh: HashMap<Key, Record, _> = HashMap::default();
+        let mut commit = Committing { cache: Arc::clone(self), fresh: HashMap::default() };
         let mut state = self.state.lock();
         state.version += 1;
         state.committing += 1;
@@ -106,12 +106,19 @@ impl RowCache {
         }
         for write in writes.rows {
             let known = state.forget(&write.key, write.record.table());
-            let base = fresh.remove(&write.key).or(known);
+            // A row that was written as another class before is not known as this one.
+            let base = match commit.fresh.remove(&write.key) {
+                Some(fresh) => {
+                    Some(fresh).filter(|it| Arc::ptr_eq(it.table(), write.record.table()))
+                }
+                None => known,
+            };
             if let Some(after) = base.and_then(|base| write.on(base)) {
-                fresh.insert(write.key, after);
+                commit.fresh.insert(write.key, after);
             }
         }
-        Committing { cache: Arc::clone(self), fresh }
+        drop(state);
+        commit
     }
 }
 

@@ -146,10 +146,11 @@ impl SqliteStore {
     /// Stops the threads in the order in which they need each other, and lets the folder go.
     pub(in crate::sqlite) fn close_all(&self) -> Result<(), StoreError> {
         let Some(running) = self.running.lock().take() else { return Ok(()) };
-        if let Err(error) = self.flush() {
+        let flushed = self.flush();
+        if let Err(error) = &flushed {
             tracing::error!(%error, "completed events could not be written: they will be handled again");
         }
-        self.finish_indexing();
+        self.finish_indexing(flushed.is_ok());
         join(running.index);
         self.writer.stop();
         join(running.writer);
@@ -184,10 +185,11 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Before a close: a little that is missing is put in, so that the next opening has nothing to look for.
-    fn finish_indexing(&self) {
+    /// Before a close: a little that is missing is put in, so that the next opening has nothing to look for. Not when
+    /// completions could not be written: what is on its way into the log would be looked for without end.
+    fn finish_indexing(&self, is_written: bool) {
         let few = self.events.claims.log_index().span_missing() <= INDEXED_AT_CLOSE_MAX;
-        let outcome = if few { self.index_finished() } else { Ok(()) };
+        let outcome = if is_written && few { self.index_finished() } else { Ok(()) };
         self.indexer.stop();
         if let Err(error) = outcome {
             tracing::warn!(%error, "finished events could not be indexed; the next start goes on with it");

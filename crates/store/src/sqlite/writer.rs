@@ -1,7 +1,7 @@
 //! The one write connection and who has it.
 //!
 //! It is handed over, never shared: to the group writer, a thread that takes all *units* that wait as one
-//! transaction, each in a savepoint; and to a record operation, which takes a [`Turn`]. Commits, and what has to
+//! transaction, in which each is kept or undone alone; and to a record operation, which takes a [`Turn`]. Commits, and what has to
 //! happen in their order ([`Unit::committed`], hooks of a turn), happen while the connection is held; answers
 //! are given afterwards, for durable units by the sync thread.
 

@@ -164,6 +164,23 @@ fn a_completion_that_the_disk_refuses_is_kept_and_written_when_there_is_room() {
     assert!(store.integrity_problems().unwrap().is_empty());
 }
 
+#[test]
+fn a_completion_whose_row_another_program_deleted_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = SqliteStore::open(&SqliteOptions::new(folder.path())).unwrap();
+    let keys = [fire(&store, event("gone")).sys_id, fire(&store, event("stays")).sys_id];
+    let events = claim(&store, 9).events;
+    let other = rusqlite::Connection::open(folder.path().join("campanile.db")).unwrap();
+    other.execute("DELETE FROM sysevent_live WHERE name = 'gone'", []).unwrap();
+    for event in &events {
+        store.complete(completion(event, NextState::Processed));
+    }
+    store.flush().unwrap();
+    assert_eq!(store.event(&keys[0]).unwrap(), None);
+    assert_eq!(store.event(&keys[1]).unwrap().unwrap().state, EventState::Processed);
+    assert!(claim(&store, 9).events.is_empty());
+}
+
 fn completions_handed_in_before_a_close_are_written() {
     let (store, folder) = fresh();
     let mut keys = Vec::new();

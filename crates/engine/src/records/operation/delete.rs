@@ -84,12 +84,17 @@ fn remove(
     let savepoint = execution.with_writer(|writer| Ok(writer.savepoint()?))?;
     let (kept, written) =
         execution.transaction(|tx| (tx.kept.len(), tx.written.len())).unwrap_or_default();
-    if let Some(refusal) = cascade::apply(execution, stored, &references)? {
+    // What was written since, and the events that rules fired with it.
+    let undo = |execution: &Execution| -> Result<(), Failure> {
         execution.with_writer(|writer| Ok(writer.rollback_to(savepoint)?))?;
         execution.transaction(|tx| {
             tx.kept.truncate(kept);
             tx.written.truncate(written);
         });
+        Ok(())
+    };
+    if let Some(refusal) = cascade::apply(execution, stored, &references)? {
+        undo(execution)?;
         return Ok(Some(refusal));
     }
     journal::delete(execution, stored)?;
@@ -99,7 +104,7 @@ fn remove(
     let class = stored.table();
     let found = execution.with_writer(|writer| Ok(writer.delete(class, stored.text("sys_id"))?))?;
     if !found {
-        execution.with_writer(|writer| Ok(writer.rollback_to(savepoint)?))?;
+        undo(execution)?;
         return Ok(Some(EngineError::RecordUnknown {
             table: class.name.to_string(),
             sys_id: stored.text("sys_id").to_owned(),
@@ -108,11 +113,7 @@ fn remove(
     if admins_at_stake
         && let Some(refusal) = integrity::last_administrator(execution, Kind::Delete, stored)?
     {
-        execution.with_writer(|writer| Ok(writer.rollback_to(savepoint)?))?;
-        execution.transaction(|tx| {
-            tx.kept.truncate(kept);
-            tx.written.truncate(written);
-        });
+        undo(execution)?;
         return Ok(Some(refusal));
     }
     if dictionary::defines_tables(&class.name) {
@@ -125,7 +126,7 @@ fn remove(
                 execution.transaction(|tx| tx.tables.extend(written));
             }
             Err(refusal @ EngineError::Integrity { .. }) => {
-                execution.with_writer(|writer| Ok(writer.rollback_to(savepoint)?))?;
+                undo(execution)?;
                 return Ok(Some(refusal));
             }
             Err(other) => return Err(other.into()),

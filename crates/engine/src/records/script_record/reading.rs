@@ -43,11 +43,12 @@ impl ScriptRecord {
         at.value.as_option().map(Rc::from)
     }
 
-    /// What `f` makes of a field of the row itself that is no journal: most reads are of these.
+    /// What `f` makes of a field of the row itself that is neither a journal nor a secret: most reads are of these.
     fn own_plain<T>(&self, path: PathId, f: impl FnOnce(&FieldDef, &Value) -> T) -> Option<T> {
         let index = self.own_field(path)?;
         let field = &self.table.fields[index];
-        (!is_journal(field)).then(|| f(field, self.row().record.at(index)))
+        let is_plain = !is_journal(field) && !field.field_type.is_secret();
+        is_plain.then(|| f(field, self.row().record.at(index)))
     }
 
     /// The text of a journal that was entered in the running operation.

@@ -159,6 +159,29 @@ pub(crate) fn a_row_is_the_same_from_each_of_its_classes_and_in_any_spelling(eng
     assert_eq!(text(&bench, "problem", key, "sys_class_name").as_deref(), Some("problem"));
 }
 
+pub(crate) fn one_transaction_may_write_a_row_as_two_of_its_classes(engine: &dyn Engine) {
+    let bench = Bench::new(engine);
+    for (first, second) in [("task", "incident"), ("incident", "task")] {
+        let key = if first == "task" { key(1) } else { key(2) };
+        bench.insert(&[bench.row("incident", &[("sys_id", &key), ("category", "a")])]);
+        for table in ["task", "incident"] {
+            assert!(row(&bench, table, &key).is_some(), "both are at hand");
+        }
+        let mut tx = bench.write();
+        for class in [first, second] {
+            let field = if class == "task" { "state" } else { "category" };
+            let record = bench.row(class, &[("sys_id", &key), (field, "7")]);
+            assert!(tx.update(&record, &[record.table().index(field).unwrap()]).unwrap());
+        }
+        tx.commit().unwrap();
+        for table in ["task", "incident"] {
+            let now = row(&bench, table, &key).unwrap();
+            assert_eq!((now.text("state"), now.text("sys_class_name")), ("7", "incident"));
+        }
+        assert_eq!(text(&bench, "incident", &key, "category").as_deref(), Some("7"));
+    }
+}
+
 pub(crate) fn a_table_that_got_another_definition_is_read_by_it(engine: &dyn Engine) {
     let bench = Bench::new(engine);
     bench.insert(&[bench.row("task", &[("sys_id", &key(1)), ("cost", "1.25")])]);
