@@ -35,8 +35,9 @@ fn crates_use_only_the_crates_below_them() {
             .filter_map(|rest| rest.split(['.', ' ', '=']).next())
             .collect();
         for used in used {
+            // Its own tests may use it with what it has for tests.
             assert!(
-                allowed.contains(&used),
+                allowed.contains(&used) || used == *name,
                 "crates/{name}/Cargo.toml uses campanile-{used}: the arrows do not allow it"
             );
         }
