@@ -95,10 +95,19 @@ fn a_full_disk_refuses_writing_damages_nothing_and_goes_on_when_there_is_room() 
     assert!(refused.text.contains("disk_full"), "{}", refused.text);
     let other = disk.fill();
 
-    let place = json!({"name": "no room", "description": long.repeat(20)});
-    let saved = admin.post("/api/now/table/cmn_location", &place);
-    assert_eq!(saved.status, 503, "a record operation: {}", saved.text);
-    assert_eq!(admin.count("cmn_location", "name=no room"), 0, "nothing is kept by halves");
+    // A checkpoint may have left the log room for some rows yet; soon it has none.
+    let place = json!({"name": "no room", "street": "x".repeat(200)});
+    let mut saved = 0;
+    let refused = loop {
+        let answer = admin.post("/api/now/table/cmn_location", &place);
+        if answer.status != 201 {
+            break answer;
+        }
+        saved += 1;
+        assert!(saved < 20_000, "the disk stays full");
+    };
+    assert_eq!(refused.status, 503, "a record operation: {}", refused.text);
+    assert_eq!(admin.count("cmn_location", "name=no room"), saved, "nothing is kept by halves");
     for sys_id in accepted.iter().take(20) {
         assert_eq!(admin.count("sysevent", &format!("sys_id={sys_id}")), 1, "reading goes on");
     }

@@ -90,7 +90,7 @@ fn tables() -> Vec<Table> {
         closed("sys_user_group", json!({"name": "group UNIQUE"}), note),
         closed(
             "sys_number",
-            json!({"category": "t_UNIQUE", "prefix": "LOC"}),
+            json!({"category": "cmn_location", "prefix": "LOC"}),
             json!({"prefix": "LC"}),
         ),
         closed("syslog", json!({"message": "x"}), json!({"message": "y"})),

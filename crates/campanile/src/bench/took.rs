@@ -72,6 +72,6 @@ mod tests {
         while began.took().processor.is_zero() {
             turns = std::hint::black_box(turns + 1);
         }
-        assert!(turns > 0 && began.took().wall >= Duration::from_millis(1));
+        assert!(turns > 0 && !began.took().wall.is_zero());
     }
 }

@@ -45,14 +45,14 @@ pub(super) fn column(
     let written = record.text("internal_type");
     if changed("internal_type") && !written.is_empty() && !INTERNAL_TYPES.contains(&written) {
         let hint = suggestion(written, INTERNAL_TYPES.iter().copied());
-        return Err(refusal("internal_type", format!("'{written}' is no type of column{hint}")));
+        return Err(misfit("internal_type", format!("'{written}' is no type of column{hint}")));
     }
     if let Some(length) = record.get("max_length").as_i64()
         && changed("max_length")
         && !(1..=MAX_LENGTH_MAX).contains(&length)
     {
         let detail = format!("expected 1 to {MAX_LENGTH_MAX} characters, got {length}");
-        return Err(refusal("max_length", detail));
+        return Err(misfit("max_length", detail));
     }
     for (field, words) in
         [("reference_cascade_rule", &CASCADE_RULES), ("read_only_option", &READ_ONLY_OPTIONS)]
@@ -60,11 +60,11 @@ pub(super) fn column(
         let word = record.text(field);
         if changed(field) && !words.contains(&word) {
             let expected = words[1..].join(", ");
-            return Err(refusal(field, format!("expected one of {expected}, got '{word}'")));
+            return Err(misfit(field, format!("expected one of {expected}, got '{word}'")));
         }
     }
     if record.get("choice").as_i64().is_some_and(|n| !(0..=3).contains(&n)) {
-        return Err(refusal("choice", "expected 0, 1, 2 or 3".to_owned()));
+        return Err(misfit("choice", "expected 0, 1, 2 or 3".to_owned()));
     }
     let mut warnings = default_value(execution, record, before)?;
     warnings.extend(unfitting_default(record));
@@ -159,7 +159,7 @@ pub(super) fn number(
         let dictionary = execution.dictionary()?;
         if dictionary.table(table).is_none() {
             let hint = table_hint(&dictionary, table);
-            return Err(refusal("category", format!("there is no table '{table}'{hint}")));
+            return Err(misfit("category", format!("there is no table '{table}'{hint}")));
         }
     }
     let digits_max = i64::try_from(DIGITS_MAX).unwrap_or(i64::MAX);
@@ -169,7 +169,7 @@ pub(super) fn number(
             && !range.contains(&number)
         {
             let detail = format!("expected {} to {}, got {number}", range.start(), range.end());
-            return Err(refusal(field, detail));
+            return Err(misfit(field, detail));
         }
     }
     Ok(Vec::new())
@@ -180,6 +180,6 @@ fn table_hint(dictionary: &Dictionary, name: &str) -> String {
     suggestion(name, dictionary.tables().map(|table| &*table.name))
 }
 
-fn refusal(field: &str, detail: String) -> EngineError {
+fn misfit(field: &str, detail: String) -> EngineError {
     EngineError::BadParameter { parameter: field.to_owned(), detail }
 }

@@ -24,7 +24,7 @@ pub(crate) fn save(
 ) -> Result<Vec<String>, EngineError> {
     let name = record.text("name").to_owned();
     if name.is_empty() {
-        return Err(refusal("name", "it is empty: a property needs a name".to_owned()));
+        return Err(misfit("name", "it is empty: a property needs a name".to_owned()));
     }
     let known = find(&name);
     if let (Some(known), true) = (known, matches!(record.text("type"), "" | "string")) {
@@ -32,7 +32,7 @@ pub(crate) fn save(
     }
     let kind = known.map_or_else(|| PropertyKind::of_type(record.text("type")), |known| known.kind);
     let value = record.text("value");
-    kind.judge(value).map_err(|reason| refusal("value", format!("of '{name}': {reason}")))?;
+    kind.judge(value).map_err(|reason| misfit("value", format!("of '{name}': {reason}")))?;
     judge_choice(record, known.is_some())?;
     if before.is_some_and(|before| before.text("name") == name) {
         return Ok(Vec::new());
@@ -58,9 +58,9 @@ fn judge_choice(record: &Record, is_known: bool) -> Result<(), EngineError> {
     }
     let expected: Vec<&str> = values.collect();
     let name = record.text("name");
-    Err(refusal("value", format!("of '{name}': expected {}, got '{value}'", expected.join(", "))))
+    Err(misfit("value", format!("of '{name}': expected {}, got '{value}'", expected.join(", "))))
 }
 
-fn refusal(field: &str, detail: String) -> EngineError {
+fn misfit(field: &str, detail: String) -> EngineError {
     EngineError::BadParameter { parameter: field.to_owned(), detail }
 }
