@@ -42,6 +42,8 @@ pub(crate) struct Budget {
     peak_bytes: Cell<usize>,
     base_bytes: Cell<usize>,
     reserves: Cell<u8>,
+    /// The engine was told once to go on although the run is over.
+    is_warned: Cell<bool>,
 }
 
 impl Budget {
@@ -58,6 +60,7 @@ impl Budget {
             peak_bytes: Cell::new(0),
             base_bytes: Cell::new(0),
             reserves: Cell::new(0),
+            is_warned: Cell::new(false),
         }))
     }
 
@@ -73,6 +76,7 @@ impl Budget {
         self.peak_bytes.set(self.used_bytes.get());
         self.limit_bytes.set(self.used_bytes.get().saturating_add(limits.memory_bytes));
         self.reserves.set(RESERVES_MAX);
+        self.is_warned.set(false);
         if let Some((at, _)) = deadline {
             self.flag.arm(at);
         }
@@ -138,7 +142,14 @@ impl Budget {
         self.flag.raise();
     }
 
-    /// The engine's periodic question whether to go on. True ends the run.
+    /// The engine's periodic question whether to stop where it is. It knows no line for a jump, compiled code does: the first
+    /// time the flag goes up and the next loop head or function entry ends the run; what reaches neither (a native that
+    /// works for long) is stopped the second time.
+    pub(crate) fn is_to_stop(&self) -> bool {
+        self.is_over() && self.is_warned.replace(true)
+    }
+
+    /// Whether the time is up, or the run was ended before.
     pub(crate) fn is_over(&self) -> bool {
         if self.flag.is_up() {
             return true;

@@ -60,7 +60,7 @@ impl Level {
         let runtime = Runtime::new_with_alloc(MeteredAllocator::new(Rc::clone(&budget)))?;
         runtime.set_gc_threshold(GC_THRESHOLD_BYTES);
         let asked = Rc::clone(&budget);
-        runtime.set_interrupt_handler(Some(Box::new(move || asked.is_over())));
+        runtime.set_interrupt_handler(Some(Box::new(move || asked.is_to_stop())));
         let rejections = Rc::new(Rejections::default());
         runtime.set_host_promise_rejection_tracker(Some(rejections.tracker()));
         let state = Rc::new(LevelState {

@@ -1,10 +1,11 @@
 //! Scripts that want to stay: each ends with a named limit, and the next one runs (scripting §16).
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use campanile_script::{LimitKind, Limits, Sandbox, ScriptErrorKind};
+use campanile_script::{Bindings, Host, LimitKind, Limits, Sandbox, ScriptErrorKind, ScriptKind};
 
-use crate::bare_host::{run_limited, tight_limits, value};
+use crate::bare_host::{BareHost, run_limited, source, tight_limits, value};
 
 /// What must come of a hostile script.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +84,37 @@ fn loops_and_handlers_cannot_outlive_their_time() {
         "new Set({[Symbol.iterator]: function(){ return {next: function(){ return {value: 1} }} }})",
     ] {
         expect(&sandbox, text, End::Time);
+    }
+}
+
+#[test]
+fn a_loop_that_outlives_its_time_is_named_with_its_line_wherever_it_is_ended() {
+    let sandbox = Sandbox::new().unwrap();
+    let host: Rc<dyn Host> = Rc::new(BareHost::default());
+    for kind in [ScriptKind::Background, ScriptKind::BusinessRule, ScriptKind::ScriptAction] {
+        for (text, line) in [
+            ("var a = 1;\nfor (;;) {}", 2),
+            ("var a = 1;\nwhile (true);", 2),
+            ("var a = 1;\ndo ; while (true)", 2),
+            ("function f() {\n  for (;;) { var b = 'abc'.indexOf('c') }\n}\nf()", 2),
+        ] {
+            // The end may come at any instruction of the loop: some tries meet them all.
+            for memory_bytes in [4 << 20, 24 << 20] {
+                for tick in 0..20 {
+                    let max_wall = Duration::from_micros(20_000 + 137 * tick);
+                    let limits = Limits { max_wall, memory_bytes, ..tight_limits() };
+                    let outcome =
+                        sandbox.run(&source(kind, text), &Bindings::default(), limits, &host);
+                    let error = outcome.result.unwrap_err();
+                    assert_eq!(error.kind, ScriptErrorKind::Limit(LimitKind::Time), "{text}");
+                    assert_eq!(
+                        error.line,
+                        Some(line),
+                        "{kind:?} {memory_bytes} {text}\ntry {tick}: {error:?}"
+                    );
+                }
+            }
+        }
     }
 }
 
