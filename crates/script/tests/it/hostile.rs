@@ -96,7 +96,8 @@ fn a_loop_that_outlives_its_time_is_named_with_its_line_wherever_it_is_ended() {
             ("var a = 1;\nfor (;;) {}", 2),
             ("var a = 1;\nwhile (true);", 2),
             ("var a = 1;\ndo ; while (true)", 2),
-            ("function f() {\n  for (;;) { var b = 'abc'.indexOf('c') }\n}\nf()", 2),
+            // The function's entry is a place to end too, so it stands in the loop's line.
+            ("var a = 1;\nfunction f() { for (;;) { var b = 'abc'.indexOf('c') } } f()", 2),
         ] {
             // The end may come at any instruction of the loop: some tries meet them all.
             for memory_bytes in [4 << 20, 24 << 20] {

@@ -10,8 +10,7 @@ use campanile_model::{ColumnStorage, Dictionary, FieldDef, FieldType, TableDef};
 
 use super::connection::Connection;
 use crate::contract::StoreError;
-use crate::sql::quoted;
-use crate::sqlite::EVENT_TABLES;
+use crate::sql::{EVENT_TABLES, columns, other_type, quoted};
 
 /// The advisory lock of whoever changes tables: "camp" and 2. Held to the end of the transaction.
 const CHANGING_TABLES: &str = "SELECT pg_advisory_xact_lock(1667329392, 2)";
@@ -65,7 +64,7 @@ pub(super) fn drop_unused(
     let classes: Vec<&Arc<TableDef>> =
         dictionary.tables().filter(|table| &*table.root == root).collect();
     let used: BTreeSet<&str> =
-        columns(root, &classes)?.into_iter().map(|field| &*field.column).collect();
+        columns(root, &classes, sql_type)?.into_iter().map(|field| &*field.column).collect();
     let existing = existing_columns(connection, root)?;
     let columns = gone.fields.iter().map(|field| &*field.column);
     for column in columns.filter(|name| existing.contains_key(*name) && !used.contains(name)) {
@@ -81,7 +80,7 @@ fn ensure_table(
     root: &str,
     classes: &[&Arc<TableDef>],
 ) -> Result<(), StoreError> {
-    let columns = columns(root, classes)?;
+    let columns = columns(root, classes, sql_type)?;
     let existing = existing_columns(connection, root)?;
     if existing.is_empty() {
         let list: Vec<String> = columns.iter().map(|field| definition(field)).collect();
@@ -96,50 +95,10 @@ fn ensure_table(
                 definition(field)
             ))?,
             Some(found) if found == sql_type(field) => {}
-            Some(found) => {
-                return Err(StoreError::Statement {
-                    reason: format!(
-                        "column '{}' of table '{root}' holds {found} and cannot become {}: \
-                         give the field another name",
-                        field.column,
-                        sql_type(field)
-                    ),
-                });
-            }
+            Some(found) => return Err(other_type(root, field, found, sql_type(field))),
         }
     }
     Ok(())
-}
-
-/// The stored fields of all classes, each column once.
-fn columns<'a>(root: &str, classes: &[&'a Arc<TableDef>]) -> Result<Vec<&'a FieldDef>, StoreError> {
-    let mut seen: HashMap<&str, &FieldDef> = HashMap::new();
-    let mut columns = Vec::new();
-    for field in classes.iter().flat_map(|class| &class.fields) {
-        if field.storage == ColumnStorage::None {
-            continue;
-        }
-        match seen.get(&*field.column) {
-            None => {
-                seen.insert(&field.column, field);
-                columns.push(field);
-            }
-            Some(other) if sql_type(other) == sql_type(field) => {}
-            Some(other) => {
-                return Err(StoreError::Statement {
-                    reason: format!(
-                        "column '{}' of table '{root}' is {} in '{}' and {} in '{}'",
-                        field.column,
-                        sql_type(other),
-                        other.defined_on,
-                        sql_type(field),
-                        field.defined_on
-                    ),
-                });
-            }
-        }
-    }
-    Ok(columns)
 }
 
 /// Name → type of the columns of `table`; none when there is no such table.
@@ -186,7 +145,7 @@ fn ensure_indexes(
     classes: &[&Arc<TableDef>],
 ) -> Result<(), StoreError> {
     let has_class = classes.iter().any(|class| class.has_class);
-    for field in columns(root, classes)? {
+    for field in columns(root, classes, sql_type)? {
         let column = &*field.column;
         if column == "sys_id" {
             // Differs because no collation here ignores case: the key is an index on its small letters.

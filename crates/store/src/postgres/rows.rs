@@ -9,9 +9,9 @@ use tokio_postgres::Row;
 use super::connection::Connection;
 use super::text::read;
 use crate::contract::{Select, StoreError};
+use crate::sql::EVENT_TABLES;
 use crate::sql::values::{from_integer, from_real};
 use crate::sql::{self, Dialect, Statement};
-use crate::sqlite::EVENT_TABLES;
 
 /// The row of `table` or of a class below it with this key.
 pub(super) fn get(

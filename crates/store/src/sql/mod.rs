@@ -7,6 +7,7 @@ mod comparison;
 mod dialect;
 mod joins;
 mod query;
+mod schema;
 mod statement;
 mod terms;
 mod text_terms;
@@ -15,6 +16,7 @@ mod write;
 
 pub(crate) use dialect::Dialect;
 pub(crate) use query::{by_key, count, count_within, select, select_within};
+pub(crate) use schema::{EVENT_TABLES, columns, other_type};
 pub(crate) use statement::{Statement, quoted};
 pub(crate) use text_terms::is_one_of as text_is_one_of;
 pub(crate) use write::{delete, insert, update};

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use campanile_model::{ColumnStorage, Dictionary, FieldDef, FieldType, TableDef};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::events::EVENT_TABLES;
 use crate::contract::StoreError;
-use crate::sql::quoted;
+use crate::sql::{EVENT_TABLES, columns, other_type, quoted};
 
 /// Brings the physical tables of the hierarchies of `tables` in line with `dictionary`.
 pub(in crate::sqlite) fn ensure_tables(
@@ -55,7 +54,7 @@ pub(in crate::sqlite) fn drop_unused(
     let classes: Vec<&Arc<TableDef>> =
         dictionary.tables().filter(|table| &*table.root == root).collect();
     let used: BTreeSet<&str> =
-        columns(root, &classes)?.into_iter().map(|field| &*field.column).collect();
+        columns(root, &classes, sql_type)?.into_iter().map(|field| &*field.column).collect();
     let existing = existing_columns(connection, root)?;
     let columns = gone.fields.iter().map(|field| &*field.column);
     for column in columns.filter(|name| existing.contains_key(*name) && !used.contains(name)) {
@@ -74,7 +73,7 @@ fn ensure_table(
     root: &str,
     classes: &[&Arc<TableDef>],
 ) -> Result<(), StoreError> {
-    let columns = columns(root, classes)?;
+    let columns = columns(root, classes, sql_type)?;
     let existing = existing_columns(connection, root)?;
     if existing.is_empty() {
         let list: Vec<String> = columns.iter().map(|field| definition(field)).collect();
@@ -90,50 +89,10 @@ fn ensure_table(
                 definition(field)
             ))?,
             Some(found) if found == sql_type(field) => {}
-            Some(found) => {
-                return Err(StoreError::Statement {
-                    reason: format!(
-                        "column '{}' of table '{root}' holds {found} and cannot become {}: \
-                         give the field another name",
-                        field.column,
-                        sql_type(field)
-                    ),
-                });
-            }
+            Some(found) => return Err(other_type(root, field, found, sql_type(field))),
         }
     }
     Ok(())
-}
-
-/// The stored fields of all classes, each column once.
-fn columns<'a>(root: &str, classes: &[&'a Arc<TableDef>]) -> Result<Vec<&'a FieldDef>, StoreError> {
-    let mut seen: HashMap<&str, &FieldDef> = HashMap::new();
-    let mut columns = Vec::new();
-    for field in classes.iter().flat_map(|class| &class.fields) {
-        if field.storage == ColumnStorage::None {
-            continue;
-        }
-        match seen.get(&*field.column) {
-            None => {
-                seen.insert(&field.column, field);
-                columns.push(field);
-            }
-            Some(other) if sql_type(other) == sql_type(field) => {}
-            Some(other) => {
-                return Err(StoreError::Statement {
-                    reason: format!(
-                        "column '{}' of table '{root}' is {} in '{}' and {} in '{}'",
-                        field.column,
-                        sql_type(other),
-                        other.defined_on,
-                        sql_type(field),
-                        field.defined_on
-                    ),
-                });
-            }
-        }
-    }
-    Ok(columns)
 }
 
 /// Name → declared type of the columns of `table`; none when there is no such table.
@@ -179,7 +138,7 @@ fn ensure_indexes(
     classes: &[&Arc<TableDef>],
 ) -> Result<(), StoreError> {
     let has_class = classes.iter().any(|class| class.has_class);
-    for field in columns(root, classes)? {
+    for field in columns(root, classes, sql_type)? {
         let column = &*field.column;
         if column == "sys_id" {
             continue;

@@ -41,10 +41,6 @@ const OWN_VIEW: &str = "CREATE TEMP VIEW IF NOT EXISTS sysevent AS \
        COALESCE(sys_updated_by, user_name, 'system') AS sys_updated_by, sys_mod_count \
      FROM main.sysevent_log";
 
-/// Tables whose rows only the event half writes; nothing may create, alter or write them as records.
-pub(crate) const EVENT_TABLES: [&str; 3] =
-    ["sysevent", "sysevent_handler_run", "sysevent_action_log"];
-
 /// Lets `connection` see claims: as the SQL function `campanile_claimed_by(sequence)` and in the view `sysevent`; and,
 /// as `campanile_not_indexed(generation)`, where the log is not in its index.
 ///

@@ -53,5 +53,4 @@ mod window;
 mod write_tx;
 mod writer;
 
-pub(crate) use events::EVENT_TABLES;
 pub use store::{SqliteOptions, SqliteStore};

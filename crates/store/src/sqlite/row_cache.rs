@@ -10,7 +10,7 @@ use std::sync::Arc;
 use campanile_model::{FieldIndex, Record, TableDef};
 use parking_lot::Mutex;
 
-use super::events::EVENT_TABLES;
+use crate::sql::EVENT_TABLES;
 use crate::sql::values::stored;
 
 /// Memory for rows, roughly; half of it for those that were not asked for lately.
