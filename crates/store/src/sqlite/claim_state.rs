@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use campanile_model::SysId;
+use foldhash::fast::RandomState;
 
 use super::effects::{Effect, Standing};
 use super::window::{Line, Next, Position, Waiting};
@@ -23,8 +24,8 @@ const KEPT_EVENT_BYTES_MAX: usize = 8 * 1024;
 #[derive(Default)]
 pub(super) struct State {
     pub(super) lines: HashMap<Arc<str>, Line>,
-    pub(super) claimed: HashMap<SysId, Claimed>,
-    pub(super) by_sequence: HashMap<i64, SysId>,
+    pub(super) claimed: HashMap<SysId, Claimed, RandomState>,
+    pub(super) by_sequence: HashMap<i64, SysId, RandomState>,
     /// Waiting events that a transaction in progress is about to change, with the number of holds.
     pub(super) held: HashMap<i64, u32>,
     /// Bytes of whole events in all windows.
