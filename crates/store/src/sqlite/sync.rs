@@ -8,10 +8,10 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -26,8 +26,10 @@ pub(in crate::sqlite) struct Durability {
     wanted: Condvar,
     /// A sync ended.
     advanced: Condvar,
-    /// A sync is asked for or under way; written under the lock, read by the group writer without it.
-    is_busy: AtomicBool,
+    /// When the sync that is asked for or under way should end, in microseconds since `opened`; 0 without one. Written under
+    /// the lock, read by the group writer without it.
+    ends_at: AtomicU64,
+    opened: Instant,
     /// Syncs that ended.
     ended: AtomicU64,
     /// Told at the end of each sync, before those who wait are answered.
@@ -55,6 +57,17 @@ struct State {
     failed: Option<StoreError>,
     stopping: bool,
     last_sync_ms: f64,
+    /// How long syncs took lately.
+    usual: Duration,
+}
+
+/// How far the syncs are, for the group writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sqlite) struct Progress {
+    /// Syncs that have ended.
+    pub(in crate::sqlite) ended: u64,
+    /// When the one that is asked for or under way should end, if there is one.
+    pub(in crate::sqlite) ends_at: Option<Instant>,
 }
 
 impl std::fmt::Debug for State {
@@ -86,7 +99,8 @@ impl Durability {
             state: Mutex::new(State::default()),
             wanted: Condvar::new(),
             advanced: Condvar::new(),
-            is_busy: AtomicBool::new(false),
+            ends_at: AtomicU64::new(0),
+            opened: Instant::now(),
             ended: AtomicU64::new(0),
             listener: OnceLock::new(),
         })
@@ -99,9 +113,14 @@ impl Durability {
         }
     }
 
-    /// Syncs that have ended, and whether another is asked for or under way.
-    pub(in crate::sqlite) fn progress(&self) -> (u64, bool) {
-        (self.ended.load(Ordering::Acquire), self.is_busy.load(Ordering::Acquire))
+    /// How far the syncs are.
+    pub(in crate::sqlite) fn progress(&self) -> Progress {
+        let ended = self.ended.load(Ordering::Acquire);
+        let ends_at = match self.ends_at.load(Ordering::Acquire) {
+            0 => None,
+            us => Some(self.opened + Duration::from_micros(us)),
+        };
+        Progress { ended, ends_at }
     }
 
     /// Starts the thread that syncs `target`.
@@ -181,7 +200,7 @@ impl Durability {
         while let Some(upto) = self.next() {
             let began = Instant::now();
             let outcome = target.sync().map_err(|e| io_failure(&e, &self.place));
-            self.done(upto, outcome, began.elapsed().as_secs_f64() * 1000.0);
+            self.done(upto, outcome, began.elapsed());
         }
         let (waiting, error) = {
             let mut state = self.state.lock();
@@ -214,16 +233,25 @@ impl Durability {
     fn want(&self, state: &mut State, mark: CommitMark) {
         if mark.0 > state.wanted {
             state.wanted = mark.0;
-            self.is_busy.store(true, Ordering::Release);
+            if self.ends_at.load(Ordering::Relaxed) == 0 {
+                self.expect_end(state.usual);
+            }
             self.wanted.notify_one();
         }
     }
 
-    fn done(&self, upto: u64, outcome: Result<(), StoreError>, took_ms: f64) {
+    /// A sync begins now that takes `usual`.
+    fn expect_end(&self, usual: Duration) {
+        let us = u64::try_from((self.opened.elapsed() + usual).as_micros()).unwrap_or(u64::MAX);
+        self.ends_at.store(us.max(1), Ordering::Release);
+    }
+
+    fn done(&self, upto: u64, outcome: Result<(), StoreError>, took: Duration) {
         let mut answered = Vec::new();
         let answer = {
             let mut state = self.state.lock();
-            state.last_sync_ms = took_ms;
+            state.last_sync_ms = took.as_secs_f64() * 1000.0;
+            state.usual = (state.usual * 3 + took) / 4;
             let answer = match outcome {
                 Ok(()) => {
                     state.durable = upto;
@@ -237,8 +265,11 @@ impl Durability {
                     Err(error)
                 }
             };
-            self.is_busy
-                .store(state.wanted > state.durable && state.failed.is_none(), Ordering::Release);
+            if state.wanted > state.durable && state.failed.is_none() {
+                self.expect_end(state.usual);
+            } else {
+                self.ends_at.store(0, Ordering::Release);
+            }
             self.ended.fetch_add(1, Ordering::Release);
             answer
         };
@@ -293,6 +324,26 @@ mod tests {
         plan.send(Ok(())).unwrap();
         assert!(others.iter().all(|told| told.recv().unwrap() == Ok(())));
         assert!(durability.measured().0 <= 2);
+        durability.stop();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_sync_is_expected_to_take_as_long_as_the_last_ones_and_its_end_is_told_no_longer_once_it_ended()
+     {
+        let (durability, plan, thread) = planned();
+        assert_eq!(durability.progress(), Progress { ended: 0, ends_at: None });
+        durability.state.lock().usual = Duration::from_secs(3_600);
+        let asked = Instant::now();
+        let told = ask(&durability, durability.committed());
+        let ends_at = durability.progress().ends_at.expect("a sync is asked for");
+        let expected = asked + Duration::from_secs(3_600);
+        assert!(ends_at + Duration::from_micros(1) >= expected, "{:?} early", expected - ends_at);
+        plan.send(Ok(())).unwrap();
+        assert_eq!(told.recv().unwrap(), Ok(()));
+        assert_eq!(durability.progress(), Progress { ended: 1, ends_at: None });
+        let usual = durability.state.lock().usual;
+        assert!(usual < Duration::from_secs(3_600), "the short one counts: {usual:?}");
         durability.stop();
         thread.join().unwrap();
     }

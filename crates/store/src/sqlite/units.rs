@@ -3,11 +3,13 @@
 //! A commit costs as much as writing several events, so a group is worth waiting for as long as the wait delays nobody: units that
 //! wait for the disk gather while a sync runs that cannot cover them, and units for which nobody waits gather for
 //! [`COMPANY_WAIT`]. Before that rule 16 callers were served in groups of one to three, and an event fired one by one and handled
-//! cost 340 µs of processor time.
+//! cost 340 µs of processor time. The group begins as long before the end of the sync as groups take, so that it is committed when
+//! the next sync can begin: the disk does not wait for the writer.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::sync::Progress;
 use super::writer::{Haste, Unit};
 
 /// Rows after which a group is closed, so that an operation that waits meanwhile waits some milliseconds.
@@ -33,6 +35,8 @@ pub(super) struct Units {
     disk: Option<Disk>,
     /// When the first unit for which nobody waits came.
     company_since: Option<Instant>,
+    /// How long groups took lately.
+    usual: Duration,
 }
 
 /// The units that wait for the disk.
@@ -83,8 +87,13 @@ impl Units {
         self.is_urgent |= !self.units.is_empty();
     }
 
-    /// When the next group begins; `progress` is [`Durability::progress`](super::sync::Durability::progress).
-    pub(super) fn start(&self, (syncs, is_syncing): (u64, bool)) -> Start {
+    /// A group took that long.
+    pub(super) fn took(&mut self, took: Duration) {
+        self.usual = (self.usual * 3 + took) / 4;
+    }
+
+    /// When the next group begins.
+    pub(super) fn start(&self, syncs: Progress) -> Start {
         if self.units.is_empty() {
             return Start::Signal;
         }
@@ -93,8 +102,12 @@ impl Units {
         }
         if let Some(disk) = self.disk {
             // At most one sync is waited for: others may ask for one after the other.
-            let is_held = is_syncing && syncs == disk.syncs && disk.rows < HELD_ROWS_MAX;
-            return if is_held { Start::Signal } else { Start::Now };
+            let is_held = syncs.ended == disk.syncs && disk.rows < HELD_ROWS_MAX;
+            let begin = syncs.ends_at.and_then(|end| end.checked_sub(self.usual));
+            return match begin {
+                Some(begin) if is_held && Instant::now() < begin => Start::At(begin),
+                _ => Start::Now,
+            };
         }
         match self.company_since {
             Some(since) if since.elapsed() < COMPANY_WAIT => Start::At(since + COMPANY_WAIT),
@@ -156,43 +169,81 @@ mod tests {
         units
     }
 
+    /// A sync that runs long enough for the test: `ended` are over.
+    fn syncing(ended: u64) -> (Progress, Instant) {
+        let end = Instant::now() + Duration::from_secs(3_600);
+        (Progress { ended, ends_at: Some(end) }, end)
+    }
+
+    fn idle(ended: u64) -> Progress {
+        Progress { ended, ends_at: None }
+    }
+
     #[test]
     fn who_waits_for_the_disk_is_held_back_by_the_sync_that_ran_when_it_came_and_by_no_other() {
         let units = some(&[(Haste::Disk, 1)]);
-        assert_eq!(units.start((7, true)), Start::Signal);
-        assert_eq!(units.start((8, true)), Start::Now, "the next sync runs already");
-        assert_eq!(units.start((7, false)), Start::Now, "no sync runs");
+        let (progress, end) = syncing(7);
+        assert_eq!(units.start(progress), Start::At(end));
+        assert_eq!(units.start(syncing(8).0), Start::Now, "the next sync runs already");
+        assert_eq!(units.start(idle(7)), Start::Now, "no sync runs");
+    }
+
+    #[test]
+    fn a_group_begins_as_long_before_the_end_of_the_sync_as_groups_take() {
+        let mut units = some(&[(Haste::Disk, 1)]);
+        units.took(Duration::from_millis(400));
+        let (progress, end) = syncing(7);
+        assert_eq!(
+            units.start(progress),
+            Start::At(end - Duration::from_millis(100)),
+            "a quarter counts"
+        );
+        units.took(Duration::from_millis(500));
+        assert_eq!(units.start(progress), Start::At(end - Duration::from_millis(200)));
+        let over = Progress { ended: 7, ends_at: Some(Instant::now()) };
+        assert_eq!(
+            units.start(over),
+            Start::Now,
+            "a sync that takes longer than usual holds nothing back"
+        );
+        units.take();
+        units.push(Box::new(Plain(Haste::Disk, 1)), 7);
+        assert_eq!(
+            units.start(progress),
+            Start::At(end - Duration::from_millis(200)),
+            "known for the next"
+        );
     }
 
     #[test]
     fn many_rows_for_the_disk_are_written_while_a_sync_runs() {
-        assert_eq!(some(&[(Haste::Disk, HELD_ROWS_MAX)]).start((7, true)), Start::Now);
+        assert_eq!(some(&[(Haste::Disk, HELD_ROWS_MAX)]).start(syncing(7).0), Start::Now);
     }
 
     #[test]
     fn who_waits_for_a_commit_takes_all_others_along_at_once() {
         let mut units = some(&[(Haste::Disk, 1), (Haste::Nobody, 1), (Haste::Commit, 1)]);
-        assert_eq!(units.start((7, true)), Start::Now);
+        assert_eq!(units.start(syncing(7).0), Start::Now);
         assert_eq!(units.take().len(), 3);
-        assert_eq!(units.start((7, true)), Start::Signal, "nothing is left");
+        assert_eq!(units.start(syncing(7).0), Start::Signal, "nothing is left");
     }
 
     #[test]
     fn what_nobody_waits_for_gathers_company_for_a_while_unless_it_is_much() {
         let mut units = some(&[(Haste::Nobody, 1)]);
-        assert!(matches!(units.start((7, false)), Start::At(_)));
+        assert!(matches!(units.start(idle(7)), Start::At(_)));
         units.company_since = Instant::now().checked_sub(COMPANY_WAIT);
-        assert_eq!(units.start((7, false)), Start::Now);
+        assert_eq!(units.start(idle(7)), Start::Now);
         units.company_since = Some(Instant::now());
         units.hurry();
-        assert_eq!(units.start((7, false)), Start::Now);
+        assert_eq!(units.start(idle(7)), Start::Now);
     }
 
     #[test]
     fn what_a_full_group_leaves_behind_is_not_held_back_again() {
         let mut units = some(&[(Haste::Disk, GROUP_ROWS_MAX), (Haste::Disk, 1)]);
         assert_eq!(units.take().len(), 1);
-        assert_eq!(units.start((7, true)), Start::Now);
+        assert_eq!(units.start(syncing(7).0), Start::Now);
         assert_eq!(units.take().len(), 1);
     }
 }

@@ -177,7 +177,7 @@ impl Writer {
             } else if queue.waiting.is_full() && !unit.must_run() {
                 StoreError::Busy { waited_ms: 0 }
             } else {
-                queue.waiting.push(unit, self.shared.durability.progress().0);
+                queue.waiting.push(unit, self.shared.durability.progress().ended);
                 self.shared.filled.notify_one();
                 return;
             }
@@ -289,7 +289,10 @@ impl Shared {
             (None, _) => vec![Err(closed(&self.place)); units.len()],
             (_, Some(error)) => vec![Err(error); units.len()],
             (Some(connection), None) => {
-                group::run(connection, &mut units, &self.durability, &self.place)
+                let began = Instant::now();
+                let outcomes = group::run(connection, &mut units, &self.durability, &self.place);
+                self.queue.lock().waiting.took(began.elapsed());
+                outcomes
             }
         };
         for (unit, outcome) in units.iter_mut().zip(&outcomes) {
