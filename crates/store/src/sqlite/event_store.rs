@@ -22,7 +22,8 @@ use super::readers::Readers;
 use super::runs::runs;
 use super::store::SqliteStore;
 use super::summary::summary;
-use super::writer::{Haste, Unit, Writer};
+use super::unit::{Haste, Unit};
+use super::writer::Writer;
 use crate::contract::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Backlog, Claim,
     ClaimRequest, CommitMark, Completion, EventAction, EventStore, EventSummary, KindMoved,

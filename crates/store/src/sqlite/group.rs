@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::failure::located;
 use super::sync::Durability;
-use super::writer::{Haste, Unit};
+use super::unit::{Haste, Unit};
 use crate::contract::{CommitMark, StoreError};
 
 /// Each unit's fate.

@@ -47,6 +47,7 @@ mod store;
 mod summary;
 mod sync;
 mod turn;
+mod unit;
 mod units;
 mod waited;
 mod window;

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::sync::Progress;
-use super::writer::{Haste, Unit};
+use super::unit::{Haste, Unit};
 
 /// Rows after which a group is closed, so that an operation that waits meanwhile waits some milliseconds.
 pub(super) const GROUP_ROWS_MAX: usize = 5_000;

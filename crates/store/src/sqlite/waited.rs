@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use rusqlite::Connection;
 
-use super::writer::{Haste, Unit};
+use super::unit::{Haste, Unit};
 use crate::contract::{CommitMark, StoreError};
 
 type Work<T> = Box<dyn FnOnce(&Connection) -> Result<T, StoreError> + Send>;
