@@ -22,6 +22,7 @@ pub mod execution;
 mod execution_fire;
 mod execution_log;
 pub mod execution_report;
+mod input;
 mod name_values;
 pub mod once;
 pub mod operation;
