@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use campanile_model::Value;
 
-use super::document::{self, Item, PackDocument, RecordSpec, Row};
+use super::document::{self, PackDocument, RecordSpec, Row};
 use super::marks::Marks;
 use super::report::PackReport;
 use super::rows::{Installer, Place, Policy, Wanted};
@@ -168,87 +168,8 @@ impl Installer<'_> {
         written
     }
 
-    /// Roles, groups and users, and the rows between them. Their names are known to each other, whatever their order.
-    fn install_people(&mut self, pack: &PackDocument) -> Result<(), EngineError> {
-        for (section, entries) in [
-            (&sections::ROLES, &pack.roles),
-            (&sections::GROUPS, &pack.groups),
-            (&sections::USERS, &pack.users),
-        ] {
-            let table = self.table(section.table)?;
-            for (place, entry) in entries.iter().enumerate() {
-                let (key, found) =
-                    self.keyed(section, &table, entry, &format!("{}[{place}]", section.name))?;
-                self.names.add(section.table, &key, &found.sys_id);
-                let display = entry.text(&table.fields[table.display_field].name);
-                if !display.is_empty() && display != key {
-                    self.names.add(section.table, display, &found.sys_id);
-                }
-            }
-        }
-        // Rows of the sections below may be referred to by name too, and data by its handle.
-        for (section, entries) in
-            [(&sections::QUEUES, &pack.queues), (&sections::EVENTS, &pack.events)]
-        {
-            for entry in entries {
-                let key = entry.text(section.key_of(section.key));
-                let id = stable_id(self.pack, section.name, key);
-                self.names.add(section.table, key, id.as_str());
-            }
-        }
-        self.name_records("records", &pack.records)?;
-        if self.options.demo {
-            self.name_records("demo", &pack.demo)?;
-        }
-        for (section, entries) in [
-            (&sections::ROLES, &pack.roles),
-            (&sections::GROUPS, &pack.groups),
-            (&sections::USERS, &pack.users),
-        ] {
-            self.install_section(section, entries)?;
-        }
-        for (place, role) in pack.roles.iter().enumerate() {
-            let path = format!("roles[{place}]");
-            self.link(
-                &sections::ROLES,
-                role,
-                &path,
-                "contains",
-                ("sys_user_role_contains", "role", "contains"),
-            )?;
-        }
-        for (place, group) in pack.groups.iter().enumerate() {
-            let path = format!("groups[{place}]");
-            self.link(
-                &sections::GROUPS,
-                group,
-                &path,
-                "roles",
-                ("sys_group_has_role", "group", "role"),
-            )?;
-        }
-        for (place, user) in pack.users.iter().enumerate() {
-            let path = format!("users[{place}]");
-            self.link(
-                &sections::USERS,
-                user,
-                &path,
-                "roles",
-                ("sys_user_has_role", "user", "role"),
-            )?;
-            self.link(
-                &sections::USERS,
-                user,
-                &path,
-                "groups",
-                ("sys_user_grmember", "user", "group"),
-            )?;
-        }
-        Ok(())
-    }
-
     /// The key of an entry, and where its row is.
-    fn keyed(
+    pub(super) fn keyed(
         &self,
         section: &Section,
         table: &Arc<campanile_model::TableDef>,
@@ -272,7 +193,11 @@ impl Installer<'_> {
         Ok((key.to_owned(), self.place(table, id.as_str(), natural)?))
     }
 
-    fn install_section(&mut self, section: &Section, entries: &[Row]) -> Result<(), EngineError> {
+    pub(super) fn install_section(
+        &mut self,
+        section: &Section,
+        entries: &[Row],
+    ) -> Result<(), EngineError> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -309,43 +234,11 @@ impl Installer<'_> {
         Ok(())
     }
 
-    /// Rows between two others: memberships, roles.
-    fn link(
+    pub(super) fn name_records(
         &mut self,
-        section: &Section,
-        entry: &Row,
-        path: &str,
-        list: &str,
-        (table_name, from, to): (&str, &str, &str),
+        section: &str,
+        records: &[RecordSpec],
     ) -> Result<(), EngineError> {
-        let Some(item) = entry.get(list) else { return Ok(()) };
-        let dictionary = self.execution.dictionary()?;
-        let table = self.table(table_name)?;
-        let target = table.field(to).map(|field| field.reference.to_string()).unwrap_or_default();
-        let owner_key = entry.text(section.key);
-        let owner = self.names.resolve(self.execution, &dictionary, section.table, owner_key)?;
-        let owner = owner.map_err(|reason| self.refuse(path, reason))?;
-        for (place, name) in Item::members(item).into_iter().enumerate() {
-            let path = format!("{path}.{list}[{place}]");
-            let other = self.names.resolve(self.execution, &dictionary, &target, &name)?;
-            let other = other.map_err(|reason| self.refuse(&path, reason))?;
-            let id = stable_id(self.pack, section.name, &format!("{owner_key}/{list}/{name}"));
-            let found = self.place(&table, id.as_str(), &[(from, &owner), (to, &other)])?;
-            let values = [(from, owner.as_str()), (to, other.as_str())];
-            self.write(Wanted {
-                path,
-                table: Arc::clone(&table),
-                key: format!("{owner_key}: {name}"),
-                place: found,
-                values: values.map(|(name, id)| (Arc::from(name), Value::text(id))).to_vec(),
-                journals: Vec::new(),
-                policy: Policy::Definition,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn name_records(&mut self, section: &str, records: &[RecordSpec]) -> Result<(), EngineError> {
         for (place, spec) in records.iter().enumerate() {
             let path = format!("{section}[{place}]");
             let table = self.known_table(&spec.table, &format!("{path}.table"))?;

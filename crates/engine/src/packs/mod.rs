@@ -4,6 +4,7 @@ pub mod apply;
 pub mod document;
 mod marks;
 mod names;
+mod people;
 pub mod report;
 mod rows;
 mod sections;
