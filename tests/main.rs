@@ -19,4 +19,6 @@ mod rest_idempotency;
 mod rest_instance;
 mod rest_rights;
 mod rest_table;
+mod rest_table_deletes;
+mod rest_table_events;
 mod rest_table_writes;

@@ -35,14 +35,27 @@ pub fn follow_renaming(
     })
 }
 
-/// A delete check of `sysevent_register`: active script actions that name it keep it.
+/// A delete check of `sysevent_register`: active script actions that name it keep it, unless the caller insists (§1.3). Then
+/// they stay, and listen to a name that is not registered.
 ///
 /// # Errors
 /// [`EngineError::Integrity`] with the list of them; what the store answers.
-pub fn keep_registration(execution: &Rc<Execution>, record: &Record) -> Result<(), EngineError> {
+pub fn keep_registration(
+    execution: &Rc<Execution>,
+    record: &Record,
+    insists: bool,
+) -> Result<(), EngineError> {
     let name = record.text("event_name");
     let listeners = listeners_of(execution.engine(), name)?;
     if listeners.is_empty() {
+        return Ok(());
+    }
+    let listeners = listeners.join(", ");
+    if insists {
+        let user = &execution.session().user.user_name;
+        execution.warn(&format!(
+            "registration '{name}' was deleted by {user}, who insisted: active script actions still listen to it: {listeners}"
+        ));
         return Ok(());
     }
     Err(EngineError::Integrity {
@@ -51,8 +64,8 @@ pub fn keep_registration(execution: &Rc<Execution>, record: &Record) -> Result<(
         table: REGISTER_TABLE.to_owned(),
         display: name.to_owned(),
         detail: format!(
-            "active script actions listen to '{name}': {}; switch them off or delete them first",
-            listeners.join(", ")
+            "active script actions listen to '{name}': {listeners}; switch them off or delete them first, or delete the \
+             registration all the same with 'sysparm_force=true'"
         ),
     })
 }

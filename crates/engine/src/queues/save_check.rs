@@ -102,7 +102,11 @@ pub fn save(
 ///
 /// # Errors
 /// [`EngineError::Integrity`]; what the store answers.
-pub fn delete(execution: &Rc<Execution>, record: &Record) -> Result<(), EngineError> {
+pub fn delete(
+    execution: &Rc<Execution>,
+    record: &Record,
+    _insists: bool,
+) -> Result<(), EngineError> {
     let engine = execution.engine();
     let name = record.text("queue");
     if name == DEFAULT_QUEUE_ROW {

@@ -216,19 +216,29 @@ pub fn delete(
     table: &str,
     sys_id: &str,
 ) -> Result<CommitMark, EngineError> {
-    delete_version(execution, table, sys_id, None)
+    delete_as(execution, table, sys_id, Deletion::default())
 }
 
-/// As [`delete`], when the row still has this `sys_mod_count` (`If-Match`).
+/// How a row is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Deletion {
+    /// `If-Match`: the `sys_mod_count` that the caller had.
+    pub if_match: Option<i64>,
+    /// Also when definitions name the row, where that may be insisted on (registrations).
+    pub insists: bool,
+}
+
+/// As [`delete`], in the way that `deletion` says.
 ///
 /// # Errors
 /// As [`delete`]; [`EngineError::VersionConflict`].
-pub fn delete_version(
+pub fn delete_as(
     execution: &Rc<Execution>,
     table: &str,
     sys_id: &str,
-    if_match: Option<i64>,
+    deletion: Deletion,
 ) -> Result<CommitMark, EngineError> {
+    let Deletion { if_match, insists } = deletion;
     let addressed = table_of(execution, table)?;
     let found = execution.read_real_row(&addressed, sys_id)?;
     let stored = found.ok_or_else(|| gate::unknown(&addressed, sys_id))?;
@@ -247,7 +257,7 @@ pub fn delete_version(
         journals: Vec::new(),
         fresh: None,
         reason: Arc::from(""),
-        options: Options { if_match, ..Options::plain(door(execution)) },
+        options: Options { if_match, insists, ..Options::plain(door(execution)) },
     };
     match operation::run(execution, &change).map_err(operation::Failure::into_error)? {
         Outcome::Done { .. } => Ok(execution.commit_mark()),

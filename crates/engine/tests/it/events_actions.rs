@@ -1,6 +1,7 @@
 //! Reprocess, run now, cancel, move: events-and-jobs §14, cases 52 to 56; reading and paging.
 
 use campanile_engine::events::service::{self, EventFilter, PUBLISHER};
+use campanile_engine::records::service::{Deletion, delete_as};
 use campanile_engine::{Channel, EngineError, Session};
 use campanile_model::{EventState, SysId};
 use campanile_store::{ReprocessOptions, StoreError};
@@ -258,4 +259,26 @@ fn definitions_that_events_need_are_not_deleted() {
     assert!(refused(delete("sysevent_queue", "queue", "q1")).contains("1 events wait"));
     bed.drain();
     delete("sysevent_queue", "queue", "q1").unwrap();
+}
+
+#[test]
+fn a_registration_that_is_listened_to_goes_when_the_caller_insists_and_its_listeners_stay() {
+    let bed = Bed::new();
+    let row = bed.fixture.house.rows("sysevent_register", &[("event_name", "t.ping")]).remove(0);
+    let id = row.text("sys_id").to_owned();
+    let warnings = bed.fixture.run(Bed::admin(), move |execution| {
+        let deletion = Deletion { insists: true, ..Deletion::default() };
+        delete_as(execution, "sysevent_register", &id, deletion).unwrap();
+        execution.report().log.into_iter().map(|line| line.text).collect::<Vec<_>>()
+    });
+    assert!(bed.fixture.house.rows("sysevent_register", &[("event_name", "t.ping")]).is_empty());
+    assert_eq!(
+        warnings,
+        [
+            "registration 't.ping' was deleted by admin, who insisted: active script actions still listen to it: recorder"
+        ]
+    );
+    let listeners = bed.fixture.house.rows("sysevent_script_action", &[("event_name", "t.ping")]);
+    assert_eq!(listeners.len(), 1);
+    assert!(listeners[0].get("active").is_true());
 }

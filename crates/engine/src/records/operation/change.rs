@@ -46,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) auto_sys_fields: bool,
     /// Go on even when nothing changed (`setForceUpdate`).
     pub(crate) force: bool,
+    /// Delete although definitions name the row, where a caller may insist on that.
+    pub(crate) insists: bool,
     /// Defaults and before rules give way to the values, nil ones included (replay: the file wins).
     pub(crate) values_win: bool,
     /// Whose write it is.
@@ -61,6 +63,7 @@ impl Options {
             workflow: true,
             auto_sys_fields: true,
             force: false,
+            insists: false,
             values_win: false,
             door,
             if_match: None,

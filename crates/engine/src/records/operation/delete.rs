@@ -73,7 +73,7 @@ fn remove(
     row: &Arc<str>,
 ) -> Result<Option<EngineError>, Failure> {
     execution.ensure_writer()?;
-    if let Some(refusal) = save_checks::run_delete(execution, stored)? {
+    if let Some(refusal) = save_checks::run_delete(execution, stored, change.options.insists)? {
         return Ok(Some(refusal));
     }
     let admins_at_stake = administrators::are_at_stake_in_deletion(execution, stored.table())?;

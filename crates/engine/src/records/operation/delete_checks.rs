@@ -14,7 +14,11 @@ use crate::records::seed;
 
 /// Refuses the deletion of a table that others extend or refer to, of one that has rows, and of one of the system's
 /// own.
-pub(super) fn table(execution: &Rc<Execution>, record: &Record) -> Result<(), EngineError> {
+pub(super) fn table(
+    execution: &Rc<Execution>,
+    record: &Record,
+    _insists: bool,
+) -> Result<(), EngineError> {
     let name = record.text("name");
     let dictionary = execution.dictionary()?;
     let child = dictionary.tables().find(|table| *table.name != *name && table.extends(name));
@@ -55,7 +59,11 @@ fn count(execution: &Execution, table: &Arc<TableDef>) -> Result<u64, EngineErro
 }
 
 /// Refuses the deletion of a column of one of the system's own tables that the system itself has put there.
-pub(super) fn column(_execution: &Rc<Execution>, record: &Record) -> Result<(), EngineError> {
+pub(super) fn column(
+    _execution: &Rc<Execution>,
+    record: &Record,
+    _insists: bool,
+) -> Result<(), EngineError> {
     let (table, element) = (record.text("name"), record.text("element"));
     let shipped = seed::system_dictionary()?.table(table);
     if shipped.is_none_or(|shipped| !element.is_empty() && shipped.index(element).is_none()) {

@@ -20,8 +20,9 @@ use crate::records::script_record::ScriptRecord;
 pub type SaveCheck =
     fn(&Rc<Execution>, &mut Record, Option<&Record>) -> Result<Vec<String>, EngineError>;
 
-/// Looks at a row of one table before it is deleted: may refuse that.
-pub type DeleteCheck = fn(&Rc<Execution>, &Record) -> Result<(), EngineError>;
+/// Looks at a row of one table before it is deleted: may refuse that. The third argument says that the caller insists; what a
+/// check lets go then, it tells as a warning.
+pub type DeleteCheck = fn(&Rc<Execution>, &Record, bool) -> Result<(), EngineError>;
 
 /// The checks of all tables, put together where the engine is.
 #[derive(Debug, Default)]
@@ -107,10 +108,11 @@ pub(super) fn run(
 pub(super) fn run_delete(
     execution: &Rc<Execution>,
     stored: &Record,
+    insists: bool,
 ) -> Result<Option<EngineError>, Failure> {
     let checks = &execution.engine().save_checks.on_delete;
     let Some(check) = checks.get(&*stored.table().name) else { return Ok(None) };
-    match check(execution, stored) {
+    match check(execution, stored, insists) {
         Ok(()) => Ok(None),
         Err(EngineError::Store(error)) => Err(error.into()),
         Err(refusal) => Ok(Some(refusal)),

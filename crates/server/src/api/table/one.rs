@@ -8,7 +8,7 @@ use axum::response::Response;
 use campanile_engine::EngineError;
 use campanile_engine::records::execution::Execution;
 use campanile_engine::records::projection;
-use campanile_engine::records::service;
+use campanile_engine::records::service::{self, Deletion};
 use campanile_model::Record;
 use serde_json::Value;
 use std::rc::Rc;
@@ -49,11 +49,12 @@ pub(crate) async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (table, sys_id) = address(&path);
-    let expected = if_match(&headers)?;
+    let deletion =
+        Deletion { if_match: if_match(&headers)?, insists: caller.params.flag("sysparm_force") };
     let session = caller.session.clone();
     let mark = app
         .on_worker(move |worker| {
-            service::delete_version(&worker.execution(session), &table, &sys_id, expected)
+            service::delete_as(&worker.execution(session), &table, &sys_id, deletion)
         })
         .await?;
     app.durable(mark).await?;
