@@ -24,6 +24,9 @@ const CHANNEL: &str = "campanile_wake";
 /// Longest notice that PostgreSQL carries, with room to spare.
 const NOTICE_BYTES_MAX: usize = 7_000;
 
+/// How often to look whether the connection still listens.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Between two tries to reach the server.
 const REST: Duration = Duration::from_millis(500);
 
@@ -95,11 +98,11 @@ impl Notices {
         self.filled.notify_all();
     }
 
-    /// What others are to be told; `None` when the thread is to end.
+    /// What others are to be told, nothing after a while; `None` when the thread is to end.
     fn next(&self) -> Option<Vec<(Arc<str>, i64)>> {
         let mut state = self.state.lock();
-        while state.waiting.is_empty() && !state.stopping {
-            self.filled.wait(&mut state);
+        if state.waiting.is_empty() && !state.stopping {
+            self.filled.wait_for(&mut state, LOOK_EVERY);
         }
         (!state.stopping).then(|| state.waiting.drain().collect())
     }
@@ -125,6 +128,9 @@ pub(super) fn run(shared: &Arc<Shared>, first: Connection) {
                     None
                 }
             };
+        }
+        if notices.is_empty() {
+            continue;
         }
         let told = connection.as_ref().map(|open| tell(open, shared.node.token(), &notices));
         if let Some(Err(error)) = told {

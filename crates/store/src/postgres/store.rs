@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
@@ -47,6 +47,8 @@ pub struct PostgresOptions {
     pub lease: Duration,
     /// How often it beats.
     pub beat: Duration,
+    /// How often it looks for others whose lease has lapsed.
+    pub watch: Duration,
 }
 
 impl PostgresOptions {
@@ -62,6 +64,8 @@ impl PostgresOptions {
             writers_max: 16,
             lease: Duration::from_secs(60),
             beat: Duration::from_secs(15),
+            // Events of a dead program wait for the lease and at most five seconds more.
+            watch: Duration::from_secs(4),
         }
     }
 }
@@ -168,11 +172,11 @@ impl PostgresStore {
         };
         let listening = notices::open(&shared).map_err(at_place)?;
         let (for_beat, for_notices) = (Arc::clone(&shared), Arc::clone(&shared));
-        let every = options.beat;
+        let (every, watch) = (options.beat, options.watch);
         let running = Running {
             writer: spawn("store-writer", move || writer.run(), &address)?,
             completer: spawn("store-completer", move || completer.run(), &address)?,
-            beat: spawn("store-beat", move || beat(&for_beat, every), &address)?,
+            beat: spawn("store-beat", move || beat(&for_beat, every, watch), &address)?,
             notices: spawn(
                 "store-notices",
                 move || notices::run(&for_notices, listening),
@@ -324,19 +328,24 @@ impl Drop for PostgresStore {
 }
 
 /// Beats, and takes over from whoever does not beat any more.
-fn beat(shared: &Arc<Shared>, every: Duration) {
+fn beat(shared: &Arc<Shared>, every: Duration, watch: Duration) {
     let mut connection: Option<Connection> = None;
-    while shared.node.wait(every) {
+    let mut beaten = Instant::now();
+    while shared.node.wait(every.min(watch)) {
+        let is_due = beaten.elapsed() + watch / 2 >= every;
         let mut beat_once = || -> Result<Effects, StoreError> {
             if connection.as_ref().is_none_or(Connection::is_closed) {
                 connection = None;
                 connection = Some(shared.open(None)?);
             }
             let Some(open) = &connection else { return Ok(Effects::default()) };
-            if !shared.node.beat(open)? {
-                tracing::warn!("this program was taken for dead; it goes on under a new lease");
-                shared.claims.forget_all();
-                shared.node.register_again(open)?;
+            if is_due {
+                if !shared.node.beat(open)? {
+                    tracing::warn!("this program was taken for dead; it goes on under a new lease");
+                    shared.claims.forget_all();
+                    shared.node.register_again(open)?;
+                }
+                beaten = Instant::now();
             }
             take_over(open)
         };

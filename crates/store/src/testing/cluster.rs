@@ -176,8 +176,17 @@ fn watch(folder: &Path, bin: &Path, as_postgres: bool) {
     assert!(status.success(), "the watchdog of the cluster did not start");
 }
 
-/// The folder of the newest server programs.
+/// The folder of the newest server programs; they are installed first where there are none and we may.
 fn programs() -> PathBuf {
+    installed().or_else(install).unwrap_or_else(|| {
+        panic!(
+            "there is no PostgreSQL to test with: install the package postgresql, or name a server \
+             with {VARIABLE}"
+        )
+    })
+}
+
+fn installed() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
@@ -187,10 +196,22 @@ fn programs() -> PathBuf {
         let told = Command::new("pg_config").arg("--bindir").output().ok()?;
         Some(PathBuf::from(String::from_utf8_lossy(&told.stdout).trim()))
     };
-    newest.or_else(named).filter(|bin| bin.join("initdb").exists()).unwrap_or_else(|| {
-        panic!(
-            "there is no PostgreSQL to test with: install the package postgresql, or name a server \
-                 with {VARIABLE}"
-        )
-    })
+    newest.or_else(named).filter(|bin| bin.join("initdb").exists())
+}
+
+/// Debian's package, which root may install.
+fn install() -> Option<PathBuf> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let line = "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
+                --no-install-recommends postgresql";
+    let status = Command::new("sh")
+        .args(["-c", line])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .ok()?;
+    status.success().then(installed).flatten()
 }

@@ -16,6 +16,7 @@ fn node(database: &TestDatabase, name: &str) -> Arc<PostgresStore> {
     let options = PostgresOptions {
         node: name.to_owned(),
         beat: Duration::from_secs(3_600),
+        watch: Duration::from_secs(3_600),
         ..PostgresOptions::new(database.url())
     };
     PostgresStore::open(&options).unwrap()
