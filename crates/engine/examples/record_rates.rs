@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let config = EngineConfig {
         data_dir: folder.path().to_path_buf(),
+        database: None,
         clock: Arc::new(SystemClock),
         node: "bench".to_owned(),
         script_workers: 1,

@@ -40,8 +40,10 @@ pub(crate) type Trial = ArcMutexGuard<RawMutex, ()>;
 /// How to open an engine.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// Folder that holds the database.
+    /// Folder that holds the database, unless `database` names another one.
     pub data_dir: PathBuf,
+    /// URL of a PostgreSQL database that other nodes may use too.
+    pub database: Option<String>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// Name of this node, as in `claimed_by`; the machine's when empty.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use argon2::password_hash::rand_core::{OsRng, RngCore};
-use campanile_store::{SqliteOptions, SqliteStore, Store};
+use campanile_store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Store};
 
 use crate::data_folder::{self, FolderState};
 use crate::engine::{Engine, EngineConfig};
@@ -53,18 +53,25 @@ impl Engine {
     /// # Errors
     /// [`EngineError::BadInput`] when the folder cannot be used or has a complete database; what the store answers.
     pub fn init(config: EngineConfig, options: InitOptions) -> Result<Initialised, EngineError> {
-        data_folder::inspect(&config.data_dir)?;
-        data_folder::prepare(&config.data_dir)?;
-        let folder = config.data_dir.display().to_string();
+        let place = match &config.database {
+            Some(_) => "--database".to_owned(),
+            None => config.data_dir.display().to_string(),
+        };
+        prepare_folder(&config)?;
         let store = open_store(&config)?;
+        let _alone = Arc::clone(&store).alone()?;
         if is_initialised(&store)? {
             store.close()?;
-            return Err(EngineError::BadInput {
-                path: folder,
-                detail: "the folder has a database already: use it with 'campanile serve', or choose another \
-                         folder with --data"
-                    .to_owned(),
-            });
+            let detail = match config.database {
+                Some(_) => {
+                    "the database was made already: use it with 'campanile serve --database'"
+                }
+                None => {
+                    "the folder has a database already: use it with 'campanile serve', or choose another \
+                     folder with --data"
+                }
+            };
+            return Err(EngineError::BadInput { path: place, detail: detail.to_owned() });
         }
         make(store, config, options)
     }
@@ -77,9 +84,9 @@ impl Engine {
         config: EngineConfig,
         options: InitOptions,
     ) -> Result<Initialised, EngineError> {
-        data_folder::inspect(&config.data_dir)?;
-        data_folder::prepare(&config.data_dir)?;
+        prepare_folder(&config)?;
         let store = open_store(&config)?;
+        let _alone = Arc::clone(&store).alone()?;
         if !is_initialised(&store)? {
             return make(store, config, options);
         }
@@ -93,18 +100,25 @@ impl Engine {
     /// [`EngineError::BadInput`] when the folder cannot be used or has no complete database; what the store
     /// answers, for example that another server has the folder, or that the database is newer.
     pub fn open(config: EngineConfig) -> Result<Arc<Self>, EngineError> {
-        let no_database = |detail: &str| EngineError::BadInput {
-            path: config.data_dir.display().to_string(),
-            detail: format!(
-                "{detail}: make one with 'campanile init --data {}'",
-                config.data_dir.display()
-            ),
+        let folder = config.data_dir.display().to_string();
+        let no_database = |detail: &str| match config.database {
+            Some(_) => EngineError::BadInput {
+                path: "--database".to_owned(),
+                detail: format!("{detail}: make one with 'campanile init --database'"),
+            },
+            None => EngineError::BadInput {
+                path: folder.clone(),
+                detail: format!("{detail}: make one with 'campanile init --data {folder}'"),
+            },
         };
-        if data_folder::inspect(&config.data_dir)? == FolderState::Empty {
-            return Err(no_database("there is no database"));
+        if config.database.is_none() {
+            if data_folder::inspect(&config.data_dir)? == FolderState::Empty {
+                return Err(no_database("there is no database"));
+            }
+            data_folder::prepare(&config.data_dir)?;
         }
-        data_folder::prepare(&config.data_dir)?;
         let store = open_store(&config)?;
+        let _alone = Arc::clone(&store).alone()?;
         if !is_initialised(&store)? {
             store.close()?;
             return Err(no_database("the making of the database was broken off"));
@@ -136,8 +150,23 @@ fn make(
     Ok(Initialised { engine, is_new: true, packs, admin_password: made_up.then_some(password) })
 }
 
+/// Makes the data folder ready, where the database is one.
+fn prepare_folder(config: &EngineConfig) -> Result<(), EngineError> {
+    if config.database.is_none() {
+        data_folder::inspect(&config.data_dir)?;
+        data_folder::prepare(&config.data_dir)?;
+    }
+    Ok(())
+}
+
 fn open_store(config: &EngineConfig) -> Result<Arc<dyn Store>, EngineError> {
-    let store: Arc<dyn Store> = SqliteStore::open(&SqliteOptions::new(&config.data_dir))?;
+    let store: Arc<dyn Store> = match &config.database {
+        Some(url) => PostgresStore::open(&PostgresOptions {
+            node: config.node.clone(),
+            ..PostgresOptions::new(url)
+        })?,
+        None => SqliteStore::open(&SqliteOptions::new(&config.data_dir))?,
+    };
     Ok(store)
 }
 

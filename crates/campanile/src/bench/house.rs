@@ -159,6 +159,7 @@ impl House {
 fn config(context: &Context<'_>, folder: &Path, clock: Arc<dyn Clock>) -> EngineConfig {
     EngineConfig {
         data_dir: folder.to_owned(),
+        database: None,
         clock,
         node: context.settings.node.clone(),
         script_workers: context.settings.script_workers,

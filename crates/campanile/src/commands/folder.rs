@@ -20,6 +20,7 @@ pub(crate) fn data_dir(settings: &Settings, folder: &FolderArgs) -> PathBuf {
 pub(crate) fn config(settings: &Settings, data_dir: PathBuf, serves: bool) -> EngineConfig {
     EngineConfig {
         data_dir,
+        database: None,
         clock: Arc::new(SystemClock),
         node: settings.node.clone(),
         script_workers: if serves { settings.script_workers } else { 1 },

@@ -221,12 +221,43 @@ impl Execution {
         sys_id: &str,
     ) -> Result<Option<Record>, EngineError> {
         let Some(row) = self.read_row(table, sys_id)? else { return Ok(None) };
+        self.in_real_class(table, row)
+    }
+
+    /// As [`Execution::read_real_row`], for a row that an operation is about to change: while this execution holds the
+    /// writer, nobody else changes it any more.
+    pub(crate) fn read_to_change(
+        &self,
+        table: &Arc<TableDef>,
+        sys_id: &str,
+    ) -> Result<Option<Record>, EngineError> {
+        let held = {
+            let (transaction, unit) = (self.transaction.borrow(), self.unit.borrow());
+            let of_operation = transaction.as_ref().and_then(|tx| tx.writer.as_deref());
+            let writer = of_operation.or_else(|| unit.as_ref().and_then(Unit::writer));
+            writer.map(|writer| {
+                self.budget.count_statement();
+                spent::in_database(|| writer.get_for_change(table, sys_id))
+            })
+        };
+        let row = match held {
+            Some(row) => row?,
+            None => self.read_row(table, sys_id)?,
+        };
+        row.map_or(Ok(None), |row| self.in_real_class(table, row))
+    }
+
+    fn in_real_class(
+        &self,
+        table: &Arc<TableDef>,
+        row: Record,
+    ) -> Result<Option<Record>, EngineError> {
         if row.class_name() == &*table.name {
             return Ok(Some(row));
         }
         let dictionary = self.dictionary()?;
         match dictionary.table(row.class_name()) {
-            Some(class) if class.extends(&table.root) => self.read_row(class, sys_id),
+            Some(class) if class.extends(&table.root) => self.read_row(class, row.text("sys_id")),
             _ => Ok(Some(row)),
         }
     }
@@ -276,7 +307,7 @@ impl Execution {
         };
         let writer = spent::in_database(|| Arc::clone(self.engine.store()).write())?;
         for read in &reads {
-            let now = writer.get(read.table(), read.text("sys_id"))?;
+            let now = writer.get_for_change(read.table(), read.text("sys_id"))?;
             let is_same = |now: Record| now.shares_values(read) || now.values() == read.values();
             if !now.is_some_and(is_same) {
                 return Err(Failure::Restart);

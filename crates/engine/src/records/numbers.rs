@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use argon2::password_hash::rand_core::{OsRng, RngCore};
 use campanile_model::{Dictionary, Record, TableDef};
 use campanile_store::{ReadTx, WriteTx};
 use parking_lot::Mutex;
@@ -94,13 +95,50 @@ struct Counter {
     marked: i64,
 }
 
+/// A stored mark: numbers below it are given, or are its author's to give.
+#[derive(Debug, PartialEq, Eq)]
+struct Mark<'a> {
+    upto: i64,
+    /// The program that set it; empty when it was settled at a clean end.
+    author: &'a str,
+}
+
+impl<'a> Mark<'a> {
+    fn read(text: &'a str) -> Self {
+        let (upto, author) = text.split_once(' ').unwrap_or((text, ""));
+        Self { upto: upto.parse().unwrap_or(0), author }
+    }
+
+    fn text(&self) -> String {
+        if self.author.is_empty() {
+            self.upto.to_string()
+        } else {
+            format!("{} {}", self.upto, self.author)
+        }
+    }
+}
+
 /// The counters of all tables. A thread takes the writer before the lock, never the other way round.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Numbers {
+    /// Tells this program's marks from those of others on the same database.
+    author: String,
     counters: Mutex<HashMap<Arc<str>, Counter>>,
 }
 
+impl Default for Numbers {
+    fn default() -> Self {
+        let mut bytes = [0; 8];
+        OsRng.fill_bytes(&mut bytes);
+        Self { author: format!("{:016x}", u64::from_le_bytes(bytes)), counters: Mutex::default() }
+    }
+}
+
 impl Numbers {
+    fn mark(&self, upto: i64) -> String {
+        Mark { upto, author: &self.author }.text()
+    }
+
     /// The next number of `table`'s sequence (its own, else its nearest ancestor's); `None` when it has none.
     ///
     /// Takes the writer for a moment when the numbers that are marked run out: a caller that holds the writer
@@ -118,10 +156,10 @@ impl Numbers {
         let number = {
             let mut counters = self.counters.lock();
             let counter = counters.entry(Arc::clone(&format.table)).or_default();
-            let number = counter.advance(format, &*tx)?;
+            let number = counter.advance(format, &*tx, &self.author)?;
             counter.next = number + 1;
             let mark = counter.next + RESERVED_AHEAD;
-            tx.meta_set(&format.mark_key(), &mark.to_string())?;
+            tx.meta_set(&format.mark_key(), &self.mark(mark))?;
             tx.commit()?;
             counter.marked = mark;
             number
@@ -156,11 +194,11 @@ impl Numbers {
         let number = {
             let mut counters = self.counters.lock();
             let counter = counters.entry(Arc::clone(&format.table)).or_default();
-            let number = counter.advance(format, tx)?;
+            let number = counter.advance(format, tx, &self.author)?;
             counter.next = number + 1;
             number
         };
-        tx.meta_set(&format.mark_key(), &(number + 1 + RESERVED_AHEAD).to_string())?;
+        tx.meta_set(&format.mark_key(), &self.mark(number + 1 + RESERVED_AHEAD))?;
         Ok(Some(format.text(number)))
     }
 
@@ -177,7 +215,10 @@ impl Numbers {
         let mut tx = Arc::clone(engine.store()).write()?;
         let mut counters = self.counters.lock();
         for (table, counter) in counters.iter_mut() {
-            if let Some(format) = formats.by_table.get(table) {
+            let Some(format) = formats.by_table.get(table) else { continue };
+            // Another program may have gone on behind our mark: what we have left is lost then.
+            let stored = tx.meta_get(&format.mark_key())?.unwrap_or_default();
+            if Mark::read(&stored).author == self.author {
                 tx.meta_set(&format.mark_key(), &counter.next.to_string())?;
                 counter.marked = counter.next;
             }
@@ -200,11 +241,15 @@ impl Numbers {
 impl Counter {
     /// The next number: behind everything given here, behind the stored mark unless this process set it, and not
     /// below the base.
-    fn advance(&self, format: &NumberFormat, tx: &dyn WriteTx) -> Result<i64, EngineError> {
-        if self.next > 0 {
-            return Ok(self.next.max(format.base));
-        }
-        let stored = tx.meta_get(&format.mark_key())?.and_then(|mark| mark.parse().ok());
-        Ok(stored.unwrap_or(0).max(format.base))
+    fn advance(
+        &self,
+        format: &NumberFormat,
+        tx: &dyn WriteTx,
+        author: &str,
+    ) -> Result<i64, EngineError> {
+        let stored = tx.meta_get(&format.mark_key())?.unwrap_or_default();
+        let stored = Mark::read(&stored);
+        let is_own = self.next > 0 && (stored.author == author || stored.upto <= self.next);
+        Ok(if is_own { self.next } else { stored.upto.max(self.next) }.max(format.base))
     }
 }

@@ -7,6 +7,7 @@ use campanile_engine::records::seed::{TableSpec, apply_constant_defaults, stamp_
 use campanile_engine::records::{lookup, seed};
 use campanile_engine::{Engine, EngineConfig, InitOptions};
 use campanile_model::{Clock, Instant, ManualClock, Record};
+use campanile_store::testing::TestDatabase;
 use tempfile::TempDir;
 
 /// Where the clock stands at first: 2026-03-02 08:00:00 UTC.
@@ -16,19 +17,22 @@ pub(crate) struct House {
     pub(crate) engine: Arc<Engine>,
     pub(crate) clock: Arc<ManualClock>,
     folder: TempDir,
+    /// On PostgreSQL, the database of this house. Goes last.
+    database: Option<TestDatabase>,
 }
 
 impl House {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let database = on_postgres().then(TestDatabase::create);
         let clock = Arc::new(ManualClock::starting_at(START));
         let options = InitOptions {
             admin_password: Some("correct horse".to_owned()),
             ..InitOptions::default()
         };
-        let made = Engine::init(config(&folder, &clock), options).unwrap();
+        let made = Engine::init(config(&folder, database.as_ref(), &clock), options).unwrap();
         assert_eq!(made.admin_password, None, "a given password is not told back");
-        Self { engine: made.engine, clock, folder }
+        Self { engine: made.engine, clock, folder, database }
     }
 
     /// Stops the engine and opens the same folder again.
@@ -39,7 +43,7 @@ impl House {
     }
 
     pub(crate) fn config(&self) -> EngineConfig {
-        config(&self.folder, &self.clock)
+        config(&self.folder, self.database.as_ref(), &self.clock)
     }
 
     /// Adds a row with its constant defaults, as the product itself would; its key.
@@ -127,9 +131,21 @@ impl Drop for House {
     }
 }
 
-fn config(folder: &TempDir, clock: &Arc<ManualClock>) -> EngineConfig {
+/// Whether this run of the tests is one on PostgreSQL (`CAMPANILE_TEST_ENGINE=postgres`).
+pub(crate) fn on_postgres() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "tests have no settings")]
+    let engine = std::env::var("CAMPANILE_TEST_ENGINE").unwrap_or_default();
+    engine == "postgres"
+}
+
+fn config(
+    folder: &TempDir,
+    database: Option<&TestDatabase>,
+    clock: &Arc<ManualClock>,
+) -> EngineConfig {
     EngineConfig {
         data_dir: folder.path().to_path_buf(),
+        database: database.map(|database| database.url().to_owned()),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         node: "node-a".to_owned(),
         script_workers: 1,

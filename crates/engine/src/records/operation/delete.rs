@@ -20,7 +20,7 @@ pub(super) fn perform(execution: &Rc<Execution>, change: &Change) -> Result<Outc
         table: change.table.name.to_string(),
         sys_id: sys_id.to_owned(),
     };
-    let Some(stored) = execution.read_real_row(&change.table, sys_id)? else {
+    let Some(stored) = execution.read_to_change(&change.table, sys_id)? else {
         return Ok(Outcome::Refused(unknown()));
     };
     if let Some(conflict) = change.conflict_with(&stored) {

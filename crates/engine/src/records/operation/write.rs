@@ -167,7 +167,7 @@ fn begin_update(execution: &Rc<Execution>, change: &Change) -> Result<Begin, Fai
     let fresh = change.fresh.clone().filter(|_| execution.may_use_fresh());
     let read = match fresh {
         Some(row) => Some(row),
-        None => execution.read_real_row(&change.table, sys_id)?,
+        None => execution.read_to_change(&change.table, sys_id)?,
     };
     let Some(stored) = read else {
         return Ok(Begin::End(Outcome::Refused(EngineError::RecordUnknown {
