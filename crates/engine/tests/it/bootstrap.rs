@@ -109,7 +109,7 @@ fn a_column_that_people_added_to_a_shipped_table_outlives_a_newer_seed() {
 
 #[test]
 fn a_made_up_password_is_told_once_and_works() {
-    let house = House::new();
+    let house = House::in_a_folder();
     let folder = tempfile::tempdir().unwrap();
     let mut config = house.config();
     config.data_dir = folder.path().join("data");
@@ -128,7 +128,7 @@ fn a_made_up_password_is_told_once_and_works() {
 
 #[test]
 fn a_folder_that_cannot_be_used_is_named_with_the_fix() {
-    let house = House::new();
+    let house = House::in_a_folder();
     let folder = tempfile::tempdir().unwrap();
     let mut config = house.config();
     config.data_dir = folder.path().to_path_buf();
@@ -147,14 +147,14 @@ fn a_folder_that_cannot_be_used_is_named_with_the_fix() {
 
 #[test]
 fn a_second_engine_on_the_same_folder_is_refused() {
-    let house = House::new();
+    let house = House::in_a_folder();
     let refused = Engine::open(house.config()).unwrap_err().to_string();
     assert!(refused.contains("in use by another campanile"), "{refused}");
 }
 
 #[test]
 fn a_database_whose_making_was_broken_off_can_be_made_again() {
-    let house = House::new();
+    let house = House::in_a_folder();
     let folder = tempfile::tempdir().unwrap();
     let mut config = house.config();
     config.data_dir = folder.path().to_path_buf();

@@ -9,6 +9,7 @@ use campanile_model::{EventState, SysId};
 use campanile_store::ClaimRequest;
 
 use crate::events_bed::{Bed, RECORDER, call, call_after, call_to};
+use crate::house::on_postgres;
 
 /// Longer than anything here takes; a test that reaches it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -119,6 +120,10 @@ fn ev_046_endless_loops_in_all_processors_of_a_queue_delay_no_other_queue() {
 
 #[test]
 fn the_clock_is_set_back_an_hour_and_forward_a_day() {
+    if on_postgres() {
+        // Differs because due times are kept as they are there: of many programs each may have another clock.
+        return;
+    }
     let bed = Bed::quiet();
     bed.register("t.retry", &[("max_attempts", "2")]);
     bed.action("fails", "t.retry", "throw new Error('no');", &[]);

@@ -23,8 +23,16 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new() -> Self {
+        Self::on(on_postgres().then(TestDatabase::create))
+    }
+
+    /// On the embedded engine, for what concerns its folder.
+    pub(crate) fn in_a_folder() -> Self {
+        Self::on(None)
+    }
+
+    fn on(database: Option<TestDatabase>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = on_postgres().then(TestDatabase::create);
         let clock = Arc::new(ManualClock::starting_at(START));
         let options = InitOptions {
             admin_password: Some("correct horse".to_owned()),
