@@ -60,9 +60,20 @@ impl Server {
 
     /// A server on `data`, which must outlive it.
     pub(crate) fn start_on(data: &Path, flags: &[&str]) -> Self {
+        let folder = ["--data", data.to_str().unwrap()];
+        let mut server = Self::start_with(&[&folder, flags].concat());
+        server.data = data.to_owned();
+        server
+    }
+
+    /// A server on the PostgreSQL database at `url`, which must outlive it.
+    pub(crate) fn start_on_database(url: &str) -> Self {
+        Self::start_with(&["--database", url])
+    }
+
+    fn start_with(flags: &[&str]) -> Self {
         let mut child = Command::new(binary())
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
+            .args(["serve", "--listen", "127.0.0.1:0"])
             .args(flags)
             .env("CAMPANILE_ADMIN_PASSWORD", ADMIN_PASSWORD)
             .env("CAMPANILE_LOG_LEVEL", "warn")
@@ -87,7 +98,7 @@ impl Server {
             .name("server-output".into())
             .spawn(move || lines.for_each(drop))
             .unwrap();
-        Self { child, address, data: data.to_owned(), _folder: None }
+        Self { child, address, data: PathBuf::new(), _folder: None }
     }
 
     /// `http://host:port`.

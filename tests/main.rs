@@ -11,6 +11,7 @@ mod error_pages;
 mod harness;
 mod packs;
 mod people;
+mod postgres;
 mod replay;
 mod rest_bad_input;
 mod rest_evaluate;

@@ -28,12 +28,12 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Makes a data folder: the database, the first administrator, packs.
+    /// Makes a database, in a data folder or on PostgreSQL: the tables, the first administrator, packs.
     #[command(
         after_help = "Example:\n  CAMPANILE_ADMIN_PASSWORD=… campanile init --data /var/lib/campanile --pack itsm"
     )]
     Init(InitArgs),
-    /// Runs the server; on an empty folder it first does what `init --pack itsm` does.
+    /// Runs the server; on an empty folder or database it first does what `init --pack itsm` does.
     #[command(
         after_help = "Example:\n  campanile serve --data ./campanile-data --listen 127.0.0.1:8080 --demo"
     )]
@@ -64,10 +64,10 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  campanile replay incident_event_log.csv --map \
                       packs/itsm/incident_event_log.map.yaml\n  campanile replay log.csv --map my.map.yaml --speed 20")]
     Replay(ReplayArgs),
-    /// Checks a data folder and says what is wrong and how to mend it.
+    /// Checks a data folder or database and says what is wrong and how to mend it.
     #[command(after_help = "Example:\n  campanile doctor --data ./campanile-data")]
     Doctor(FolderArgs),
-    /// Users of a data folder (the server must not be running on it).
+    /// Users of a data folder (the server must not be running on it) or database.
     #[command(subcommand)]
     User(UserCommand),
     /// Measures this machine: a table of rates and times with their targets and ratios.
@@ -77,12 +77,16 @@ pub(crate) enum Command {
     Bench(BenchArgs),
 }
 
-/// The folder a command works on.
+/// The database a command works on.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FolderArgs {
     /// Data folder [default: ./campanile-data].
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// A PostgreSQL database instead of a data folder: postgres://USER:PASSWORD@HOST:PORT/NAME. Others on this machine
+    /// see what stands on a command line: a URL with a password is better given as CAMPANILE_DATABASE.
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub(crate) database: Option<String>,
 }
 
 /// The server a command talks to.

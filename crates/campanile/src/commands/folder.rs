@@ -1,26 +1,27 @@
-//! Opening the engine on a data folder, for commands that work without a server.
+//! Opening the engine on a data folder or a PostgreSQL database, for commands that work without a server.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use campanile_engine::{Engine, EngineConfig};
+use campanile_engine::{Engine, EngineConfig, EngineError};
 use campanile_model::SystemClock;
+use campanile_store::StoreError;
 
 use crate::args::FolderArgs;
 use crate::output::Failure;
 use crate::settings::Settings;
 
-/// The data folder: the flag, else the setting.
-pub(crate) fn data_dir(settings: &Settings, folder: &FolderArgs) -> PathBuf {
-    folder.data.clone().unwrap_or_else(|| settings.data.clone())
-}
-
-/// How to open the engine on `data_dir`.
-pub(crate) fn config(settings: &Settings, data_dir: PathBuf, serves: bool) -> EngineConfig {
+/// How to open the engine on what `folder` names, else on what the settings name.
+pub(crate) fn config(settings: &Settings, folder: &FolderArgs, serves: bool) -> EngineConfig {
+    let database = match (&folder.database, &folder.data) {
+        (Some(url), _) => Some(url.clone()),
+        // A flag wins over a setting.
+        (None, Some(_)) => None,
+        (None, None) => Some(settings.database.clone()),
+    };
     EngineConfig {
-        data_dir,
-        database: None,
+        data_dir: folder.data.clone().unwrap_or_else(|| settings.data.clone()),
+        database: database.filter(|url| !url.is_empty()),
         clock: Arc::new(SystemClock),
         node: settings.node.clone(),
         script_workers: if serves { settings.script_workers } else { 1 },
@@ -28,9 +29,34 @@ pub(crate) fn config(settings: &Settings, data_dir: PathBuf, serves: bool) -> En
     }
 }
 
-/// Opens an existing folder for a command, without processors.
+/// What is opened, in words.
+pub(crate) fn place(config: &EngineConfig) -> String {
+    match config.database {
+        // The URL has a password.
+        Some(_) => "the database".to_owned(),
+        None => config.data_dir.display().to_string(),
+    }
+}
+
+/// Opens by `open`. A server that cannot be used as it was named is wrong usage.
+pub(crate) fn opening<T>(
+    config: EngineConfig,
+    open: impl FnOnce(EngineConfig) -> Result<T, EngineError>,
+) -> Result<T, Failure> {
+    let is_served = config.database.is_some();
+    open(config).map_err(|error| match error {
+        EngineError::Store(
+            StoreError::Unavailable { .. }
+            | StoreError::NewerSchema { .. }
+            | StoreError::Statement { .. },
+        ) if is_served => Failure::usage(error),
+        error => error.into(),
+    })
+}
+
+/// Opens an existing database for a command, without processors.
 pub(crate) fn open(settings: &Settings, folder: &FolderArgs) -> Result<Arc<Engine>, Failure> {
-    Ok(Engine::open(config(settings, data_dir(settings, folder), false))?)
+    opening(config(settings, folder, false), Engine::open)
 }
 
 /// Writes log lines to standard error, as the setting says.

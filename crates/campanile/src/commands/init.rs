@@ -1,4 +1,4 @@
-//! `campanile init`: makes a data folder.
+//! `campanile init`: makes a database.
 
 use campanile_engine::{Engine, InitOptions, packs};
 use serde_json::json;
@@ -8,12 +8,12 @@ use crate::args::InitArgs;
 use crate::output::{self, Failure};
 use crate::settings::Settings;
 
-/// Makes the folder, the first administrator and the packs.
+/// Makes the database, the first administrator and the packs.
 pub(crate) fn run(settings: &Settings, args: InitArgs, json: bool) -> Result<(), Failure> {
-    let data_dir = folder::data_dir(settings, &args.folder);
-    let place = data_dir.display().to_string();
-    let config = folder::config(settings, data_dir, false);
-    let made = Engine::init(config, options(&args.packs, args.demo)?)?;
+    let config = folder::config(settings, &args.folder, false);
+    let place = folder::place(&config);
+    let options = options(&args.packs, args.demo)?;
+    let made = folder::opening(config, |config| Engine::init(config, options))?;
     made.engine.stop()?;
     let packs: Vec<String> = made.packs.iter().map(ToString::to_string).collect();
     let answer =

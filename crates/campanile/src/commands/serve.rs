@@ -17,7 +17,6 @@ const FIRST_PACK: &str = "itsm";
 /// Serves until it is told to stop (Ctrl-C, SIGTERM): the current work is finished, the rest released.
 pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
     folder::start_logging(&settings);
-    let data_dir = folder::data_dir(&settings, &args.folder);
     let listener = Listener::bind(args.listen.as_ref().unwrap_or(&settings.listen))
         .map_err(Failure::failed)?;
     let runtime = network()?;
@@ -26,9 +25,10 @@ pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
         let _inside = runtime.enter();
         Door::open(listener).map_err(Failure::failed)?
     };
-    let place = data_dir.display().to_string();
-    let config = folder::config(&settings, data_dir, true);
-    let opened = Engine::open_or_init(config, init::options(&[FIRST_PACK.to_owned()], args.demo)?)?;
+    let config = folder::config(&settings, &args.folder, true);
+    let place = folder::place(&config);
+    let options = init::options(&[FIRST_PACK.to_owned()], args.demo)?;
+    let opened = folder::opening(config, |config| Engine::open_or_init(config, options))?;
     let engine = opened.engine;
     let mut login = None;
     if opened.is_new {

@@ -14,6 +14,8 @@ const DEFAULTS: &str = include_str!("../../campanile.default.toml");
 pub(crate) struct Settings {
     /// Data folder.
     pub(crate) data: PathBuf,
+    /// URL of a PostgreSQL database that is used instead; may be empty.
+    pub(crate) database: String,
     /// `host:port`.
     pub(crate) listen: String,
     /// Name of this node.
@@ -77,6 +79,7 @@ pub(crate) fn load(
     }
     Ok(Settings {
         data: PathBuf::from(text(&values, "server.data")),
+        database: text(&values, "database"),
         listen: text(&values, "server.listen"),
         node: text(&values, "node.name"),
         script_workers: workers(

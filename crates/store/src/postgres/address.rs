@@ -9,6 +9,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::tls;
 use crate::contract::StoreError;
 
+/// What a URL looks like.
+const SHAPE: &str = "postgres://user:password@host:port/database";
+
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
@@ -46,7 +49,7 @@ impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
         let refused = |reason: String| StoreError::Unavailable { place: masked(url), reason };
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-            return Err(refused("expected postgres://user:password@host:port/database".to_owned()));
+            return Err(refused(format!("expected {SHAPE}")));
         }
         let (url_for_client, mut options) = split_options(url);
         let roots = take_option(&mut options, ROOTS_OPTION);
@@ -57,9 +60,9 @@ impl Address {
                 "require".clone_into(value);
             }
         }
-        let mut config: Config = join_options(url_for_client, &options)
-            .parse()
-            .map_err(|error: tokio_postgres::Error| refused(reason(&error)))?;
+        let mut config: Config = join_options(url_for_client, &options).parse().map_err(
+            |error: tokio_postgres::Error| refused(format!("{}: expected {SHAPE}", reason(&error))),
+        )?;
         if config.get_hosts().is_empty() {
             return Err(refused("the URL names no host".to_owned()));
         }

@@ -18,7 +18,10 @@ impl From<Error> for StoreError {
         let unavailable = |reason| Self::Unavailable { place: SOMEWHERE.to_owned(), reason };
         let Some(code) = error.code() else {
             // No answer of the server: the connection is gone, or could not be made.
-            return unavailable(words(&error));
+            return unavailable(format!(
+                "{}: check host and port, and that the server runs",
+                words(&error)
+            ));
         };
         match code.code() {
             // Out of disk. (Out of memory and out of connections pass by themselves.)
@@ -31,11 +34,24 @@ impl From<Error> for StoreError {
                 .any(|class| code.starts_with(class))
                 || ["42501", "25006", "XX001", "XX002"].contains(&code) =>
             {
-                unavailable(words(&error))
+                unavailable(with_fix(code, words(&error)))
             }
             _ => Self::Statement { reason: words(&error) },
         }
     }
+}
+
+/// The server's words and what is to be done about them, as far as the code tells.
+fn with_fix(code: &str, words: String) -> String {
+    let fix = match code {
+        "28P01" | "28000" => "check user and password in the URL, and the server's pg_hba.conf",
+        "3D000" => "make it with CREATE DATABASE, or correct its name in the URL",
+        "42501" => "give the user of the URL the rights CREATE and USAGE on the schema public",
+        "25006" => "name the primary server, and a user and database that may write",
+        "53300" => "raise max_connections of the server, or end what else uses it",
+        _ => return words,
+    };
+    format!("{words}: {fix}")
 }
 
 /// The server's own words, else the client's with their cause.

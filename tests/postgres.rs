@@ -1,0 +1,104 @@
+//! The real binary on PostgreSQL: many servers on one database, and what keeps one from starting.
+
+use campanile_store::testing::TestDatabase;
+use serde_json::{Value, json};
+
+use crate::harness::{Server, campanile, wait_until};
+
+fn fire(server: &Server, number: usize) -> String {
+    let body = json!({"name": "t.shared", "parm1": number.to_string()});
+    let fired = server.admin().post("/api/events", &body).result();
+    fired["sys_id"].as_str().unwrap().to_owned()
+}
+
+fn key(row: &Value) -> String {
+    row["sys_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_one_server_was_given_another_finishes_after_a_kill() {
+    let database = TestDatabase::create_empty();
+    let first = Server::start_on_database(database.url());
+    let action = json!({
+        "name": "works", "event_name": "t.shared", "active": "true", "script": "gs.log(event.parm1, 't');",
+    });
+    first.admin().post("/api/now/table/sysevent_script_action", &action).result();
+    let second = Server::start_on_database(database.url());
+    let mut fired: Vec<String> = (0..20).map(|number| fire(&first, number)).collect();
+    first.kill();
+    // Whoever is dead holds its claims until its lease is over.
+    database.lapse_all();
+    fired.extend((20..40).map(|number| fire(&second, number)));
+    let admin = second.admin();
+    wait_until("the other server has handled all", || {
+        admin.count("sysevent", "name=t.shared^state=processed") == 40
+    });
+    let mut found: Vec<String> =
+        admin.rows("sysevent", "name=t.shared", "sys_id").iter().map(key).collect();
+    found.sort();
+    fired.sort();
+    assert_eq!(found, fired);
+    let runs = admin.count("sysevent_handler_run", "handler_name=works^outcome=succeeded");
+    assert_eq!(runs, 40, "each was handled once");
+    assert!(second.stop(), "the server stops in order");
+}
+
+/// What `doctor` says in its one line, with exit code 2 and never the password.
+fn refusal(url: &str) -> String {
+    let run = campanile(&["doctor", "--database", url]);
+    assert_eq!(run.code, 2, "{url}: {}", run.stderr);
+    assert!(!run.stderr.contains("geheim"), "{}", run.stderr);
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    let [line] = lines[..] else { panic!("expected one line, got {}", run.stderr) };
+    line.to_owned()
+}
+
+#[test]
+fn what_keeps_a_server_from_its_database_is_told_in_one_line_with_the_fix() {
+    let database = TestDatabase::create_empty();
+    let url = database.url();
+    for (url, thing, fix) in [
+        ("mysql://u:geheim@h/c", "mysql://h/c", "expected postgres://"),
+        ("postgres://u:geheim@h/c?sslmod=disable", "sslmod", "postgres://h/c"),
+        ("postgres://u:geheim@h:many/c", "h:many", "`port`: expected postgres://"),
+        (
+            "postgres://u:geheim@no-such-host.invalid/c?sslmode=disable",
+            "no-such-host",
+            "check host",
+        ),
+        ("postgres://u:geheim@127.0.0.1:1/c", "127.0.0.1:1", "check host and port"),
+        (&format!("{url}_missing"), "does not exist", "CREATE DATABASE"),
+        (
+            &url.replacen("postgres@", "nobody_known:geheim@", 1),
+            "nobody_known",
+            "check user and password",
+        ),
+    ] {
+        let line = refusal(url);
+        assert!(line.contains(thing) && line.contains(fix), "{line}");
+    }
+    let read_only = format!("{url}?options=-c%20default_transaction_read_only%3Don");
+    let line = refusal(&read_only);
+    assert!(line.contains("read-only") && line.contains("name the primary"), "{line}");
+
+    let made = campanile(&["init", "--database", url]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    database.run("INSERT INTO campanile_migration (number, name) VALUES (9999, 'later')");
+    let line = refusal(url);
+    assert!(line.contains("schema 9999") && line.contains("use the newer version"), "{line}");
+}
+
+#[test]
+fn a_database_is_made_once_and_its_users_are_kept_by_the_command_line() {
+    let database = TestDatabase::create_empty();
+    let on_it = |args: &[&str]| campanile(&[args, &["--database", database.url()]].concat());
+    assert_eq!(on_it(&["init"]).code, 0);
+    let again = on_it(&["init"]);
+    assert_eq!(again.code, 1, "{}", again.stderr);
+    assert!(again.stderr.contains("was made already"), "{}", again.stderr);
+    assert_eq!(on_it(&["user", "add", "beth", "--role", "admin"]).code, 0);
+    let listed = on_it(&["user", "list"]);
+    assert!(listed.stdout.contains("beth"), "{}", listed.stdout);
+    let examined = on_it(&["doctor"]);
+    assert_eq!(examined.code, 0, "{} {}", examined.stdout, examined.stderr);
+}
