@@ -5,9 +5,12 @@ use crate::fixture::{A, B, Fixture, update_a};
 #[test]
 fn br_02_of_two_rules_with_one_order_the_older_runs_first() {
     let fixture = Fixture::new();
-    fixture.before("older", "gs.print('older')");
-    fixture.house.clock.advance_millis(86_400_000);
-    fixture.before("newer", "gs.print('newer')");
+    // Saved first, with the smaller key, and yet the newer one.
+    let newer = fixture.before("newer", "gs.print('newer')");
+    let older = fixture.before("older", "gs.print('older')");
+    fixture.house.change("sys_script", &newer, &[("sys_created_on", "2024-03-13 18:00:00")]);
+    fixture.house.change("sys_script", &older, &[("sys_created_on", "2024-03-12 18:00:00")]);
+    assert!(newer < older);
     let ran = fixture.script(&update_a("gA.state = 2"));
     assert_eq!(ran.trace(), ["older", "newer"]);
 }
@@ -65,7 +68,9 @@ fn br_06_role_filter_and_script_must_all_hold() {
     );
     assert_eq!(fixture.script_as("abel", &update_a("gA.state = 2")).trace(), ["ran"]);
     assert!(fixture.script_as("abel", &update_a("gA.category = 'x'")).trace().is_empty());
+    assert_eq!(fixture.a("category"), "x");
     assert!(fixture.script_as("joe", &update_a("gA.state = 3")).trace().is_empty());
+    assert_eq!(fixture.a("state"), "3");
     assert_eq!(fixture.script_as("admin", &update_a("gA.state = 4")).trace(), ["ran"]);
     let b = format!("var g = new GlideRecord('incident'); g.get('{B}'); g.state = 6; g.update()");
     assert!(fixture.script_as("abel", &b).trace().is_empty(), "the filter says priority 1");
@@ -78,11 +83,17 @@ fn br_07_a_filter_knows_letter_case_and_a_query_does_not() {
         "case",
         &[("filter_condition", "short_descriptionLIKEemail"), ("script", "gs.print('ran')")],
     );
-    assert!(fixture.script(&update_a("gA.state = 2")).trace().is_empty());
-    let found = fixture.script(
-        "var g = new GlideRecord('incident'); g.addEncodedQuery('short_descriptionLIKEemail'); g.query(); g.getRowCount()",
+    fixture.rule(
+        "as written",
+        &[("filter_condition", "short_descriptionLIKEEmail"), ("script", "gs.print('as written')")],
     );
-    assert_eq!(found.text, "1");
+    assert_eq!(fixture.script(&update_a("gA.state = 2")).trace(), ["as written"]);
+    assert_eq!(fixture.a("state"), "2");
+    let found = fixture.script(
+        "var g = new GlideRecord('incident'); g.addEncodedQuery('short_descriptionLIKEemail'); g.query();\
+         var out = []; while (g.next()) out.push(g.sys_id + ''); out + ''",
+    );
+    assert_eq!(found.text, A);
 }
 
 #[test]
@@ -112,6 +123,7 @@ fn br_09_a_rule_sees_what_an_earlier_one_changed() {
         &[("order", "200"), ("filter_condition", "category=x"), ("script", "gs.print('ran')")],
     );
     assert_eq!(fixture.script(&update_a("gA.state = 2")).trace(), ["ran"]);
+    assert_eq!(fixture.a("category"), "x");
 }
 
 #[test]
