@@ -123,7 +123,10 @@ fn one_of_two_administrators_may_go_whoever_works_in_the_background_counts_for_n
     let system = session_user(&fixture.house.engine, "system").unwrap().unwrap();
     assert!(system.is_admin(), "and is not enough");
     users::grant(&fixture.house.engine, "abel", "admin").unwrap();
-    fixture.update("admin", "sys_user", &admin, &[("active", "false")]).unwrap();
+    let switch_off = || fixture.update("admin", "sys_user", &admin, &[("active", "false")]);
+    is_refused(&fixture, switch_off());
+    users::set_password(&fixture.house.engine, "abel", "battery").unwrap();
+    switch_off().unwrap();
     let as_system = fixture.run(Session::system(), |execution| {
         service::update(
             execution,
@@ -149,4 +152,43 @@ fn a_pack_cannot_switch_the_last_administrator_off() {
     let told = apply_blocking(&fixture.house.engine, &pack, options).unwrap_err().to_string();
     assert!(told.contains("no active administrator would be left"), "{told}");
     assert!(session_user(&fixture.house.engine, "admin").unwrap().unwrap().is_admin());
+}
+
+#[test]
+fn the_last_administrator_keeps_a_password() {
+    let fixture = Fixture::new();
+    let admin = admin(&fixture);
+    is_refused(&fixture, fixture.update("admin", "sys_user", &admin, &[("user_password", "")]));
+    users::authenticate(&fixture.house.engine, "admin", "correct horse").unwrap();
+    let ran = fixture.script_as(
+        "admin",
+        &format!("var u = new GlideRecord('sys_user'); u.get('{admin}'); u.user_password = 'NULL'; u.update() + ''"),
+    );
+    assert_eq!(ran.text, "null");
+    fixture.update("admin", "sys_user", &admin, &[("user_password", "another horse")]).unwrap();
+}
+
+#[test]
+fn the_last_administrator_cannot_be_made_read_only_in_any_way() {
+    let fixture = Fixture::new();
+    let house = &fixture.house;
+    let (admin, admin_role) = (admin(&fixture), admin_role(&fixture));
+    let read_only = key(&fixture, "sys_user_role", &[("name", "snc_read_only")]);
+    let grant = |table: &str, values: &[(&str, &str)]| fixture.insert("admin", table, values);
+    is_refused(&fixture, grant("sys_user_has_role", &[("user", &admin), ("role", &read_only)]));
+    let contains = [("role", admin_role.as_str()), ("contains", &read_only)];
+    is_refused(&fixture, grant("sys_user_role_contains", &contains));
+    let group = house.add("sys_user_group", &[("name", "readers")]);
+    grant("sys_group_has_role", &[("group", &group), ("role", &read_only)]).unwrap();
+    is_refused(&fixture, grant("sys_user_grmember", &[("group", &group), ("user", &admin)]));
+    let writers = house.add("sys_user_group", &[("name", "writers")]);
+    grant("sys_user_grmember", &[("group", &writers), ("user", &admin)]).unwrap();
+    is_refused(&fixture, grant("sys_group_has_role", &[("group", &writers), ("role", &read_only)]));
+    assert!(house.rows("sys_user_has_role", &[("role", &read_only)]).is_empty(), "kept nothing");
+
+    // With another administrator who may write, all of it goes.
+    grant("sys_user_has_role", &[("user", ABEL), ("role", &admin_role)]).unwrap();
+    is_refused(&fixture, grant("sys_user_has_role", &[("user", &admin), ("role", &read_only)]));
+    fixture.update("admin", "sys_user", ABEL, &[("user_password", "battery")]).unwrap();
+    grant("sys_user_has_role", &[("user", &admin), ("role", &read_only)]).unwrap();
 }

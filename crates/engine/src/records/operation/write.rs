@@ -255,8 +255,10 @@ fn store(execution: &Rc<Execution>, change: &Change, passage: &Passage) -> Resul
     stamp::stamp(execution, &mut record, base.as_ref(), change, &mut changed);
     let defines_tables =
         dictionary::defines_tables(&class.name) && !execution.defers_definition(&record);
-    let admins_at_stake =
-        change.kind == Kind::Update && administrators::are_at_stake(execution, class, &changed)?;
+    let admins_at_stake = match change.kind {
+        Kind::Insert => administrators::are_at_stake_in_insertion(execution, class)?,
+        _ => administrators::are_at_stake(execution, class, &changed)?,
+    };
     let savepoint = match defines_tables || admins_at_stake {
         true => Some(execution.with_writer(|writer| Ok(writer.savepoint()?))?),
         false => None,

@@ -1,4 +1,4 @@
-//! The last active administrator stays: whatever would leave nobody who may administer is refused.
+//! The last active administrator stays: whatever would leave nobody who can sign in, may administer and may write is refused.
 
 use std::collections::HashSet;
 
@@ -11,12 +11,14 @@ use crate::records::execution::Execution;
 use crate::records::lookup;
 
 const ROLE: &str = "admin";
+/// Who has this role changes nothing, administrator or not (business-rules §16.6).
+const READ_ONLY_ROLE: &str = "snc_read_only";
 /// Background work acts as this user; nobody signs in as it.
 const NOBODY: &str = "system";
 
 /// Tables whose rows make somebody an administrator, and the columns that decide; none means all.
 const DECIDING: [(&str, &[&str]); 7] = [
-    ("sys_user", &["active", "locked_out", "user_name"]),
+    ("sys_user", &["active", "locked_out", "user_name", "user_password"]),
     ("sys_user_group", &["active"]),
     ("sys_user_grmember", &[]),
     ("sys_user_role", &["name", "elevated_privilege"]),
@@ -45,6 +47,28 @@ pub(crate) fn are_at_stake(
     is_anybody(execution)
 }
 
+/// As [`are_at_stake`], for a new row of `class`: it may bring the role that lets nobody write.
+///
+/// # Errors
+/// What the store answers.
+pub(crate) fn are_at_stake_in_insertion(
+    execution: &Execution,
+    class: &TableDef,
+) -> Result<bool, EngineError> {
+    let may_bring = matches!(
+        &*class.root,
+        "sys_user_grmember" | "sys_user_role_contains" | "sys_user_has_role" | "sys_group_has_role"
+    );
+    if !may_bring {
+        return Ok(false);
+    }
+    let dictionary = execution.dictionary()?;
+    let read_only_exists = execution.with_read(|read| {
+        Ok(including(read, &dictionary, READ_ONLY_ROLE).map(|r| !r.is_empty()))
+    })??;
+    if read_only_exists { is_anybody(execution) } else { Ok(false) }
+}
+
 /// As [`are_at_stake`], for the deletion of a row of `class`.
 ///
 /// # Errors
@@ -66,7 +90,8 @@ pub(crate) fn keep_one(execution: &Execution) -> Result<Option<String>, EngineEr
         return Ok(None);
     }
     Ok(Some(format!(
-        "no active administrator would be left: give another active user the role '{ROLE}' first"
+        "no active administrator would be left who has a password and may write (not '{READ_ONLY_ROLE}'): give \
+         another active user the role '{ROLE}' first"
     )))
 }
 
@@ -77,9 +102,10 @@ fn is_anybody(execution: &Execution) -> Result<bool, EngineError> {
 }
 
 fn look_for_one(read: &dyn ReadTx, dictionary: &Dictionary) -> Result<bool, EngineError> {
-    for role in granting_roles(read, dictionary)? {
+    let read_only = including(read, dictionary, READ_ONLY_ROLE)?;
+    for role in including(read, dictionary, ROLE)? {
         let direct = rows(read, dictionary, "sys_user_has_role", &[("role", &role)])?;
-        if any_usable(read, dictionary, &direct)? {
+        if any_usable(read, dictionary, &direct, &read_only)? {
             return Ok(true);
         }
         for grant in rows(read, dictionary, "sys_group_has_role", &[("role", &role)])? {
@@ -92,7 +118,7 @@ fn look_for_one(read: &dyn ReadTx, dictionary: &Dictionary) -> Result<bool, Engi
             };
             let of_group = [("group", group.text("sys_id"))];
             let members = rows(read, dictionary, "sys_user_grmember", &of_group)?;
-            if any_usable(read, dictionary, &members)? {
+            if any_usable(read, dictionary, &members, &read_only)? {
                 return Ok(true);
             }
         }
@@ -100,15 +126,16 @@ fn look_for_one(read: &dyn ReadTx, dictionary: &Dictionary) -> Result<bool, Engi
     Ok(false)
 }
 
-/// Keys of the role and of all that contain it. Elevated roles count for nobody by themselves.
-fn granting_roles(
+/// Keys of the role `name` and of all that contain it. Elevated roles count for nobody by themselves.
+fn including(
     read: &dyn ReadTx,
     dictionary: &Dictionary,
+    name: &str,
 ) -> Result<HashSet<String>, EngineError> {
     let role_table = lookup::table(dictionary, "sys_user_role")?;
-    let named = rows(read, dictionary, "sys_user_role", &[("name", ROLE)])?;
+    let named = rows(read, dictionary, "sys_user_role", &[("name", name)])?;
     let counts =
-        |role: &&Record| role.text("name") == ROLE && !role.get("elevated_privilege").is_true();
+        |role: &&Record| role.text("name") == name && !role.get("elevated_privilege").is_true();
     let mut open: Vec<String> =
         named.iter().filter(counts).map(|role| key(role, "sys_id")).collect();
     let mut granting = HashSet::new();
@@ -123,23 +150,56 @@ fn granting_roles(
     Ok(granting)
 }
 
-/// Whether one of the users that `grants` name may sign in.
+/// Whether one of the users that `grants` name may sign in, and write.
 fn any_usable(
     read: &dyn ReadTx,
     dictionary: &Dictionary,
     grants: &[Record],
+    read_only: &HashSet<String>,
 ) -> Result<bool, EngineError> {
     let users = lookup::table(dictionary, "sys_user")?;
     for grant in grants {
         let user = read.get(users, grant.text("user"))?;
-        let is_usable = |user: &Record| {
+        let can_sign_in = |user: &Record| {
             let name = user.text("user_name");
             user.get("active").is_true()
                 && !user.get("locked_out").is_true()
+                && !user.get("user_password").is_nil()
                 && !name.is_empty()
                 && name != NOBODY
         };
-        if user.as_ref().is_some_and(is_usable) {
+        if let Some(user) = user.filter(can_sign_in)
+            && !has_any(read, dictionary, user.text("sys_id"), read_only)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the user has one of `roles`, directly or by an active group.
+fn has_any(
+    read: &dyn ReadTx,
+    dictionary: &Dictionary,
+    user: &str,
+    roles: &HashSet<String>,
+) -> Result<bool, EngineError> {
+    if roles.is_empty() {
+        return Ok(false);
+    }
+    let direct = rows(read, dictionary, "sys_user_has_role", &[("user", user)])?;
+    if direct.iter().any(|grant| roles.contains(&key(grant, "role"))) {
+        return Ok(true);
+    }
+    let groups = lookup::table(dictionary, "sys_user_group")?;
+    for membership in rows(read, dictionary, "sys_user_grmember", &[("user", user)])? {
+        let group = read.get(groups, membership.text("group"))?;
+        let Some(group) = group.filter(|group| group.get("active").is_true()) else { continue };
+        let of_group = [("group", group.text("sys_id"))];
+        let grants = rows(read, dictionary, "sys_group_has_role", &of_group)?;
+        let passes_on =
+            |grant: &&Record| grant.get("inherits").is_nil() || grant.get("inherits").is_true();
+        if grants.iter().filter(passes_on).any(|grant| roles.contains(&key(grant, "role"))) {
             return Ok(true);
         }
     }
