@@ -9,6 +9,7 @@ use campanile_store::Select;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::queue_registry::QueueRegistry;
+use crate::records::properties;
 
 /// One check of `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +133,26 @@ impl Engine {
             .collect();
         self.rules_that_do_not_run(&mut findings)?;
         self.queues_that_stand_still(&mut findings)?;
+        self.properties_that_do_not_fit(&mut findings)?;
         Ok(findings)
+    }
+
+    /// Values are judged when they are saved; these were stored by an older version, or by another program.
+    fn properties_that_do_not_fit(&self, findings: &mut Vec<Finding>) -> Result<(), EngineError> {
+        for property in self.rows_of("sys_properties")? {
+            if let Err(reason) = properties::save_check::judge(&property) {
+                findings.push(Finding {
+                    serious: false,
+                    what: format!(
+                        "the value of property '{}' (sys_properties {}) does not fit: {reason}",
+                        property.text("name"),
+                        property.text("sys_id")
+                    ),
+                    fix: "save a value that fits, or empty it: then the default counts".to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     fn rules_that_do_not_run(&self, findings: &mut Vec<Finding>) -> Result<(), EngineError> {

@@ -258,3 +258,41 @@ fn a_rule_is_saved_with_everything_in_it_that_will_have_no_effect() {
     ];
     assert!(rule(&sound).is_empty(), "{:?}", rule(&sound));
 }
+
+#[test]
+fn doctor_names_properties_whose_stored_value_does_not_fit() {
+    let fixture = Fixture::new();
+    assert!(fixture.house.engine.examine().unwrap().is_empty(), "what is shipped fits");
+    // As an older version, or another program, stored them.
+    fixture.property("campanile.events.max_depth", "many");
+    let choice = fixture.house.add(
+        "sys_properties",
+        &[
+            ("name", "x.size"),
+            ("type", "choicelist"),
+            ("choices", "Small=s,Large=l"),
+            ("value", "m"),
+        ],
+    );
+    let found: Vec<(bool, String)> =
+        fixture.house.engine.examine().unwrap().into_iter().map(|f| (f.serious, f.what)).collect();
+    let depth = fixture
+        .house
+        .rows("sys_properties", &[("name", "campanile.events.max_depth")])
+        .remove(0)
+        .text("sys_id")
+        .to_owned();
+    let expected = [
+        format!(
+            "the value of property 'campanile.events.max_depth' (sys_properties {depth}) does not fit: expected a whole \
+             number from 1 to 10000, got 'many'"
+        ),
+        format!(
+            "the value of property 'x.size' (sys_properties {choice}) does not fit: expected s, l, got 'm'"
+        ),
+    ];
+    assert_eq!(found.len(), 2, "{found:?}");
+    for what in expected {
+        assert!(found.contains(&(false, what.clone())), "{what} is not in {found:?}");
+    }
+}

@@ -30,10 +30,7 @@ pub(crate) fn save(
     if let (Some(known), true) = (known, matches!(record.text("type"), "" | "string")) {
         record.set("type", known.kind.type_name());
     }
-    let kind = known.map_or_else(|| PropertyKind::of_type(record.text("type")), |known| known.kind);
-    let value = record.text("value");
-    kind.judge(value).map_err(|reason| misfit("value", format!("of '{name}': {reason}")))?;
-    judge_choice(record, known.is_some())?;
+    judge(record).map_err(|reason| misfit("value", format!("of '{name}': {reason}")))?;
     if before.is_some_and(|before| before.text("name") == name) {
         return Ok(Vec::new());
     }
@@ -44,8 +41,19 @@ pub(crate) fn save(
     Ok(warnings)
 }
 
+/// Whether the value of a row of `sys_properties` fits.
+///
+/// # Errors
+/// What was expected and what there is.
+pub(crate) fn judge(record: &Record) -> Result<(), String> {
+    let known = find(record.text("name"));
+    let kind = known.map_or_else(|| PropertyKind::of_type(record.text("type")), |known| known.kind);
+    kind.judge(record.text("value"))?;
+    judge_choice(record, known.is_some())
+}
+
 /// A choice list that somebody made: `choices` holds its values, separated by commas.
-fn judge_choice(record: &Record, is_known: bool) -> Result<(), EngineError> {
+fn judge_choice(record: &Record, is_known: bool) -> Result<(), String> {
     let (value, choices) = (record.text("value"), record.text("choices"));
     if is_known || record.text("type") != "choicelist" || value.is_empty() || choices.is_empty() {
         return Ok(());
@@ -57,8 +65,7 @@ fn judge_choice(record: &Record, is_known: bool) -> Result<(), EngineError> {
         return Ok(());
     }
     let expected: Vec<&str> = values.collect();
-    let name = record.text("name");
-    Err(misfit("value", format!("of '{name}': expected {}, got '{value}'", expected.join(", "))))
+    Err(format!("expected {}, got '{value}'", expected.join(", ")))
 }
 
 fn misfit(field: &str, detail: String) -> EngineError {
