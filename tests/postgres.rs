@@ -3,7 +3,7 @@
 use campanile_store::testing::TestDatabase;
 use serde_json::{Value, json};
 
-use crate::harness::{Server, campanile, wait_until};
+use crate::harness::{ADMIN_PASSWORD, Server, campanile, wait_until};
 
 fn fire(server: &Server, number: usize) -> String {
     let body = json!({"name": "t.shared", "parm1": number.to_string()});
@@ -15,6 +15,21 @@ fn key(row: &Value) -> String {
     row["sys_id"].as_str().unwrap().to_owned()
 }
 
+/// Has `second` read its definitions, changes one at `first`, and waits until `second` goes by it.
+fn the_other_learns_of_a_new_action(first: &Server, second: &Server) {
+    let property = json!({"name": "t.shared", "value": "before"});
+    let made = first.admin().post("/api/now/table/sys_properties", &property).result();
+    let value = |server: &Server| {
+        let script = json!({"script": "gs.getProperty('t.shared')"});
+        let answer = server.admin().post("/api/scripts/evaluate", &script).result();
+        answer.to_string()
+    };
+    wait_until("the other server knows the property", || value(second).contains("before"));
+    let path = format!("/api/now/table/sys_properties/{}", key(&made));
+    first.admin().patch(&path, &json!({"value": "after"})).result();
+    wait_until("the other server knows its new value", || value(second).contains("after"));
+}
+
 #[test]
 fn what_one_server_was_given_another_finishes_after_a_kill() {
     let database = TestDatabase::create_empty();
@@ -24,10 +39,14 @@ fn what_one_server_was_given_another_finishes_after_a_kill() {
     });
     first.admin().post("/api/now/table/sysevent_script_action", &action).result();
     let second = Server::start_on_database(database.url());
+    the_other_learns_of_a_new_action(&first, &second);
     let mut fired: Vec<String> = (0..20).map(|number| fire(&first, number)).collect();
     first.kill();
     // Whoever is dead holds its claims until its lease is over.
-    database.lapse_all();
+    database.run(
+        "UPDATE campanile_node SET beat_at = beat_at - interval '1 day' \
+         WHERE token = (SELECT min(token) FROM campanile_node)",
+    );
     fired.extend((20..40).map(|number| fire(&second, number)));
     let admin = second.admin();
     wait_until("the other server has handled all", || {
@@ -96,7 +115,11 @@ fn a_database_is_made_once_and_its_users_are_kept_by_the_command_line() {
     let again = on_it(&["init"]);
     assert_eq!(again.code, 1, "{}", again.stderr);
     assert!(again.stderr.contains("was made already"), "{}", again.stderr);
+    let server = Server::start_on_database(database.url());
+    let status = || server.client("beth", ADMIN_PASSWORD).get("/api/now/table/sys_user").status;
+    assert_eq!(status(), 401);
     assert_eq!(on_it(&["user", "add", "beth", "--role", "admin"]).code, 0);
+    wait_until("the server that runs knows the new user", || status() == 200);
     let listed = on_it(&["user", "list"]);
     assert!(listed.stdout.contains("beth"), "{}", listed.stdout);
     let examined = on_it(&["doctor"]);

@@ -118,7 +118,14 @@ impl Engine {
             store,
             config,
         };
-        Ok(Arc::new(engine))
+        let engine = Arc::new(engine);
+        let listener = Arc::downgrade(&engine);
+        engine.store.set_table_listener(Arc::new(move |table| {
+            if let Some(engine) = listener.upgrade() {
+                engine.changed_elsewhere(table);
+            }
+        }));
+        Ok(engine)
     }
 
     /// Starts the processors of the queues, when the configuration says so.
@@ -262,9 +269,21 @@ impl Engine {
 
     /// Rows of `tables` were committed: what was made of them is read again at its next use.
     pub fn tables_changed<'a>(&self, tables: impl IntoIterator<Item = &'a str>) {
-        for table in tables {
+        let tables: Vec<&str> = tables.into_iter().collect();
+        for table in &tables {
+            self.changed_elsewhere(Some(table));
+        }
+        self.store.tell_tables(&tables);
+    }
+
+    /// As [`Engine::tables_changed`], for rows that another program has committed; of any table when it is not known.
+    fn changed_elsewhere(&self, table: Option<&str>) {
+        if let Some(table) = table {
             self.definitions.table_changed(table);
             self.queues.table_changed(table);
+        } else {
+            self.definitions.all_changed();
+            self.queues.table_changed(QUEUE_TABLE);
         }
     }
 }

@@ -60,14 +60,19 @@ impl<T: Load> Definitions<T> {
 /// What the registry needs to know of a cache without knowing its type.
 trait Cache: Send + Sync {
     fn table_changed(&self, table: &str);
+    fn changed(&self);
     fn as_any(&self) -> &dyn Any;
 }
 
 impl<T: Load> Cache for Definitions<T> {
     fn table_changed(&self, table: &str) {
         if T::TABLES.contains(&table) {
-            self.generation.fetch_add(1, Ordering::AcqRel);
+            self.changed();
         }
+    }
+
+    fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -142,6 +147,15 @@ impl DefinitionRegistry {
     pub fn table_changed(&self, table: &str) {
         for cache in self.caches.write().values() {
             cache.table_changed(table);
+        }
+    }
+}
+
+impl DefinitionRegistry {
+    /// Rows of any table may have been written: everything is read again at its next use.
+    pub(crate) fn all_changed(&self) {
+        for cache in self.caches.write().values() {
+            cache.changed();
         }
     }
 }

@@ -19,6 +19,10 @@ pub use events::{
 };
 pub use records::{CommitMark, ReadTx, SavepointId, Select, WriteTx};
 
+/// Called with a table whose rows another program on the database has changed, without one when that may be any. May be
+/// called from any thread; must not block.
+pub type TableListener = Arc<dyn Fn(Option<&str>) + Send + Sync>;
+
 /// A database: records and events. Cheap to share (`Arc<dyn Store>`), safe to use from many threads.
 pub trait Store: EventStore + Send + Sync + Debug {
     /// A consistent view for reading. Outside a write transaction nobody sees what is not committed.
@@ -51,6 +55,14 @@ pub trait Store: EventStore + Send + Sync + Debug {
         // Where one program has the database, it is alone.
         Ok(Box::new(()))
     }
+
+    /// Tells the other programs on the database, soon, that rows of these tables were committed.
+    fn tell_tables(&self, _tables: &[&str]) {
+        // Where one program has the database, there are none.
+    }
+
+    /// Sets who is told of tables that other programs have changed. Replaces an earlier listener.
+    fn set_table_listener(&self, _listener: TableListener) {}
 
     /// Returns when everything up to `mark` is on disk.
     ///

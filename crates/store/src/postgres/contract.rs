@@ -9,7 +9,9 @@ use super::read_tx::PostgresReadTx;
 use super::rows;
 use super::store::PostgresStore;
 use super::write_tx::PostgresWriteTx;
-use crate::contract::{CommitMark, DurableCallback, ReadTx, Store, StoreError, WriteTx};
+use crate::contract::{
+    CommitMark, DurableCallback, ReadTx, Store, StoreError, TableListener, WriteTx,
+};
 
 impl Store for PostgresStore {
     fn read(self: Arc<Self>) -> Result<Box<dyn ReadTx>, StoreError> {
@@ -32,6 +34,15 @@ impl Store for PostgresStore {
         let mut tx = PostgresWriteTx::begin(self)?;
         tx.wait_to_be_alone()?;
         Ok(Box::new(tx))
+    }
+
+    /// Differs because there are others.
+    fn tell_tables(&self, tables: &[&str]) {
+        self.shared.notices.tell_tables(tables);
+    }
+
+    fn set_table_listener(&self, listener: TableListener) {
+        self.shared.notices.set_table_listener(listener);
     }
 
     /// Differs because a commit is answered when it is on the server's disk.

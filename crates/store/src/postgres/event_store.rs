@@ -95,14 +95,8 @@ impl PostgresStore {
             match claims::claim(&connection, &self.claims, request, token) {
                 Ok(claim) => return claim,
                 Err(error) if is_lease_lapsed(&error) => {
-                    // Whoever was first has registered for all.
-                    if self.shared.node.token() == token {
-                        tracing::warn!(
-                            "this program was taken for dead; it goes on under a new lease"
-                        );
-                        self.claims.forget_all();
-                        self.shared.node.register_again(&connection)?;
-                    }
+                    // Whoever is first registers for all.
+                    self.shared.node.replace(&connection, token, || self.claims.forget_all())?;
                 }
                 Err(error) => return Err(error.into()),
             }

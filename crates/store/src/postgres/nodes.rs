@@ -21,6 +21,8 @@ pub(super) struct Node {
     name: String,
     lease: Duration,
     state: Mutex<State>,
+    /// Held by whoever registers, so that of many who find the lease lapsed one does.
+    registering: Mutex<()>,
     /// It is time to end.
     stopped: Condvar,
 }
@@ -41,17 +43,41 @@ impl Node {
         name: &str,
         lease: Duration,
     ) -> Result<Self, StoreError> {
-        let node =
-            Self { name: name.to_owned(), lease, state: Mutex::default(), stopped: Condvar::new() };
+        let node = Self {
+            name: name.to_owned(),
+            lease,
+            state: Mutex::default(),
+            registering: Mutex::default(),
+            stopped: Condvar::new(),
+        };
         node.register_again(connection)?;
         Ok(node)
+    }
+
+    /// Goes on under a new token, unless somebody else here has replaced `lapsed` already. `forget` is called before.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn replace(
+        &self,
+        connection: &Connection,
+        lapsed: i64,
+        forget: impl FnOnce(),
+    ) -> Result<(), StoreError> {
+        let _turn = self.registering.lock();
+        if self.token() != lapsed {
+            return Ok(());
+        }
+        tracing::warn!("this program was taken for dead; it goes on under a new lease");
+        forget();
+        self.register_again(connection)
     }
 
     /// Registers under a new token: the old one counts as dead, and what was claimed under it is others'.
     ///
     /// # Errors
     /// What PostgreSQL said.
-    pub(super) fn register_again(&self, connection: &Connection) -> Result<(), StoreError> {
+    fn register_again(&self, connection: &Connection) -> Result<(), StoreError> {
         let lease_ms = i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX);
         let row = connection.query_first(
             "WITH node AS (INSERT INTO campanile_node (name, lease_ms) VALUES ($1, $2) RETURNING token), \
@@ -99,6 +125,15 @@ impl Node {
             &[&token],
         )?;
         Ok(())
+    }
+
+    /// When the last program has gone: what it changed at its end, nobody may have been told.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn last_gone(connection: &Connection) -> Result<Option<String>, StoreError> {
+        let row = connection.query_first("SELECT max(gone_at)::text FROM campanile_node", &[])?;
+        Ok(row.map_or(Ok(None), |row| row.try_get(0))?)
     }
 
     /// Writes down which events are being handled, in the transaction of `connection`.

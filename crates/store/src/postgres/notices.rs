@@ -4,7 +4,7 @@
 //! transaction would make the commits of all programs wait for each other (measured: a quarter of the appends). A notice
 //! that is lost costs a poll interval.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +16,13 @@ use super::connection::{Connection, Listener};
 use super::effects::Effects;
 use super::store::Shared;
 use super::text::{read, stored};
-use crate::contract::{StoreError, WakeListener};
+use crate::contract::{StoreError, TableListener, WakeListener};
 
-/// Name of the channel.
+/// The channel of queues.
 const CHANNEL: &str = "campanile_wake";
+
+/// The channel of tables.
+const TABLES: &str = "campanile_tables";
 
 /// Longest notice that PostgreSQL carries, with room to spare.
 const NOTICE_BYTES_MAX: usize = 7_000;
@@ -34,15 +37,30 @@ const REST: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub(super) struct Notices {
     listener: Mutex<Option<WakeListener>>,
+    table_listener: Mutex<Option<TableListener>>,
     state: Mutex<State>,
     filled: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Queue → earliest due time that others have not been told.
-    waiting: HashMap<Arc<str>, i64>,
+    waiting: Waiting,
     stopping: bool,
+}
+
+/// What others have not been told.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Queue → earliest due time.
+    queues: HashMap<Arc<str>, i64>,
+    /// Tables whose rows were changed.
+    tables: BTreeSet<String>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.queues.is_empty() && self.tables.is_empty()
+    }
 }
 
 impl std::fmt::Debug for Notices {
@@ -57,6 +75,26 @@ impl Notices {
         *self.listener.lock() = Some(listener);
     }
 
+    /// Sets who is told in this program of tables that others have changed.
+    pub(super) fn set_table_listener(&self, listener: TableListener) {
+        *self.table_listener.lock() = Some(listener);
+    }
+
+    /// Tells the others soon that rows of `tables` were changed.
+    pub(super) fn tell_tables(&self, tables: &[&str]) {
+        let mut state = self.state.lock();
+        state.waiting.tables.extend(tables.iter().map(|table| (*table).to_owned()));
+        self.filled.notify_one();
+    }
+
+    /// Another program has changed rows of `table`, or of any.
+    pub(super) fn changed_elsewhere(&self, table: Option<&str>) {
+        let listener = self.table_listener.lock().clone();
+        if let Some(listener) = listener {
+            listener(table);
+        }
+    }
+
     /// Tells this program at once, and the others soon.
     pub(super) fn tell(&self, effects: &Effects) {
         if effects.wakes().is_empty() {
@@ -67,7 +105,7 @@ impl Notices {
         }
         let mut state = self.state.lock();
         for (queue, due) in effects.wakes() {
-            let earliest = state.waiting.entry(Arc::clone(queue)).or_insert(*due);
+            let earliest = state.waiting.queues.entry(Arc::clone(queue)).or_insert(*due);
             *earliest = (*earliest).min(*due);
         }
         self.filled.notify_one();
@@ -92,6 +130,20 @@ impl Notices {
         }
     }
 
+    /// A notice of another program: `<token> <table>`.
+    fn heard_of_table(&self, own_token: i64, notice: &str) {
+        if let Some((token, table)) = notice.split_once(' ')
+            && token.parse() != Ok(own_token)
+        {
+            self.changed_elsewhere(Some(table));
+        }
+    }
+
+    /// Puts back which tables were changed: that must not be lost.
+    fn put_back(&self, tables: BTreeSet<String>) {
+        self.state.lock().waiting.tables.extend(tables);
+    }
+
     /// Ends the thread.
     pub(super) fn stop(&self) {
         self.state.lock().stopping = true;
@@ -99,12 +151,12 @@ impl Notices {
     }
 
     /// What others are to be told, nothing after a while; `None` when the thread is to end.
-    fn next(&self) -> Option<Vec<(Arc<str>, i64)>> {
+    fn next(&self) -> Option<Waiting> {
         let mut state = self.state.lock();
         if state.waiting.is_empty() && !state.stopping {
             self.filled.wait_for(&mut state, LOOK_EVERY);
         }
-        (!state.stopping).then(|| state.waiting.drain().collect())
+        (!state.stopping).then(|| std::mem::take(&mut state.waiting))
     }
 
     fn rest(&self) {
@@ -121,7 +173,11 @@ pub(super) fn run(shared: &Arc<Shared>, first: Connection) {
     while let Some(notices) = shared.notices.next() {
         if connection.as_ref().is_none_or(Connection::is_closed) {
             connection = match open(shared) {
-                Ok(connection) => Some(connection),
+                Ok(connection) => {
+                    // What others told meanwhile was not heard.
+                    shared.notices.changed_elsewhere(None);
+                    Some(connection)
+                }
                 Err(error) => {
                     tracing::debug!(%error, "other programs cannot be told of new events; they poll");
                     shared.notices.rest();
@@ -133,9 +189,12 @@ pub(super) fn run(shared: &Arc<Shared>, first: Connection) {
             continue;
         }
         let told = connection.as_ref().map(|open| tell(open, shared.node.token(), &notices));
-        if let Some(Err(error)) = told {
+        if let Some(Err(error)) = &told {
             tracing::debug!(%error, "other programs were not told of new events; they poll");
             connection = None;
+        }
+        if !matches!(told, Some(Ok(()))) {
+            shared.notices.put_back(notices.tables);
         }
     }
 }
@@ -148,27 +207,34 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<Connection, StoreError> {
     let weak = Arc::downgrade(shared);
     let listener: Listener = Arc::new(move |message| {
         if let (AsyncMessage::Notification(notice), Some(shared)) = (message, weak.upgrade()) {
-            shared.notices.heard(shared.node.token(), notice.payload());
+            let own_token = shared.node.token();
+            if notice.channel() == TABLES {
+                shared.notices.heard_of_table(own_token, notice.payload());
+            } else {
+                shared.notices.heard(own_token, notice.payload());
+            }
         }
     });
     let connection = shared.open(Some(listener))?;
-    connection.batch(&format!("LISTEN {CHANNEL}"))?;
+    connection.batch(&format!("LISTEN {CHANNEL}; LISTEN {TABLES}"))?;
     Ok(connection)
 }
 
 fn tell(
     connection: &Connection,
     token: i64,
-    notices: &[(Arc<str>, i64)],
+    notices: &Waiting,
 ) -> Result<(), tokio_postgres::Error> {
-    let texts: Vec<String> = notices
+    let queues = notices
+        .queues
         .iter()
-        .map(|(queue, due)| format!("{token} {due} {}", stored(queue)))
-        .filter(|text| text.len() <= NOTICE_BYTES_MAX)
-        .collect();
+        .map(|(queue, due)| (CHANNEL, format!("{token} {due} {}", stored(queue))))
+        .filter(|(_, text)| text.len() <= NOTICE_BYTES_MAX);
+    let tables = notices.tables.iter().map(|table| (TABLES, format!("{token} {table}")));
+    let (channels, texts): (Vec<&str>, Vec<String>) = queues.chain(tables).unzip();
     connection.query(
-        "SELECT pg_notify($1, notice)::text FROM unnest($2::text[]) AS new (notice)",
-        &[&CHANNEL, &texts],
+        "SELECT pg_notify(channel, notice)::text FROM unnest($1::text[], $2::text[]) AS new (channel, notice)",
+        &[&channels, &texts],
     )?;
     Ok(())
 }

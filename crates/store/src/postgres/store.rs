@@ -331,6 +331,7 @@ impl Drop for PostgresStore {
 fn beat(shared: &Arc<Shared>, every: Duration, watch: Duration) {
     let mut connection: Option<Connection> = None;
     let mut beaten = Instant::now();
+    let mut last_gone = None;
     while shared.node.wait(every.min(watch)) {
         let is_due = beaten.elapsed() + watch / 2 >= every;
         let mut beat_once = || -> Result<Effects, StoreError> {
@@ -340,14 +341,19 @@ fn beat(shared: &Arc<Shared>, every: Duration, watch: Duration) {
             }
             let Some(open) = &connection else { return Ok(Effects::default()) };
             if is_due {
+                let token = shared.node.token();
                 if !shared.node.beat(open)? {
-                    tracing::warn!("this program was taken for dead; it goes on under a new lease");
-                    shared.claims.forget_all();
-                    shared.node.register_again(open)?;
+                    shared.node.replace(open, token, || shared.claims.forget_all())?;
                 }
                 beaten = Instant::now();
             }
-            take_over(open)
+            let effects = take_over(open)?;
+            let gone = Node::last_gone(open)?;
+            if gone != last_gone {
+                last_gone = gone;
+                shared.notices.changed_elsewhere(None);
+            }
+            Ok(effects)
         };
         match beat_once() {
             Ok(effects) => shared.carry_out(&effects),
