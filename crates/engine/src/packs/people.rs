@@ -50,42 +50,22 @@ impl Installer<'_> {
         ] {
             self.install_section(section, entries)?;
         }
-        for (place, role) in pack.roles.iter().enumerate() {
-            let path = format!("roles[{place}]");
-            self.link(
+        let links = [
+            (
                 &sections::ROLES,
-                role,
-                &path,
+                &pack.roles,
                 "contains",
                 ("sys_user_role_contains", "role", "contains"),
-            )?;
-        }
-        for (place, group) in pack.groups.iter().enumerate() {
-            let path = format!("groups[{place}]");
-            self.link(
-                &sections::GROUPS,
-                group,
-                &path,
-                "roles",
-                ("sys_group_has_role", "group", "role"),
-            )?;
-        }
-        for (place, user) in pack.users.iter().enumerate() {
-            let path = format!("users[{place}]");
-            self.link(
-                &sections::USERS,
-                user,
-                &path,
-                "roles",
-                ("sys_user_has_role", "user", "role"),
-            )?;
-            self.link(
-                &sections::USERS,
-                user,
-                &path,
-                "groups",
-                ("sys_user_grmember", "user", "group"),
-            )?;
+            ),
+            (&sections::GROUPS, &pack.groups, "roles", ("sys_group_has_role", "group", "role")),
+            (&sections::USERS, &pack.users, "roles", ("sys_user_has_role", "user", "role")),
+            (&sections::USERS, &pack.users, "groups", ("sys_user_grmember", "user", "group")),
+        ];
+        for (section, entries, list, link) in links {
+            for (place, entry) in entries.iter().enumerate() {
+                let path = format!("{}[{place}]", section.name);
+                self.link(section, entry, &path, list, link)?;
+            }
         }
         Ok(())
     }
