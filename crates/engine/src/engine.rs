@@ -25,6 +25,7 @@ use crate::records::seed;
 use crate::records::special_tables::SpecialTables;
 use crate::records::syslog::SystemLog;
 use crate::records::users::VerifiedCredentials;
+use crate::session::User;
 use crate::worker::ScriptWorkers;
 use crate::{events, handlers, queues};
 
@@ -246,6 +247,13 @@ impl Engine {
     #[must_use]
     pub fn property(&self, name: &str) -> Option<String> {
         self.properties().and_then(|properties| properties.get(name).map(str::to_owned))
+    }
+
+    /// A property's value for `user`; `None` when it does not exist, or is a secret that the user may not have.
+    #[must_use]
+    pub fn property_for(&self, user: &User, name: &str) -> Option<String> {
+        let properties = self.properties().filter(|properties| !properties.hides(name, user))?;
+        properties.get(name).map(str::to_owned)
     }
 
     /// A property as a boolean (`true`, `1`, `yes`, `on`, and their opposites, ignoring case); `default` for

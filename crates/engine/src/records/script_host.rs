@@ -10,6 +10,7 @@ use campanile_script::{
 };
 
 use super::execution::Execution;
+use super::properties::secrets;
 use super::script_record::{ScriptRecord, ours};
 use super::{conversion, lookup};
 use crate::error::EngineError;
@@ -89,13 +90,12 @@ impl ScriptHost {
     }
 
     /// A property from the open transaction, when that may hold a newer one.
-    fn uncommitted_property(&self, name: &str) -> Option<Option<String>> {
+    fn uncommitted_property(&self, name: &str) -> Option<Option<Record>> {
         let touched = self.execution.transaction(|tx| tx.tables.contains(PROPERTIES));
         if touched != Some(true) {
             return None;
         }
-        let row = self.property_row(name).ok()?;
-        Some(row.map(|row| row.text("value").to_owned()))
+        self.property_row(name).ok()
     }
 
     fn property_row(&self, name: &str) -> Result<Option<Record>, EngineError> {
@@ -180,7 +180,14 @@ impl Host for ScriptHost {
     }
 
     fn property(&self, name: &str) -> Option<String> {
-        self.uncommitted_property(name).unwrap_or_else(|| self.execution.engine().property(name))
+        let (engine, user) = (self.execution.engine(), &self.execution.session().user);
+        match self.uncommitted_property(name) {
+            Some(row) => {
+                let row = row.filter(|row| !secrets::hides(row, user))?;
+                Some(row.text("value").to_owned())
+            }
+            None => engine.property_for(user, name),
+        }
     }
 
     fn set_property(&self, name: &str, value: &str, description: &str) -> Result<(), HostError> {

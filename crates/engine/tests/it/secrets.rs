@@ -173,3 +173,73 @@ fn a_snapshot_and_the_audit_hold_no_password() {
     let fields: Vec<&str> = audited.iter().map(|row| row.text("fieldname")).collect();
     assert_eq!(fields, ["title"]);
 }
+
+#[test]
+fn a_secret_property_is_read_by_scripts_of_its_readers_only() {
+    let fixture = Fixture::new();
+    let secret = |name: &str, readers: &str| {
+        let values =
+            [("name", name), ("type", "password2"), ("value", "hush"), ("read_roles", readers)];
+        fixture.insert("admin", "sys_properties", &values).unwrap();
+    };
+    secret("x.closed", "");
+    secret("x.open", "user_admin, itil");
+    let script = "var seen = [gs.getProperty('x.closed', 'no'), gs.getProperty('x.open', 'no')];
+        var p = new GlideRecord('sys_properties'); p.addQuery('name', 'STARTSWITH', 'x.'); p.orderBy('name'); p.query();
+        while (p.next()) seen.push(p.value + '/' + p.getValue('value') + '/' + p.getDisplayValue('value'));
+        seen.join()";
+    let (told, kept) = ("hush/hush/hush", "/null/");
+    for (login, expected) in [
+        ("admin", format!("hush,hush,{told},{told}")),
+        ("abel", format!("no,hush,{kept},{told}")),
+        ("joe", format!("no,no,{kept},{kept}")),
+    ] {
+        assert_eq!(fixture.script_as(login, script).text, expected, "{login}");
+    }
+    // Also while the transaction that writes properties is open.
+    fixture.before("reads", "gs.setProperty('y.other', '1'); gs.print(gs.getProperty('x.closed', 'no') + gs.getProperty('x.open', 'no'))");
+    let ran = fixture.script(&crate::fixture::update_a("gA.state = 2"));
+    assert_eq!(ran.trace(), ["nohush"]);
+}
+
+#[test]
+fn who_may_not_read_a_secret_property_cannot_make_it_readable() {
+    let fixture = Fixture::new();
+    let values = [("name", "x.closed"), ("type", "password2"), ("value", "hush")];
+    fixture.insert("admin", "sys_properties", &values).unwrap();
+    let on = |what: &str| {
+        fixture
+            .script_as(
+                "abel",
+                &format!(
+                    "var p = new GlideRecord('sys_properties'); p.get('name', 'x.closed'); {what}"
+                ),
+            )
+            .text
+    };
+    assert_eq!(on("p.type = 'string'; p.value + '#'"), "#");
+    assert_eq!(on("p.type = 'string'; p.update() + ''"), "null");
+    assert_eq!(on("p.read_roles = 'itil'; p.update() + ''"), "null");
+    assert_eq!(
+        on("p.name = 'x.copy'; p.type = 'string'; p.insert(); gs.getProperty('x.copy') + ''"),
+        ""
+    );
+    assert_eq!(
+        on("p.description = p.value; p.update(); gs.getProperty('x.closed') + p.description"),
+        "null"
+    );
+    let row = fixture.house.rows("sys_properties", &[("name", "x.closed")]).remove(0);
+    assert_eq!(
+        (row.text("value"), row.text("type"), row.text("description")),
+        ("hush", "password2", "")
+    );
+    // Its place may be taken by something new, and whoever may read it changes what he likes.
+    assert_eq!(
+        on("p.value = 'mine'; p.type = 'string'; p.update(); gs.getProperty('x.closed')"),
+        "mine"
+    );
+    let row = row.text("sys_id").to_owned();
+    let back = [("type", "password2"), ("read_roles", "itil")];
+    fixture.update("admin", "sys_properties", &row, &back).unwrap();
+    fixture.update("admin", "sys_properties", &row, &[("read_roles", "")]).unwrap();
+}

@@ -3,6 +3,7 @@
 mod kind;
 mod known;
 pub(crate) mod save_check;
+pub(crate) mod secrets;
 mod values;
 
 pub use kind::PropertyKind;

@@ -6,6 +6,7 @@ use campanile_model::Record;
 
 use super::kind::PropertyKind;
 use super::known::{find, hint};
+use super::secrets;
 use crate::error::EngineError;
 use crate::records::execution::Execution;
 
@@ -18,13 +19,16 @@ const OWN: &str = "campanile.";
 /// # Errors
 /// [`EngineError::BadParameter`] naming the field and what was expected.
 pub(crate) fn save(
-    _execution: &Rc<Execution>,
+    execution: &Rc<Execution>,
     record: &mut Record,
     before: Option<&Record>,
 ) -> Result<Vec<String>, EngineError> {
     let name = record.text("name").to_owned();
     if name.is_empty() {
         return Err(misfit("name", "it is empty: a property needs a name".to_owned()));
+    }
+    if let Some(before) = before {
+        keep_secret(execution, record, before)?;
     }
     let known = find(&name);
     if let (Some(known), true) = (known, matches!(record.text("type"), "" | "string")) {
@@ -39,6 +43,23 @@ pub(crate) fn save(
         warnings.push(format!("property '{name}' means nothing to this version{}", hint(&name)));
     }
     Ok(warnings)
+}
+
+/// Whoever may not read a secret does not make it readable: a new type or new readers need a new value.
+fn keep_secret(execution: &Execution, record: &Record, before: &Record) -> Result<(), EngineError> {
+    let opens = ["type", "read_roles"].iter().find(|field| before.get(field) != record.get(field));
+    let Some(field) = opens else { return Ok(()) };
+    let same = before.get("value") == record.get("value");
+    if same && secrets::hides(before, &execution.session().user) {
+        let name = before.text("name");
+        return Err(misfit(
+            field,
+            format!(
+                "of the secret '{name}' is changed by those who may read it (admin, its read_roles), or with a new value"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Whether the value of a row of `sys_properties` fits.

@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use super::kind::boolean;
 use super::known::{find, shipped};
+use super::secrets;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::records::definitions::Load;
 use crate::records::lookup;
+use crate::session::User;
 
 /// All properties at one moment.
 #[derive(Debug)]
 pub struct Properties {
     rows: HashMap<Arc<str>, Arc<str>>,
+    /// The roles that may read each secret among them.
+    secrets: HashMap<Arc<str>, Arc<str>>,
 }
 
 impl Properties {
@@ -21,6 +25,12 @@ impl Properties {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.rows.get(name).map(|value| &**value).or_else(|| shipped(name))
+    }
+
+    /// Whether the value is a secret that `user` may not have.
+    #[must_use]
+    pub fn hides(&self, name: &str, user: &User) -> bool {
+        self.secrets.get(name).is_some_and(|readers| !secrets::is_reader(readers, user))
     }
 
     /// The value as a boolean; the shipped one when the row's is empty or does not fit; `None` when there is neither.
@@ -56,7 +66,13 @@ impl Load for Properties {
         let pair = |row: &campanile_model::Record| {
             (Arc::from(row.text("name")), Arc::from(row.text("value")))
         };
-        Ok(Self { rows: rows.iter().map(pair).collect() })
+        let secret = |row: &campanile_model::Record| {
+            secrets::readers(row).map(|readers| (Arc::from(row.text("name")), Arc::from(readers)))
+        };
+        Ok(Self {
+            rows: rows.iter().map(pair).collect(),
+            secrets: rows.iter().filter_map(secret).collect(),
+        })
     }
 }
 
@@ -65,7 +81,8 @@ mod tests {
     use super::*;
 
     fn properties(rows: &[(&str, &str)]) -> Properties {
-        Properties { rows: rows.iter().map(|(n, v)| (Arc::from(*n), Arc::from(*v))).collect() }
+        let rows = rows.iter().map(|(n, v)| (Arc::from(*n), Arc::from(*v))).collect();
+        Properties { rows, secrets: HashMap::new() }
     }
 
     #[test]

@@ -101,12 +101,16 @@ impl ScriptRecord {
     /// declared table; `None` when the row behind the reference has no such field.
     pub(super) fn locate(&self, path: PathId) -> Option<Located> {
         if let Some(index) = self.own_field(path) {
-            return Some(Located::new(&self.table, index, self.row().record.at(index)));
+            let row = self.row();
+            let hidden = self.hides_own(&row, index);
+            let stored = if hidden { &Value::Nil } else { row.record.at(index) };
+            return Some(Located::new(&self.table, index, stored));
         }
         let walked = self.walked(path)?;
         let found = self.with_referenced(walked.parent, |row| {
             let index = row.table().index(&walked.name)?;
-            Some(Located::new(row.table(), index, row.at(index)))
+            let stored = if self.hides(row, index) { &Value::Nil } else { row.at(index) };
+            Some(Located::new(row.table(), index, stored))
         });
         match found {
             Some(located) => located,

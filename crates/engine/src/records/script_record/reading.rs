@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
-use campanile_model::{FieldDef, FieldType, Instant, Record, Value};
+use campanile_model::{FieldDef, FieldIndex, FieldType, Instant, Record, Value};
 use campanile_script::{ElementKind, FieldMeta, PathId, RecordRef};
 
 use super::object::{Nature, ScriptRecord};
+use super::row::Row;
+use crate::records::properties::secrets;
 
 /// Script text of a stored value.
 pub(super) fn script_text_of(field: &FieldDef, value: &Value) -> Rc<str> {
@@ -47,8 +49,28 @@ impl ScriptRecord {
     fn own_plain<T>(&self, path: PathId, f: impl FnOnce(&FieldDef, &Value) -> T) -> Option<T> {
         let index = self.own_field(path)?;
         let field = &self.table.fields[index];
-        let is_plain = !is_journal(field) && !field.field_type.is_secret();
-        is_plain.then(|| f(field, self.row().record.at(index)))
+        let row = self.row();
+        let is_plain =
+            !is_journal(field) && !field.field_type.is_secret() && !self.hides_own(&row, index);
+        is_plain.then(|| f(field, row.record.at(index)))
+    }
+
+    /// As [`ScriptRecord::hides`], for the row of this object: what was read as a secret stays one, whatever the script makes
+    /// of its type and readers.
+    pub(super) fn hides_own(&self, row: &Row, index: FieldIndex) -> bool {
+        let as_read = row
+            .original
+            .as_deref()
+            .is_some_and(|read| self.hides(read, index) && read.at(index) == row.record.at(index));
+        as_read || self.hides(&row.record, index)
+    }
+
+    /// Whether a field of `row` is the value of a secret property that this session may not have.
+    pub(super) fn hides(&self, row: &Record, index: FieldIndex) -> bool {
+        let table = row.table();
+        &*table.name == "sys_properties"
+            && &*table.fields[index].name == "value"
+            && secrets::hides(row, &self.execution.session().user)
     }
 
     /// The text of a journal that was entered in the running operation.

@@ -57,7 +57,8 @@ impl ScriptRecord {
             let values = values.filter(|(index, (field, value))| {
                 // A password that was not set on this object is the hash of the row that is copied.
                 let not_copied = NOT_COPIED.contains(&&*field.name)
-                    || (field.field_type.is_secret() && !row.assigned.contains(index));
+                    || (field.field_type.is_secret() && !row.assigned.contains(index))
+                    || self.hides_own(&row, *index);
                 let skipped = &*field.name == "sys_id" || (copy && not_copied);
                 !value.is_nil() && !skipped && field.field_type != FieldType::Journal
             });
