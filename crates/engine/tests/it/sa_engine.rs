@@ -116,6 +116,7 @@ fn sa_27_a_condition_is_its_answer_or_its_last_expression() {
     ] {
         assert_eq!(condition_holds(&fixture, condition), holds, "{condition}");
     }
+    assert!(logged(&fixture, "2", "").is_empty(), "none of them is false because it failed");
 }
 
 #[test]

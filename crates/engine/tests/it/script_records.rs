@@ -66,12 +66,12 @@ fn sa_42_an_array_means_in() {
 fn sa_43_or_conditions_extend_their_own_group() {
     let fixture = Fixture::new();
     let script = "var g = new GlideRecord('incident'); var q1 = g.addQuery('priority', 1); q1.addOrCondition('priority', 3);\
-         var q2 = g.addQuery('state', 1); q2.addOrCondition('state', 2); g.orderBy('number'); g.query(); var n = [];\
-         while (g.next()) n.push(g.number + ''); n + ' ' + g.getEncodedQuery()";
+         var q2 = g.addQuery('state', 1); q2.addOrCondition('state', 2); var text = g.getEncodedQuery(); g.orderBy('number'); g.query(); var n = [];\
+         while (g.next()) n.push(g.number + ''); n + ' ' + text + ' ' + g.getEncodedQuery()";
     let text = value(&fixture, script);
     assert_eq!(
         text,
-        "INC0000001,INC0000002 priority=1^ORpriority=3^state=1^ORstate=2^ORDERBYnumber"
+        "INC0000001,INC0000002 priority=1^ORpriority=3^state=1^ORstate=2 priority=1^ORpriority=3^state=1^ORstate=2^ORDERBYnumber"
     );
 }
 
