@@ -142,7 +142,16 @@ fn sa_31_an_endless_rule_ends_near_its_limit_with_its_name_and_the_next_script_r
     let b = format!(
         "var g = new GlideRecord('incident'); g.get('{B}'); g.setWorkflow(false); g.state = 6; g.update()"
     );
-    assert_eq!(fixture.script(&b).text, B, "the worker runs the next script");
+    assert_eq!(fixture.script(&b).text, B);
+    // One worker, from the rule that is ended to the scripts that come next.
+    let began = std::time::Instant::now();
+    let ran = fixture.script(&format!(
+        "var ended = (function() {{ {} }})(); ended + ' ' + (function() {{ {b} }})()",
+        update_a("gA.state = 3").replace("; gA.update()", "; return gA.update()"),
+        b = b.replace("; g.update()", "; return g.update()")
+    ));
+    assert_eq!(ran.text, format!("null {B}"), "the worker runs the next script");
+    assert!(began.elapsed() >= std::time::Duration::from_millis(300), "it had all its time");
 }
 
 #[test]

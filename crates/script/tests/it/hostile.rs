@@ -153,6 +153,7 @@ fn sa_33_memory_is_bounded_whatever_the_script_catches() {
         expect(&sandbox, text, End::AnyLimit);
     }
     expect(&sandbox, "var a=[]; for(;;) a.push(new Array(1e5).join('x'))", End::Memory);
+    expect(&sandbox, "var a=[]; for(;;) a.push(new Array(1e6).join('x'))", End::Memory);
 }
 
 #[test]
