@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::time::Duration;
 
+use campanile_model::limits::SCRIPT_OUTPUT_BYTES_MAX;
 use campanile_script::{LimitKind, Limits, ScriptKind};
 
 use super::definitions::Load;
@@ -169,6 +170,8 @@ pub(crate) struct Budget {
     rows_written: Cell<u64>,
     events: Cell<u64>,
     log_rows: Cell<u64>,
+    output_bytes: Cell<usize>,
+    suppresses: Cell<bool>,
 }
 
 impl Budget {
@@ -218,17 +221,24 @@ impl Budget {
         if self.events.get() > allowed { Err(LimitKind::Events) } else { Ok(()) }
     }
 
-    /// Counts one log line: whether it is kept, and whether it is the first that is not.
-    pub(crate) fn count_log_row(&self, engine: &Engine, kind: Option<ScriptKind>) -> LogRow {
+    /// Counts one log line or message of so many bytes: whether it is kept, and whether it is the first that is not.
+    pub(crate) fn count_log_row(
+        &self,
+        engine: &Engine,
+        kind: Option<ScriptKind>,
+        bytes: usize,
+    ) -> LogRow {
         let rows = self.log_rows.get() + 1;
         self.log_rows.set(rows);
+        let output = self.output_bytes.get().saturating_add(bytes);
         let allowed = self.bounds(engine).quotas(kind).log_rows;
-        if rows <= allowed {
+        if rows <= allowed && output <= SCRIPT_OUTPUT_BYTES_MAX {
+            self.output_bytes.set(output);
             LogRow::Kept
-        } else if rows == allowed + 1 {
-            LogRow::FirstDropped
-        } else {
+        } else if self.suppresses.replace(true) {
             LogRow::Dropped
+        } else {
+            LogRow::FirstDropped
         }
     }
 

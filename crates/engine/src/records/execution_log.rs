@@ -1,6 +1,6 @@
 //! What an execution writes to the system log: lines of scripts, failures, refusals.
 
-use campanile_script::{LogLevel, ScriptError, ScriptSource};
+use campanile_script::{LogLevel, MessageKind, ScriptError, ScriptSource};
 
 use super::budget::LogRow;
 use super::execution::{Execution, LogLine};
@@ -12,23 +12,10 @@ const SCRIPT_SOURCE: &str = "*** Script";
 impl Execution {
     /// A line that a script wrote: kept for the run's own log and, unless it is a `print`, for `syslog`.
     pub(crate) fn log_line(&self, level: LogLevel, source: &str, message: &str) {
-        match self.budget().count_log_row(self.engine(), self.outermost_kind()) {
-            LogRow::Kept => {}
-            LogRow::FirstDropped => {
-                self.count_dropped_line();
-                self.store_line(
-                    Level::Warning,
-                    SCRIPT_SOURCE,
-                    "further lines of this run are suppressed",
-                );
-                return;
-            }
-            LogRow::Dropped => {
-                self.count_dropped_line();
-                return;
-            }
-        }
         let text = self.cut(message);
+        if !self.has_room_for(&text) {
+            return;
+        }
         let stored = match level {
             LogLevel::Print => None,
             LogLevel::Debug => Some(Level::Debug).filter(|_| self.is_debugging()),
@@ -41,6 +28,34 @@ impl Execution {
         }
         if level != LogLevel::Debug || self.is_debugging() {
             self.keep_log_line(LogLine { level, text });
+        }
+    }
+
+    /// Whether one more line or message is kept; that further ones are not is told once.
+    fn has_room_for(&self, text: &str) -> bool {
+        match self.budget().count_log_row(self.engine(), self.outermost_kind(), text.len()) {
+            LogRow::Kept => return true,
+            LogRow::FirstDropped => self.store_line(
+                Level::Warning,
+                SCRIPT_SOURCE,
+                "further lines of this run are suppressed",
+            ),
+            LogRow::Dropped => {}
+        }
+        self.count_dropped_line();
+        false
+    }
+
+    /// A message for whoever waits, cut and bounded as log lines are.
+    pub(crate) fn add_message(&self, kind: MessageKind, text: &str) {
+        // Nobody waits for the messages of a handler: they go to its log.
+        if self.session().cause.is_some() {
+            self.log_line(LogLevel::Info, "", &format!("message to nobody: {}", self.cut(text)));
+            return;
+        }
+        let text = self.cut(text);
+        if self.has_room_for(&text) {
+            self.keep_message(kind, text);
         }
     }
 
@@ -83,7 +98,9 @@ impl Execution {
             error.message
         );
         let text = self.cut(&message);
-        self.keep_log_line(LogLine { level: LogLevel::Error, text: text.clone() });
+        if self.has_room_for(&text) {
+            self.keep_log_line(LogLine { level: LogLevel::Error, text: text.clone() });
+        }
         let mut entry = self.entry(Level::Error, kind_text(source), text);
         entry.script_table = source.table.to_string();
         entry.script_sys_id = source.sys_id.to_string();

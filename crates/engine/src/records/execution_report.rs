@@ -166,13 +166,8 @@ impl Execution {
         self.report.borrow_mut().log_dropped += 1;
     }
 
-    pub(crate) fn add_message(&self, kind: MessageKind, text: &str) {
-        // Nobody waits for the messages of a handler: they go to its log.
-        if self.session.cause.is_some() {
-            self.log_line(LogLevel::Info, "", &format!("message to nobody: {text}"));
-            return;
-        }
-        self.messages.borrow_mut().push((kind, text.to_owned()));
+    pub(crate) fn keep_message(&self, kind: MessageKind, text: String) {
+        self.messages.borrow_mut().push((kind, text));
     }
 
     /// The session's messages of both kinds, in order.

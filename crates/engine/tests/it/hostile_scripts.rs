@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use campanile_engine::EngineError;
+use campanile_model::limits::SCRIPT_OUTPUT_BYTES_MAX;
+use campanile_script::LimitKind;
 
 use crate::fixture::{A, B, Fixture};
-use crate::script_bench::{action, event_row, handle_all, logged, runs};
+use crate::script_bench::{action, background, event_row, handle_all, logged, runs};
 
 /// What ends a hostile script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,4 +186,23 @@ fn the_memory_of_bombs_is_given_back() {
         after_fifteen < after_five + 96,
         "{after_five} MiB after five bombs of 48 MiB, {after_fifteen} MiB after fifteen"
     );
+}
+
+#[test]
+fn what_a_run_says_is_bounded_however_it_says_it() {
+    let fixture = Fixture::new();
+    fixture.property("campanile.script.background.max_ms", "700");
+    for says in ["gs.addErrorMessage", "gs.addInfoMessage", "gs.info", "gs.print", "gs.error"] {
+        for size in ["1e6", "100"] {
+            let script = format!("var x = 'x'.repeat({size}); for (;;) {says}(x);");
+            let (result, report) = background(&fixture, &script);
+            assert_eq!(result, Err(LimitKind::Time), "{says} {size}");
+            let kept = report.messages.iter().map(|(_, text)| text.len()).sum::<usize>()
+                + report.log.iter().map(|line| line.text.len()).sum::<usize>();
+            assert!(kept > 0 && kept <= SCRIPT_OUTPUT_BYTES_MAX, "{says} {size}: {kept} bytes");
+            assert!(report.messages.len() + report.log.len() <= 5_001, "{says} {size}");
+            assert!(report.log_dropped > 0, "{says} {size}: what was dropped is counted");
+        }
+    }
+    assert_eq!(fixture.script("6 * 7").text, "42");
 }
