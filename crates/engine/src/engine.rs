@@ -16,7 +16,7 @@ use crate::events::waiters::Waiters;
 use crate::handlers::HandlerRegistry;
 use crate::handlers::script_action::SCRIPT_ACTION_TABLE;
 use crate::queues::supervisor::Queues;
-use crate::records::definitions::{DefinitionRegistry, Load};
+use crate::records::definitions::{DefinitionRegistry, Load, may_define};
 use crate::records::numbers::Numbers;
 use crate::records::once::KeysInUse;
 use crate::records::operation::save_checks::SaveChecks;
@@ -277,11 +277,16 @@ impl Engine {
 
     /// Rows of `tables` were committed: what was made of them is read again at its next use.
     pub fn tables_changed<'a>(&self, tables: impl IntoIterator<Item = &'a str>) {
-        let tables: Vec<&str> = tables.into_iter().collect();
-        for table in &tables {
+        let mut told = Vec::new();
+        for table in tables {
             self.changed_elsewhere(Some(table));
+            if may_define(table) {
+                told.push(table);
+            }
         }
-        self.store.tell_tables(&tables);
+        if !told.is_empty() {
+            self.store.tell_tables(&told);
+        }
     }
 
     /// As [`Engine::tables_changed`], for rows that another program has committed; of any table when it is not known.

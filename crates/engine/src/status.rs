@@ -36,7 +36,9 @@ pub struct Finding {
 }
 
 /// Kinds of rules that are saved and do not run yet.
-const RULES_THAT_WAIT: [&str; 2] = ["async", "display"];
+const RULES_THAT_WAIT: [&str; 3] = ["async", "async_always", "display"];
+/// All values of `when` that mean something.
+const MOMENTS: [&str; 5] = ["before", "after", "async", "async_always", "display"];
 
 impl Engine {
     /// Whether work can be done, check by check. Reads a little; takes some milliseconds.
@@ -170,6 +172,18 @@ impl Engine {
                         rule.text("collection")
                     ),
                     fix: "set `advanced` to true, or remove the script".to_owned(),
+                });
+            }
+            if rule.get("active").is_true() && !MOMENTS.contains(&when) {
+                findings.push(Finding {
+                    serious: false,
+                    what: format!(
+                        "business rule '{}' (sys_script {}) on {} never runs: its `when` is '{when}'",
+                        rule.text("name"),
+                        rule.text("sys_id"),
+                        rule.text("collection")
+                    ),
+                    fix: "set `when` to before or after".to_owned(),
                 });
             }
             if rule.get("active").is_true() && (RULES_THAT_WAIT.contains(&when) || queries) {

@@ -55,7 +55,6 @@ pub const NESTED_OPERATIONS_MAX: usize = 32;
 pub const RULE_RECURSION_MAX: usize = 3;
 /// Length of a chain of events when `campanile.events.max_depth` is not set (events-and-jobs §3.8).
 pub const EVENT_DEPTH_MAX: i64 = 50;
-
-/// Bytes of log lines and session messages that one run of scripts may leave; further ones are dropped, and that is told once. They are
-/// held outside the memory that the sandbox meters, and an answer carries them.
+/// Bytes of log lines and session messages that one run of scripts may leave; further ones are dropped, and that is told
+/// once. They are held outside the memory that the sandbox meters, and an answer carries them.
 pub const SCRIPT_OUTPUT_BYTES_MAX: usize = 4 << 20;

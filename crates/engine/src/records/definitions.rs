@@ -139,6 +139,7 @@ impl DefinitionRegistry {
         if let Some(known) = self.caches.read().get(&key) {
             return Arc::clone(known);
         }
+        debug_assert!(T::TABLES.iter().all(|table| may_define(table)), "others would not be told");
         let made = || Arc::new(Definitions::<T>::default()) as Arc<dyn Cache>;
         Arc::clone(self.caches.write().entry(key).or_insert_with(made))
     }
@@ -149,15 +150,18 @@ impl DefinitionRegistry {
             cache.table_changed(table);
         }
     }
-}
 
-impl DefinitionRegistry {
     /// Rows of any table may have been written: everything is read again at its next use.
     pub(crate) fn all_changed(&self) {
         for cache in self.caches.write().values() {
             cache.changed();
         }
     }
+}
+
+/// Whether rows of `table` may steer the product: other programs on the database are told of these tables only.
+pub(crate) fn may_define(table: &str) -> bool {
+    table.starts_with("sys")
 }
 
 impl fmt::Debug for DefinitionRegistry {

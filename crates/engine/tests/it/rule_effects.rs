@@ -218,6 +218,8 @@ fn br_23_a_nested_write_that_the_database_refuses_rolls_everything_back() {
     );
     let ran = fixture.script(&update_a("gA.state = 2"));
     assert_eq!((ran.text.as_str(), ran.trace().len()), ("null", 0));
+    let errors = fixture.logged_errors();
+    assert!(!errors.is_empty() && errors.iter().all(|e| e.contains("u_ghost")), "{errors:?}");
     assert!(fixture.events().is_empty());
     assert!(fixture.house.rows("task", &[("short_description", "nested")]).is_empty());
     assert_eq!((fixture.a("state").as_str(), fixture.a("sys_mod_count").as_str()), ("1", "0"));

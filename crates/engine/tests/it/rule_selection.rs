@@ -74,6 +74,7 @@ fn br_06_role_filter_and_script_must_all_hold() {
     assert_eq!(fixture.script_as("admin", &update_a("gA.state = 4")).trace(), ["ran"]);
     let b = format!("var g = new GlideRecord('incident'); g.get('{B}'); g.state = 6; g.update()");
     assert!(fixture.script_as("abel", &b).trace().is_empty(), "the filter says priority 1");
+    assert_eq!(fixture.row("incident", B).unwrap().text("state"), "6");
 }
 
 #[test]

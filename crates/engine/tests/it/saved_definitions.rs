@@ -296,3 +296,33 @@ fn doctor_names_properties_whose_stored_value_does_not_fit() {
         assert!(found.contains(&(false, what.clone())), "{what} is not in {found:?}");
     }
 }
+
+#[test]
+fn a_rule_for_a_moment_that_does_not_exist_is_told_when_saved_and_by_doctor() {
+    let fixture = Fixture::new();
+    let values = [
+        ("name", "R"),
+        ("collection", "incident"),
+        ("when", "sometimes"),
+        ("action_update", "true"),
+        ("advanced", "true"),
+        ("active", "true"),
+        ("script", "gs.print('ran')"),
+    ];
+    let told = warned(&fixture, "sys_script", &values);
+    assert_eq!(
+        told,
+        ["business rule 'R' never runs: 'when' is 'sometimes'; expected before or after"]
+    );
+    assert!(fixture.script(&crate::fixture::update_a("gA.state = 2")).trace().is_empty());
+    let found = fixture.house.engine.examine().unwrap();
+    let what: Vec<&str> = found.iter().map(|finding| finding.what.as_str()).collect();
+    let key = fixture.house.rows("sys_script", &[("name", "R")]).remove(0);
+    let key = key.text("sys_id");
+    assert_eq!(
+        what,
+        [format!(
+            "business rule 'R' (sys_script {key}) on incident never runs: its `when` is 'sometimes'"
+        )]
+    );
+}

@@ -39,12 +39,20 @@ pub(super) fn save(
     if let Some(moment) = moment {
         problems.push(format!("is kept, but {moment} rules do not run in this version"));
     }
+    problems.extend(unknown_moment(record));
     problems.extend(idle_script(record));
     problems.extend(why_it_never_runs(execution, record)?);
     problems.extend(roles(execution, record)?);
     problems.extend(set_values(execution, record)?);
     let name = record.text("name");
     Ok(problems.into_iter().map(|problem| format!("business rule '{name}' {problem}")).collect())
+}
+
+/// A `when` that is no moment at all.
+fn unknown_moment(record: &Record) -> Option<String> {
+    let when = record.text("when");
+    let is_known = matches!(when, "before" | "after" | "async" | "async_always" | "display");
+    (!is_known).then(|| format!("never runs: 'when' is '{when}'; expected before or after"))
 }
 
 /// A script that is there and does not run.

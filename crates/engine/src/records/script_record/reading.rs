@@ -58,11 +58,9 @@ impl ScriptRecord {
     /// As [`ScriptRecord::hides`], for the row of this object: what was read as a secret stays one, whatever the script makes
     /// of its type and readers.
     pub(super) fn hides_own(&self, row: &Row, index: FieldIndex) -> bool {
-        let as_read = row
-            .original
-            .as_deref()
-            .is_some_and(|read| self.hides(read, index) && read.at(index) == row.record.at(index));
-        as_read || self.hides(&row.record, index)
+        let is_secret_as =
+            |read: &Record| self.hides(read, index) && read.at(index) == row.record.at(index);
+        is_secret_as(&row.record) || row.original.as_deref().is_some_and(is_secret_as)
     }
 
     /// Whether a field of `row` is the value of a secret property that this session may not have.

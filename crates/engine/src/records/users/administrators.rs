@@ -59,14 +59,7 @@ pub(crate) fn are_at_stake_in_insertion(
         &*class.root,
         "sys_user_grmember" | "sys_user_role_contains" | "sys_user_has_role" | "sys_group_has_role"
     );
-    if !may_bring {
-        return Ok(false);
-    }
-    let dictionary = execution.dictionary()?;
-    let read_only_exists = execution.with_read(|read| {
-        Ok(including(read, &dictionary, READ_ONLY_ROLE).map(|r| !r.is_empty()))
-    })??;
-    if read_only_exists { is_anybody(execution) } else { Ok(false) }
+    if may_bring { is_anybody(execution) } else { Ok(false) }
 }
 
 /// As [`are_at_stake`], for the deletion of a row of `class`.
