@@ -362,6 +362,11 @@ pub struct ScheduledEventCall<'a> {
 pub trait Host {
     /// The present instant.
     fn now(&self) -> Instant;
+    /// Why the script that calls now must end, if it must: a limit of the host's own is passed. Asked where a script may come to
+    /// hold more by a call that cannot fail.
+    fn must_end(&self) -> Option<LimitKind> {
+        None
+    }
     /// `new GlideRecord(table)`; an unknown table gives an object whose `is_valid()` is false, and a warning.
     fn new_record(&self, table: &str) -> RecordRef;
     /// `gs.tableExists`.

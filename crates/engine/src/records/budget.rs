@@ -170,6 +170,8 @@ pub(crate) struct Budget {
     rows_written: Cell<u64>,
     events: Cell<u64>,
     log_rows: Cell<u64>,
+    /// What record objects and waiting events hold, outside the memory that the sandbox meters.
+    held_bytes: Cell<usize>,
     output_bytes: Cell<usize>,
     suppresses: Cell<bool>,
 }
@@ -195,8 +197,27 @@ impl Budget {
         self.statements.get()
     }
 
+    /// Something of so many bytes is held for scripts.
+    pub(crate) fn hold(&self, bytes: usize) {
+        self.held_bytes.set(self.held_bytes.get().saturating_add(bytes));
+    }
+
+    /// It is held no longer.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.held_bytes.set(self.held_bytes.get().saturating_sub(bytes));
+    }
+
+    /// Whether more is held for scripts than they may have memory.
+    pub(crate) fn holds_too_much(&self, engine: &Engine, kind: Option<ScriptKind>) -> bool {
+        let limits = kind.map(|kind| self.bounds(engine).limits(kind)).unwrap_or_default();
+        self.held_bytes.get() > limits.memory_bytes
+    }
+
     /// The bound that a script has passed, if any.
     pub(crate) fn exceeded(&self, engine: &Engine, kind: Option<ScriptKind>) -> Option<LimitKind> {
+        if self.holds_too_much(engine, kind) {
+            return Some(LimitKind::Memory);
+        }
         let quotas = self.bounds(engine).quotas(kind);
         if self.statements.get() > quotas.statements {
             Some(LimitKind::Statements)

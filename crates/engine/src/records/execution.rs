@@ -284,6 +284,7 @@ impl Execution {
     pub(crate) fn end_transaction(&self) -> Option<Transaction> {
         let ended = self.transaction.borrow_mut().take();
         self.bound_writer_time();
+        self.budget.release(ended.as_ref().map_or(0, |ended| ended.events_bytes));
         ended
     }
 

@@ -45,9 +45,13 @@ impl Execution {
             Resolved::NotStored { reason } => return Ok(FireResult::NotStored(reason)),
         };
         let sys_id = event.sys_id;
+        let bytes =
+            size_of::<NewEvent>() + event.parm1.len() + event.parm2.len() + event.snapshot.len();
         let mut pending = Some((event, provisions));
         self.transaction(|tx| {
             let ordinal = tx.next_ordinal();
+            tx.events_bytes += bytes;
+            self.budget.hold(bytes);
             if let (Some(frame), Some((event, provisions))) = (tx.frames.last_mut(), pending.take())
             {
                 frame.events.push(WaitingEvent { ordinal, event, provisions });

@@ -111,6 +111,10 @@ impl Host for ScriptHost {
         self.execution.now()
     }
 
+    fn must_end(&self) -> Option<LimitKind> {
+        self.execution.must_end()
+    }
+
     fn new_record(&self, table: &str) -> RecordRef {
         ScriptRecord::fresh(&self.execution, table)
     }

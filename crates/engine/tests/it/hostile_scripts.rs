@@ -206,3 +206,61 @@ fn what_a_run_says_is_bounded_however_it_says_it() {
     }
     assert_eq!(fixture.script("6 * 7").text, "42");
 }
+
+#[test]
+fn what_record_objects_hold_counts_against_the_memory_of_a_run() {
+    let fixture = Fixture::new();
+    fixture.property("campanile.script.background.memory_mb", "16");
+    for (number, holds) in [
+        "a.push(new GlideRecord('incident'))",
+        "var g = new GlideRecord('sys_dictionary'); g.query(); a.push(g)",
+        "g.addQuery('number', x)",
+        "g.addQuery('nosuch', x)",
+        "g.addEncodedQuery('number=' + x.substring(0, 1000))",
+        "c.addOrCondition('number', x)",
+        "g.orderBy(x)",
+        "a.push(gA.caller_id.getRefRecord())",
+        "var g = new GlideRecord('incident'); g.work_notes = x; a.push(g)",
+        "var g = new GlideRecord('incident'); g.description = x; a.push(g)",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let script = format!(
+            "var gA = new GlideRecord('incident'); gA.get('{A}'); var a = [], x = 'x'.repeat(100000), g = new GlideRecord('incident');\
+             var c = g.addQuery('number', 'y'); for (;;) {{ {holds} }}"
+        );
+        let (result, report) = background(&fixture, &script);
+        assert_eq!(result, Err(LimitKind::Memory), "{number} {holds}: {:?}", report.log);
+        assert!(
+            report.statements < 20_000,
+            "{holds}: the limit of statements was not what ended it"
+        );
+    }
+    // What is held no longer does not count.
+    let gives_back = "var x = 'x'.repeat(4000); for (var i = 0; i < 20000; i++) {\
+         var g = new GlideRecord('incident'); g.addQuery('number', x); g.description = x; g.description = 'y' + x; }\
+         var one = new GlideRecord('incident'); for (var j = 0; j < 3000; j++) { one.initialize(); one.work_notes = x; one.get('no such'); } 'ended'";
+    let (result, _) = background(&fixture, gives_back);
+    assert_eq!(result, Ok("ended".to_owned()));
+}
+
+#[test]
+fn events_that_wait_for_their_operation_count_against_the_memory_of_a_run() {
+    let fixture = Fixture::new();
+    fixture.property("campanile.script.background.memory_mb", "16");
+    fixture.after("fires", "var x = 'x'.repeat(60000); for (var i = 0; i < 5000; i++) gs.eventQueue('t.much', current, x, x);");
+    let update = crate::fixture::update_a("gA.state = 2");
+    let (result, _) = background(
+        &fixture,
+        &format!("{update} + ' ' + new GlideRecord('u_plain').insert().length"),
+    );
+    assert_eq!(
+        result,
+        Ok("null 32".to_owned()),
+        "the rule is ended, and the script that is above it goes on"
+    );
+    assert_eq!(logged(&fixture, "2", "ScriptMemoryExceeded").len(), 1);
+    assert!(fixture.events().is_empty(), "what was fired went with the operation");
+    assert_eq!(fixture.a("state"), "1");
+}

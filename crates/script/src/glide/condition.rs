@@ -95,5 +95,6 @@ fn add<'js>(call: &Call<'_, 'js>, or: bool) -> Result<Value<'js>> {
     } else {
         record.add_and_condition(id, &field, &operator, &value)
     };
+    call.run.check_host(call.ctx())?;
     if made == id { Ok(this) } else { make(call.ctx(), cell, made) }
 }

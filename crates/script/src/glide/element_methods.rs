@@ -156,6 +156,7 @@ fn changes_to<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>> {
 }
 
 fn get_ref_record<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>> {
+    call.run.check_host(call.ctx())?;
     with(call, |element| match element.record(call.ctx())?.referenced_record(element.path) {
         Some(record) => wrap(call.ctx(), call.run, record),
         None => Ok(call.null()),

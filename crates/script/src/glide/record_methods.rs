@@ -48,6 +48,7 @@ pub(super) fn construct<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>> {
     if !call.is_constructor() {
         return Err(errors::type_error(call.ctx(), "GlideRecord must be called with new"));
     }
+    call.run.check_host(call.ctx())?;
     let record = call.run.host(call.ctx())?.new_record(&call.text_opt(0)?.unwrap_or_default());
     let proto: Option<Object<'js>> = match call.this().as_object() {
         Some(target) => target.get("prototype")?,

@@ -48,6 +48,7 @@ fn condition_of<'js>(
     let cell = this_cell(call)?;
     let record = cell.record(call.ctx())?;
     let id = make(&*record);
+    call.run.check_host(call.ctx())?;
     condition::make(call.ctx(), Rc::clone(&cell), id)
 }
 
@@ -84,11 +85,13 @@ fn add_not_null_query<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>> {
 
 fn order_by<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>> {
     this_record(call)?.order_by(&call.text(0)?, false);
+    call.run.check_host(call.ctx())?;
     Ok(call.undefined())
 }
 
 fn order_by_desc<'js>(call: &Call<'_, 'js>) -> Result<Value<'js>> {
     this_record(call)?.order_by(&call.text(0)?, true);
+    call.run.check_host(call.ctx())?;
     Ok(call.undefined())
 }
 

@@ -137,6 +137,14 @@ impl GlideRun {
         }
     }
 
+    /// Ends the script when the host says so.
+    pub(super) fn check_host(&self, ctx: &Ctx<'_>) -> Result<()> {
+        match self.host(ctx)?.must_end() {
+            Some(limit) => Err(self.raise(ctx, HostError::Terminated(limit))),
+            None => Ok(()),
+        }
+    }
+
     /// Turns what the host answered into what the script meets.
     pub(super) fn raise(&self, ctx: &Ctx<'_>, error: HostError) -> Error {
         match error {

@@ -64,6 +64,8 @@ pub(crate) struct Transaction {
     /// Events of operations that succeeded.
     pub(crate) kept: Vec<WaitingEvent>,
     next_ordinal: u64,
+    /// Bytes of the events that its scripts fired.
+    pub(crate) events_bytes: usize,
     /// Events that were appended: told when the commit has succeeded.
     pub(crate) fired: Vec<FiredEvent>,
     pub(crate) written: Vec<WrittenRecord>,
@@ -87,6 +89,7 @@ impl Transaction {
             writes: HashMap::new(),
             kept: Vec::new(),
             next_ordinal: 0,
+            events_bytes: 0,
             fired: Vec::new(),
             written: Vec::new(),
             tables: BTreeSet::new(),

@@ -101,7 +101,11 @@ impl ScriptRecord {
             return;
         }
         let mut row = self.row();
-        row.journals.retain(|entry| entry.stored || entry.field != field.name);
+        let is_replaced = |entry: &JournalEntry| !entry.stored && entry.field == field.name;
+        let replaced: usize =
+            row.journals.iter().filter(|e| is_replaced(e)).map(|entry| entry.text.len()).sum();
+        row.assigned_bytes = (row.assigned_bytes + text.len()).saturating_sub(replaced);
+        row.journals.retain(|entry| !is_replaced(entry));
         row.journals.push(JournalEntry {
             field: Arc::clone(&field.name),
             text: Arc::from(text),

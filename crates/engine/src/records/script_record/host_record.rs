@@ -136,22 +136,23 @@ impl HostRecord for ScriptRecord {
 
     fn assign(&self, path: PathId, value: &ExternalValue) -> Result<(), HostError> {
         self.assign_at(path, value);
-        Ok(())
+        self.check_held()
     }
 
     fn set_value(&self, path: PathId, value: &ExternalValue) -> Result<(), HostError> {
         self.set_value_at(path, value);
-        Ok(())
+        self.check_held()
     }
 
     fn set_display_value(&self, path: PathId, text: &str) -> Result<(), HostError> {
         self.check_budget()?;
         self.set_display_at(path, text);
-        Ok(())
+        self.check_held()
     }
 
     fn set_journal_entry(&self, path: PathId, text: &str, user_name: Option<&str>) {
         self.enter(path, text, user_name);
+        self.count_held();
     }
 
     fn note_unknown_assignment(&self, name: &str) {

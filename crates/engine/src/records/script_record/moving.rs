@@ -58,11 +58,8 @@ impl ScriptRecord {
                 ));
             }
         }
-        let mut search = self.search.borrow_mut();
-        search.row_count = u64::try_from(found.len()).unwrap_or(u64::MAX);
-        search.rows = found.into_iter();
-        search.queried = true;
-        Ok(())
+        self.search.borrow_mut().keep_rows(found);
+        self.check_held()
     }
 
     /// Moves to the next row.

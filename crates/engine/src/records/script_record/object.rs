@@ -1,6 +1,6 @@
 //! The record object and its constructors.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
@@ -64,11 +64,19 @@ pub struct ScriptRecord {
     pub(super) aborted: RefCell<Option<Abort>>,
     pub(super) last_error: RefCell<Option<String>>,
     pub(super) field_errors: RefCell<Vec<(Arc<str>, String)>>,
+    /// Bytes that are counted for it.
+    pub(super) held: Cell<usize>,
+}
+
+impl Drop for ScriptRecord {
+    fn drop(&mut self) {
+        self.release_held();
+    }
 }
 
 impl ScriptRecord {
     fn make(execution: &Rc<Execution>, name: Arc<str>, row: Row, nature: Nature) -> Rc<Self> {
-        Rc::new_cyclic(|me| Self {
+        let made = Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             execution: Rc::clone(execution),
             name,
@@ -86,7 +94,10 @@ impl ScriptRecord {
             aborted: RefCell::default(),
             last_error: RefCell::default(),
             field_errors: RefCell::default(),
-        })
+            held: Cell::new(0),
+        });
+        made.count_held();
+        made
     }
 
     /// `new GlideRecord(table)`. An unknown table gives an object that is not valid, finds nothing and writes
@@ -233,6 +244,11 @@ impl ScriptRecord {
             }
         }
         row
+    }
+
+    /// The row as it is, read or not; `None` while somebody changes it.
+    pub(super) fn bare_row(&self) -> Option<Ref<'_, Row>> {
+        self.row.try_borrow().ok()
     }
 
     /// Whether values may be assigned; logs why not.

@@ -159,6 +159,8 @@ impl ScriptRecord {
     pub(super) fn put_at(&self, path: PathId, value: Value) {
         if let Some(index) = self.own_field(path) {
             let mut row = self.row();
+            let (new, old) = (value.as_str().len(), row.record.at(index).as_str().len());
+            row.assigned_bytes = (row.assigned_bytes + new).saturating_sub(old);
             row.record.set_at(index, value);
             if !row.assigned.contains(&index) {
                 row.assigned.push(index);

@@ -50,6 +50,8 @@ pub(super) struct Row {
     pub(super) journals: Vec<JournalEntry>,
     /// Fields that were assigned, for `updateMultiple`.
     pub(super) assigned: Vec<FieldIndex>,
+    /// Bytes of values and journal entries that scripts put here.
+    pub(super) assigned_bytes: usize,
     pub(super) place: Place,
     /// Key of a row that is read at first use.
     pub(super) unread: Option<Arc<str>>,
@@ -70,6 +72,7 @@ impl Row {
             synced: None,
             journals: Vec::new(),
             assigned: Vec::new(),
+            assigned_bytes: 0,
             place: Place::Nowhere,
             unread: None,
             references: HashMap::new(),

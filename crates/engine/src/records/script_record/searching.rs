@@ -12,6 +12,7 @@ use campanile_model::query::{
 use campanile_script::{ConditionId, ExternalValue};
 
 use super::assigning::operand_texts;
+use super::held::bytes_of;
 use super::object::ScriptRecord;
 use crate::records::conversion;
 
@@ -28,6 +29,10 @@ pub(super) struct Search {
     pub(super) rows: vec::IntoIter<Record>,
     pub(super) row_count: u64,
     pub(super) queried: bool,
+    /// Bytes of conditions and order.
+    condition_bytes: usize,
+    /// Bytes of the rows that the last query found.
+    row_bytes: usize,
 }
 
 /// One condition that must hold.
@@ -56,7 +61,21 @@ impl Search {
         query
     }
 
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.condition_bytes + self.row_bytes
+    }
+
+    /// The rows that a query found.
+    pub(super) fn keep_rows(&mut self, found: Vec<Record>) {
+        self.row_bytes = found.iter().map(bytes_of).sum();
+        self.row_count = u64::try_from(found.len()).unwrap_or(u64::MAX);
+        self.rows = found.into_iter();
+        self.queried = true;
+    }
+
     fn push(&mut self, part: Part) -> ConditionId {
+        self.condition_bytes += size_of::<Part>();
         self.parts.push(part);
         ConditionId::try_from(self.parts.len() - 1).unwrap_or(ConditionId::MAX)
     }
@@ -71,14 +90,19 @@ impl ScriptRecord {
         value: &ExternalValue,
     ) -> ConditionId {
         let built = build(field, operator, value);
-        let mut search = self.search.borrow_mut();
-        match built {
-            Ok(term) => search.push(Part::Group(vec![term])),
-            Err(invalid) => {
-                search.invalid.push(invalid);
-                search.push(Part::Group(Vec::new()))
+        let made = {
+            let mut search = self.search.borrow_mut();
+            search.condition_bytes += bytes_of_condition(&built);
+            match built {
+                Ok(term) => search.push(Part::Group(vec![term])),
+                Err(invalid) => {
+                    search.invalid.push(invalid);
+                    search.push(Part::Group(Vec::new()))
+                }
             }
-        }
+        };
+        self.count_held();
+        made
     }
 
     /// Another arm of the condition `on`.
@@ -90,6 +114,8 @@ impl ScriptRecord {
         value: &ExternalValue,
     ) -> ConditionId {
         let built = build(field, operator, value);
+        self.search.borrow_mut().condition_bytes += bytes_of_condition(&built);
+        self.count_held();
         let mut search = self.search.borrow_mut();
         let term = match built {
             Ok(term) => term,
@@ -128,11 +154,22 @@ impl ScriptRecord {
                 ..Query::default()
             },
         };
-        self.search.borrow_mut().push(Part::Encoded(query))
+        let made = {
+            let mut search = self.search.borrow_mut();
+            search.condition_bytes += bytes_of_encoded(&query);
+            search.push(Part::Encoded(query))
+        };
+        self.count_held();
+        made
     }
 
     pub(super) fn add_order(&self, field: &str, descending: bool) {
-        self.search.borrow_mut().order.push(Order { path: field.to_owned(), descending });
+        {
+            let mut search = self.search.borrow_mut();
+            search.condition_bytes += size_of::<Order>() + field.len();
+            search.order.push(Order { path: field.to_owned(), descending });
+        }
+        self.count_held();
     }
 
     pub(super) fn set_row_limit(&self, rows: i64) {
@@ -182,6 +219,21 @@ impl ScriptRecord {
         }
         Some(bound)
     }
+}
+
+/// About how many bytes a condition takes.
+fn bytes_of_condition(built: &Result<Term, InvalidTerm>) -> usize {
+    match built {
+        Ok(term) => size_of::<Term>() + term.path.len() + term.value.len(),
+        Err(invalid) => size_of::<InvalidTerm>() + invalid.text.len() + invalid.reason.len(),
+    }
+}
+
+/// About how many bytes the conditions of an encoded query take.
+fn bytes_of_encoded(query: &Query) -> usize {
+    let terms = query.terms().map(|term| size_of::<Term>() + term.path.len() + term.value.len());
+    let order = query.order.iter().map(|order| size_of::<Order>() + order.path.len());
+    terms.chain(order).sum()
 }
 
 fn build(field: &str, operator: &str, value: &ExternalValue) -> Result<Term, InvalidTerm> {
