@@ -14,6 +14,7 @@ mod people;
 mod postgres;
 mod replay;
 mod rest_bad_input;
+mod rest_connections;
 mod rest_evaluate;
 mod rest_events;
 mod rest_events_actions;

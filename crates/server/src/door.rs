@@ -1,24 +1,24 @@
 //! The door to the product: open while it starts, so that whoever watches it is told so, and until it has stopped.
 
 use std::convert::Infallible;
-use std::future::{Future, IntoFuture, ready};
+use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::ServiceExt as _;
 use axum::extract::Request;
 use axum::response::Response;
 use campanile_engine::Engine;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower_service::Service;
 
 use crate::app::App;
+use crate::connections::{self, Connections};
 use crate::evaluations::Evaluations;
 use crate::layers::Around;
 use crate::serve::{Listener, ServeError};
@@ -38,17 +38,18 @@ pub struct Door {
     inside: Arc<OnceLock<Around>>,
     is_draining: Arc<AtomicBool>,
     metrics: Option<PrometheusHandle>,
-    stop: Arc<Notify>,
-    serving: JoinHandle<std::io::Result<()>>,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
     upkeep: Option<JoinHandle<()>>,
 }
 
 impl Door {
-    /// Opens the door. Needs the runtime that it is to be served by.
+    /// Opens the door, for `connections` callers at once; 0 takes as many as make sense on this machine. Needs the runtime
+    /// that it is to be served by.
     ///
     /// # Errors
     /// [`ServeError::Broken`] when the address cannot be served.
-    pub fn open(listener: Listener) -> Result<Self, ServeError> {
+    pub fn open(listener: Listener, connections: usize) -> Result<Self, ServeError> {
         let listener = TcpListener::from_std(listener.socket)?;
         let address = listener.local_addr()?;
         // A second server in one process (tests) finds a recorder already there: then this one has no /metrics.
@@ -57,12 +58,10 @@ impl Door {
             .ok()
             .and_then(|builder| builder.install_recorder().ok());
         let inside: Arc<OnceLock<Around>> = Arc::default();
-        let stop = Arc::new(Notify::new());
         let switch = Switch { inside: Arc::clone(&inside) };
-        let service = switch.into_make_service_with_connect_info::<SocketAddr>();
-        let told = Arc::clone(&stop);
-        let served = axum::serve(listener, service)
-            .with_graceful_shutdown(async move { told.notified().await });
+        let (stop, told) = watch::channel(false);
+        let connections = Connections::new(connections::places(connections));
+        let serving = connections::serve(listener, connections, switch, told);
         let upkeep = metrics.clone().map(|handle| {
             tokio::spawn(async move {
                 let mut clock = tokio::time::interval(UPKEEP);
@@ -78,7 +77,7 @@ impl Door {
             is_draining: Arc::default(),
             metrics,
             stop,
-            serving: tokio::spawn(served.into_future()),
+            serving: tokio::spawn(serving),
             upkeep,
         })
     }
@@ -115,15 +114,14 @@ impl Door {
             broken = &mut self.serving => broken,
             () = stop => {
                 self.is_draining.store(true, Ordering::Release);
-                self.stop.notify_one();
+                self.stop.send_replace(true);
                 (&mut self.serving).await
             }
         };
         if let Some(upkeep) = self.upkeep {
             upkeep.abort();
         }
-        served.map_err(|panicked| ServeError::Broken(std::io::Error::other(panicked)))??;
-        Ok(())
+        served.map_err(|panicked| ServeError::Broken(std::io::Error::other(panicked)))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod api;
 mod app;
+mod connections;
 mod door;
 mod errors;
 mod evaluations;

@@ -68,7 +68,7 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let door = Door::open(listener)?;
+    let door = Door::open(listener, 0)?;
     door.admit(engine);
     ready(door.address());
     door.serve_until(stop).await

@@ -23,7 +23,7 @@ pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
     // From here on whoever asks is told that the server is starting.
     let door = {
         let _inside = runtime.enter();
-        Door::open(listener).map_err(Failure::failed)?
+        Door::open(listener, settings.connections).map_err(Failure::failed)?
     };
     let config = folder::config(&settings, &args.folder, true);
     let place = folder::place(&config);

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) database: String,
     /// `host:port`.
     pub(crate) listen: String,
+    /// Connections at once; 0 leaves it to the machine.
+    pub(crate) connections: usize,
     /// Name of this node.
     pub(crate) node: String,
     /// Script threads; never 0.
@@ -82,9 +84,8 @@ pub(crate) fn load(
         database: text(&values, "database"),
         listen: text(&values, "server.listen"),
         node: text(&values, "node.name"),
-        script_workers: workers(
-            values.get("scripts.workers").and_then(Value::as_integer).unwrap_or(0),
-        ),
+        connections: usize::try_from(integer(&values, "server.connections")).unwrap_or(0),
+        script_workers: workers(integer(&values, "scripts.workers")),
         log_level: text(&values, "log.level"),
     })
 }
@@ -116,6 +117,10 @@ fn workers(wanted: i64) -> usize {
 
 fn text(values: &BTreeMap<String, Value>, key: &str) -> String {
     values.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn integer(values: &BTreeMap<String, Value>, key: &str) -> i64 {
+    values.get(key).and_then(Value::as_integer).unwrap_or(0)
 }
 
 /// The leaves of a TOML text by dotted key.

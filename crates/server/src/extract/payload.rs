@@ -3,11 +3,13 @@
 use std::future::poll_fn;
 use std::io::Read as _;
 use std::pin::Pin;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use flate2::read::GzDecoder;
+use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
 use crate::errors::ApiError;
@@ -18,6 +20,11 @@ const BYTES_DEFAULT: usize = 10 << 20;
 const BYTES_MAX: usize = 25 << 20;
 /// A body that is too large is read on to this size, so that the caller can read why it was refused.
 const DRAINED_BYTES_MAX: usize = 64 << 20;
+
+/// How long a body may take in any case.
+const TIME_FIRST: Duration = Duration::from_secs(30);
+/// Bytes that buy it a second more.
+const BYTES_PER_SECOND_MIN: usize = 10_000;
 
 /// A body that nobody has read yet: what stands in the header lines is judged first.
 pub(crate) struct Payload(Body);
@@ -41,6 +48,11 @@ pub(crate) enum PayloadError {
     },
     /// Its packing is unknown.
     Encoding(String),
+    /// It did not arrive in time.
+    TooSlow {
+        /// What had arrived.
+        bytes: usize,
+    },
     /// It broke off, or is not what it says it is.
     Broken(String),
 }
@@ -85,7 +97,14 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, PayloadError> {
     let expected = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     let mut kept = Vec::with_capacity(expected.unwrap_or(0).min(limit));
     let mut seen = 0usize;
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+    let began = Instant::now();
+    loop {
+        let next =
+            timeout_at(began + time_for(seen), poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)));
+        let Some(frame) = next.await.map_err(|_elapsed| PayloadError::TooSlow { bytes: seen })?
+        else {
+            break;
+        };
         let frame = frame.map_err(|error| PayloadError::Broken(error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
         seen = seen.saturating_add(data.len());
@@ -99,6 +118,12 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, PayloadError> {
         return Err(PayloadError::TooLarge { bytes: expected.unwrap_or(seen), limit });
     }
     Ok(Bytes::from(kept))
+}
+
+/// How long a body may take of which `bytes` have arrived.
+fn time_for(bytes: usize) -> Duration {
+    TIME_FIRST
+        + Duration::from_secs(u64::try_from(bytes / BYTES_PER_SECOND_MIN).unwrap_or(u64::MAX))
 }
 
 fn unpack(packed: &[u8], limit: usize) -> Result<Bytes, PayloadError> {
@@ -131,6 +156,16 @@ impl From<PayloadError> for ApiError {
                 "Unsupported media type",
                 format!("the body is packed with {packing}, this address takes gzip or none"),
             ),
+            PayloadError::TooSlow { bytes } => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "too_slow",
+                "Request body did not arrive in time",
+                format!(
+                    "{bytes} bytes of it arrived; a body may take {} s, and a second more for every \
+                     {BYTES_PER_SECOND_MIN} bytes",
+                    TIME_FIRST.as_secs()
+                ),
+            ),
             PayloadError::Broken(reason) => {
                 Self::bad_body(format!("The payload could not be read: {reason}"))
             }
@@ -141,6 +176,11 @@ impl From<PayloadError> for ApiError {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+
+    use std::future::Future as _;
+    use std::task::{Context, Poll};
+
+    use hyper::body::Frame;
 
     use super::*;
 
@@ -164,5 +204,49 @@ mod tests {
         for broken in [&b"{\"a\":1}"[..], &whole[..whole.len() - 3]] {
             assert!(matches!(unpack(broken, 1000), Err(PayloadError::Broken(_))));
         }
+    }
+
+    /// A body that sends `step` bytes each `pause`, for ever.
+    struct Drip {
+        step: usize,
+        pause: Duration,
+        next: Pin<Box<tokio::time::Sleep>>,
+    }
+
+    impl Drip {
+        fn body(step: usize, pause: Duration) -> Body {
+            Body::new(Self { step, pause, next: Box::pin(tokio::time::sleep(pause)) })
+        }
+    }
+
+    impl HttpBody for Drip {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            std::task::ready!(self.next.as_mut().poll(context));
+            let (pause, bytes) = (self.pause, vec![b' '; self.step]);
+            self.next = Box::pin(tokio::time::sleep(pause));
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from(bytes)))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_ends_in_its_time() {
+        let began = Instant::now();
+        let outcome = collect(Drip::body(1, Duration::from_secs(1)), 1 << 20).await;
+        assert!(matches!(outcome, Err(PayloadError::TooSlow { bytes: 29..=30 })));
+        assert_eq!(began.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_line_may_bring_a_large_body() {
+        let began = Instant::now();
+        let outcome = collect(Drip::body(12_000, Duration::from_secs(1)), 1 << 20).await;
+        assert!(matches!(outcome, Err(PayloadError::TooLarge { .. })), "it came to its limit");
+        assert!(began.elapsed().as_secs() > 80);
     }
 }
