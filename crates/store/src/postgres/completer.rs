@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::effects::Effects;
 use super::nodes::Node;
 use super::pending::{Pending, Work};
+use super::plans::BEGIN_BY_INDEX;
 use super::store::Shared;
 use crate::contract::StoreError;
 
@@ -58,10 +59,7 @@ impl Completer {
         let token = shared.node.token();
         let connection = self.connection()?;
         let work = || -> Result<Written, StoreError> {
-            connection.batch(
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off; \
-                 SET LOCAL enable_bitmapscan = off",
-            )?;
+            connection.batch(BEGIN_BY_INDEX)?;
             let written = write_batch(connection, &shared.claims, batch, token)?;
             if handling_changed {
                 Node::write_handling(connection, token, &shared.claims.handling())?;

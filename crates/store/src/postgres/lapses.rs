@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::effects::Effects;
 use super::events::{COLUMNS, read_event};
 use super::nodes::COMPLETING;
+use super::plans::BEGIN_BY_INDEX;
 use crate::contract::StoreError;
 
 /// Code of §5.5 for an event whose handling ended with its process three times.
@@ -26,7 +27,7 @@ const GONE_KEPT: &str = "1 day";
 /// # Errors
 /// What PostgreSQL said; then nothing was done.
 pub(super) fn take_over(connection: &Connection) -> Result<Effects, StoreError> {
-    connection.batch("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off")?;
+    connection.batch(BEGIN_BY_INDEX)?;
     let taken = take_over_in_transaction(connection);
     connection.batch(if taken.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
     taken

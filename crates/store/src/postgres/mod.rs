@@ -5,9 +5,9 @@
 //! (`read_tx`, `write_tx`), rows (`rows`), answers under keys (`answers`), tables and views after the dictionary (`ddl`).
 //!
 //! Events: rows in two places (`events`). All appends that wait are one transaction (`writer`, `append`), and so are
-//! completions and runs (`completer`, `pending`, `completions`, `runs`). Claims are rows (`claims`); they stand on the
-//! lease of their program (`nodes`), and when it lapses others take over (`lapses`). What follows a commit (`effects`) is
-//! told to this program and to the others (`notices`).
+//! completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their indexes (`plans`). Claims are
+//! rows (`claims`); they stand on the lease of their program (`nodes`), and when it lapses others take over (`lapses`).
+//! What follows a commit (`effects`) is told to this program and to the others (`notices`).
 
 mod actions;
 mod address;
@@ -32,6 +32,7 @@ mod nodes;
 mod notices;
 mod params;
 mod pending;
+mod plans;
 mod pool;
 mod read_tx;
 mod rows;

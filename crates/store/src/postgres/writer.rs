@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::effects::Effects;
 use super::failure::{closed, located};
 use super::nodes::APPENDING;
+use super::plans::BEGIN_BY_INDEX;
 use super::store::Shared;
 use crate::contract::{
     AppendAnswer, AppendCallback, AppendMode, AppendOutcome, CommitMark, StoreError,
@@ -268,10 +269,7 @@ fn prepare(
     units: &[Unit],
     (token, number): (i64, i64),
 ) -> Result<Attempt, StoreError> {
-    connection.batch(
-        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off; \
-         SET LOCAL enable_bitmapscan = off",
-    )?;
+    connection.batch(BEGIN_BY_INDEX)?;
     connection.execute(
         "UPDATE campanile_node_writer SET last_group = $3 WHERE token = $1 AND writer = $2",
         &[&token, &APPENDING, &number],
