@@ -1,7 +1,10 @@
-//! Callers who hold connections and send nothing whole keep nobody out.
+//! Callers who have no login keep nobody out: neither with connections on which nothing whole comes, nor with passwords.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::harness::Server;
 
@@ -44,4 +47,40 @@ fn three_hundred_half_requests_keep_nobody_out_of_a_house_with_twenty_places() {
         .map(|number| number.parse::<u64>().unwrap());
     assert!(gave_way.is_some_and(|number| number >= 280), "{gave_way:?}");
     assert!(server.stop(), "those that are left do not hold up the stop");
+}
+
+#[test]
+fn who_guesses_passwords_by_the_hundred_is_told_to_come_again_and_others_go_on() {
+    let server = Server::start();
+    let admin = server.admin();
+    assert_eq!(admin.get("/api/now/table/incident?sysparm_limit=1").status, 200);
+
+    let address = server.url().trim_start_matches("http://");
+    let guess = |number: usize| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let token = STANDARD.encode(format!("admin:guess {number}"));
+        let request = format!(
+            "GET /api/now/table/incident HTTP/1.1\r\nHost: here\r\nAuthorization: Basic {token}\r\n\
+             Connection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    };
+    let guesses: Vec<TcpStream> = (0..400).map(guess).collect();
+    assert_eq!(admin.get("/api/now/table/incident?sysparm_limit=1").status, 200);
+
+    let answers = guesses.into_iter().map(|mut stream| {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    let (busy, refused): (Vec<String>, Vec<String>) =
+        answers.partition(|answer| answer.starts_with("HTTP/1.1 503 "));
+    assert!(!busy.is_empty(), "400 guesses at once and 64 places");
+    for answer in &busy {
+        assert!(answer.to_ascii_lowercase().contains("retry-after: "), "{answer}");
+        assert!(answer.contains("64 passwords are being checked already"), "{answer}");
+    }
+    assert!(refused.iter().all(|answer| answer.starts_with("HTTP/1.1 401 ")), "{refused:?}");
+    assert!(refused.len() >= 64, "{}", refused.len());
 }

@@ -8,7 +8,7 @@ use campanile_engine::worker::{ScriptWorkers, Worker};
 use campanile_engine::{Engine, EngineError, spent};
 use campanile_store::CommitMark;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::evaluations::Evaluations;
 use crate::timing;
@@ -22,6 +22,8 @@ pub(crate) struct App {
     pub(crate) metrics: Option<PrometheusHandle>,
     /// When the server started, on the engine's clock.
     pub(crate) started: campanile_model::Instant,
+    /// Places of those whose passwords are being checked.
+    pub(crate) password_checks: Arc<Semaphore>,
     /// The turns of those who evaluate scripts.
     pub(crate) evaluations: Evaluations,
     /// Whether the server has been told to stop.

@@ -11,9 +11,10 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use campanile_engine::Engine;
+use campanile_model::limits::PASSWORD_CHECKS_WAITING_MAX;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tower_service::Service;
 
@@ -94,6 +95,7 @@ impl Door {
             started: engine.clock().now(),
             engine,
             metrics: self.metrics.clone(),
+            password_checks: Arc::new(Semaphore::new(PASSWORD_CHECKS_WAITING_MAX)),
             evaluations: Evaluations::default(),
             is_draining: Arc::clone(&self.is_draining),
         };

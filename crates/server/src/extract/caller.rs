@@ -10,6 +10,7 @@ use base64::Engine as _;
 use campanile_engine::records::users;
 use campanile_engine::{Channel, Engine, Session, User};
 use campanile_model::EventSource;
+use campanile_model::limits::PASSWORD_CHECKS_WAITING_MAX;
 
 use crate::app::App;
 use crate::errors::ApiError;
@@ -66,13 +67,30 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
-/// Checks a user's password. A credential that was verified lately costs no hashing.
+/// Checks a user's password. A credential that was verified lately costs no hashing; one that was right before needs no
+/// place among those who may be guessing.
 async fn authenticate(app: &App, name: String, password: String) -> Result<Arc<User>, ApiError> {
     if let Some(user) = users::remembered(&app.engine, &name, &password) {
         return Ok(user);
     }
     let engine = Arc::clone(&app.engine);
-    tokio::task::spawn_blocking(move || users::authenticate(&engine, &name, &password))
+    let place = if users::was_right(&engine, &name, &password) {
+        None
+    } else {
+        Some(Arc::clone(&app.password_checks).try_acquire_owned().map_err(|_none_is_free| {
+            ApiError::unavailable(
+                "overloaded",
+                format!("{PASSWORD_CHECKS_WAITING_MAX} passwords are being checked already"),
+            )
+        })?)
+    };
+    let check = move || {
+        let user = users::authenticate(&engine, &name, &password);
+        // Not before, also when the caller has gone away meanwhile.
+        drop(place);
+        user
+    };
+    tokio::task::spawn_blocking(check)
         .await
         .map_err(|_panicked| {
             ApiError::unavailable("overloaded", "the password could not be checked")

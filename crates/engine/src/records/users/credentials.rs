@@ -20,6 +20,8 @@ const REMEMBERED_MS: i64 = 5 * 60 * 1000;
 const REMEMBERED_MAX: usize = 1_000;
 /// Hashes computed at one time: each takes 19 MiB and a core.
 const HASHES_AT_ONCE: usize = 4;
+/// As many more for credentials that were right before: who sends wrong ones by the thousand must not keep them waiting.
+const HASHES_OF_KNOWN_AT_ONCE: usize = 2;
 
 /// What an unknown user's password is verified against, so that the answer takes as long: a hash with the
 /// parameters of [`hash_password`] that no password is known for.
@@ -54,13 +56,19 @@ pub struct VerifiedCredentials {
     key: [u8; 64],
     remembered: Mutex<HashMap<[u8; 32], Verified>>,
     turns: [Mutex<()>; HASHES_AT_ONCE],
+    turns_of_known: [Mutex<()>; HASHES_OF_KNOWN_AT_ONCE],
 }
 
 impl Default for VerifiedCredentials {
     fn default() -> Self {
         let mut key = [0; 64];
         OsRng.fill_bytes(&mut key);
-        Self { key, remembered: Mutex::default(), turns: Default::default() }
+        Self {
+            key,
+            remembered: Mutex::default(),
+            turns: Default::default(),
+            turns_of_known: Default::default(),
+        }
     }
 }
 
@@ -84,8 +92,7 @@ impl VerifiedCredentials {
             return true;
         }
         // One turn per login: calls that arrive together with the same credential compute its hash once.
-        let turn = usize::from(Sha256::digest(fold(user_name))[0]) % HASHES_AT_ONCE;
-        let _turn = self.turns[turn].lock();
+        let _turn = self.turn(user_name, self.was_right(&digest)).lock();
         if self.is_remembered(now, &digest, hash) {
             return true;
         }
@@ -101,6 +108,20 @@ impl VerifiedCredentials {
             self.remember(now, digest, hash);
         }
         right
+    }
+
+    /// Whether this credential was right once since the start, against whatever hash.
+    pub(super) fn knows(&self, user_name: &str, password: &str) -> bool {
+        self.was_right(&self.digest(user_name, password))
+    }
+
+    fn was_right(&self, digest: &[u8; 32]) -> bool {
+        self.remembered.lock().contains_key(digest)
+    }
+
+    fn turn(&self, user_name: &str, is_known: bool) -> &Mutex<()> {
+        let turns = if is_known { &self.turns_of_known[..] } else { &self.turns };
+        &turns[usize::from(Sha256::digest(fold(user_name))[0]) % turns.len()]
     }
 
     /// Whether exactly this credential was verified some minutes ago, against this hash.
@@ -171,6 +192,18 @@ mod tests {
         assert!(!credentials.is_remembered(NOW.plus_millis(REMEMBERED_MS), &digest, Some(&hash)));
         assert!(!credentials.is_remembered(NOW, &digest, Some("another hash")));
         assert!(!credentials.is_remembered(NOW, &digest, None), "the user is gone");
+    }
+
+    #[test]
+    fn who_was_right_before_waits_for_no_turn_of_others() {
+        let credentials = VerifiedCredentials::default();
+        let hash = hash_password("secret").unwrap();
+        assert!(!credentials.knows("admin", "secret"));
+        assert!(credentials.verify(NOW, "admin", "secret", Some(&hash)));
+        let _all: Vec<_> = credentials.turns.iter().map(Mutex::lock).collect();
+        let later = NOW.plus_millis(REMEMBERED_MS);
+        assert!(credentials.verify(later, "ADMIN", "secret", Some(&hash)));
+        assert!(credentials.knows("admin", "secret") && !credentials.knows("admin", "Secret"));
     }
 
     #[test]

@@ -173,6 +173,13 @@ pub fn remembered(engine: &Engine, user_name: &str, password: &str) -> Option<Ar
     (right && account.usable).then(|| Arc::clone(&account.user))
 }
 
+/// Whether exactly this credential was right before, since the start of the process. Costs no hashing; it lets nobody in, it
+/// says who need not queue with those who guess.
+#[must_use]
+pub fn was_right(engine: &Engine, user_name: &str, password: &str) -> bool {
+    engine.credentials.knows(user_name, password)
+}
+
 /// Gives the user a new password and returns when it is on disk.
 ///
 /// # Errors

@@ -8,5 +8,6 @@ mod manage;
 pub use credentials::{VerifiedCredentials, hash_password};
 pub use directory::{
     Account, account, authenticate, remembered, session_user, session_user_by_id, set_password,
+    was_right,
 };
 pub use manage::{add, grant, list, revoke};
