@@ -48,6 +48,11 @@ pub const QUERY_ALTERNATIVES_MAX: usize = 32;
 pub const HTTP_QUERY_BYTES_MAX: usize = 256 * 1024;
 /// Terms of an encoded query that arrives over HTTP; terms that name no field are dropped before counting.
 pub const HTTP_QUERY_TERMS_MAX: usize = 10_000;
+/// Terms of a query that the Table API left out and names in its answer; further ones are counted. Proxies allow the
+/// headers of an answer 4 to 8 KB.
+pub const QUERY_WARNINGS_MAX: usize = 10;
+/// Longest text of one `Warning` header, as it is sent; what is longer is cut off.
+pub const WARNING_BYTES_MAX: usize = 240;
 /// Rows of one Table API page (rest-api §6).
 pub const TABLE_PAGE_ROWS_MAX: u64 = 100_000;
 /// Rows of a script query when `glide.db.max_view_records` is not set.

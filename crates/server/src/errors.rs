@@ -72,6 +72,12 @@ impl ApiError {
         )
     }
 
+    /// The same error with another detail.
+    pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
     /// E3a: the address knows other methods.
     pub(crate) fn method_not_supported(allowed: &'static str) -> Self {
         let mut error = Self::new(

@@ -16,6 +16,7 @@ mod routes;
 mod serve;
 mod starting;
 mod timing;
+mod warning;
 
 pub use door::Door;
 pub use serve::{Listener, ServeError, serve};

@@ -50,6 +50,8 @@ pub struct ListPage {
     pub total: Option<u64>,
     /// Terms of the query that were dropped.
     pub dropped: Vec<InvalidTerm>,
+    /// No row satisfies the query because terms were dropped (`glide.invalid_query.returns_no_rows`).
+    pub nothing_by_invalid_terms: bool,
 }
 
 /// A row to insert or the changes of one.
@@ -97,6 +99,7 @@ pub fn list(execution: &Rc<Execution>, request: &ListRequest) -> Result<ListPage
     settle_log(execution, &table);
     let query = query_of(execution, &table, request)?;
     let dropped = query.dropped.clone();
+    let nothing_by_invalid_terms = query.never && !dropped.is_empty();
     let limit =
         request.limit.unwrap_or(PAGE_ROWS).min(campanile_model::limits::TABLE_PAGE_ROWS_MAX);
     let total = match request.count {
@@ -125,7 +128,7 @@ pub fn list(execution: &Rc<Execution>, request: &ListRequest) -> Result<ListPage
             records.retain(|record| gate::may_see_row(execution.session(), record));
         }
     }
-    Ok(ListPage { records, total, dropped })
+    Ok(ListPage { records, total, dropped, nothing_by_invalid_terms })
 }
 
 /// One row, as a row of `table`.

@@ -59,7 +59,7 @@ impl FromRequestParts<App> for Caller {
                 uri: Arc::from(masked(uri.path(), uri.query())),
                 cause: None,
             },
-            params: Params::parse(uri.query()),
+            params: Params::parse(uri.query())?,
             base: base_address(&app.engine, &parts.headers, peer),
             version: version_segment(&path),
             path,
@@ -185,30 +185,56 @@ pub(crate) fn accepts_json(headers: &HeaderMap) -> Result<(), ApiError> {
 /// Refuses a body of a type that is not read here (rest-api §2.2).
 ///
 /// # Errors
-/// 415 when `Content-Type` is none of `offered` (`+json` types count as JSON); a missing one means JSON.
+/// 415 when `Content-Type` is none of `offered` (`+json` types count as JSON), or names a charset whose letters are not
+/// made of single bytes; a missing one means JSON.
 pub(crate) fn content_type(headers: &HeaderMap, offered: &[&str]) -> Result<String, ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok("application/json".to_owned());
     };
     let text = value.to_str().unwrap_or("not readable");
-    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let mut parts = text.split(';');
+    let kind = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+    if let Some(charset) = parts.find_map(wide_charset) {
+        return Err(unsupported(format!(
+            "the body is in {charset}, this address takes UTF-8: send it so, with `charset=utf-8` or without a charset"
+        )));
+    }
     if kind.is_empty() || kind.ends_with("+json") {
         return Ok("application/json".to_owned());
     }
     if offered.contains(&kind.as_str()) {
         return Ok(kind);
     }
-    Err(ApiError::new(
+    Err(unsupported(format!("the body is {text}, this address takes {}", offered.join(", "))))
+}
+
+fn unsupported(detail: String) -> ApiError {
+    ApiError::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "media_type",
         "Unsupported media type",
-        format!("the body is {text}, this address takes {}", offered.join(", ")),
-    ))
+        detail,
+    )
+}
+
+/// The charset that a parameter of `Content-Type` names, when its letters take two or four bytes: such a body cannot be
+/// what is read here. Other parameters are ignored (rest-api §2.2): a body of ASCII is the same in every other charset,
+/// and one that is no UTF-8 is refused where it is read.
+fn wide_charset(parameter: &str) -> Option<String> {
+    const WIDE: [&str; 7] =
+        ["utf-16", "utf16", "utf-32", "utf32", "ucs-2", "ucs-4", "iso-10646-ucs"];
+    let (name, value) = parameter.split_once('=')?;
+    if !name.trim().eq_ignore_ascii_case("charset") {
+        return None;
+    }
+    let charset = value.trim().trim_matches('"').to_ascii_lowercase();
+    WIDE.iter().any(|wide| charset.starts_with(wide)).then_some(charset)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
     #[test]
     fn secrets_in_the_query_are_masked() {
@@ -216,6 +242,38 @@ mod tests {
             masked("/api/x", Some("a=1&x-sn-apikey=abc&Password=p%20q")),
             "/api/x?a=1&x-sn-apikey=***&Password=***"
         );
+    }
+
+    #[test]
+    fn utf_16_is_refused_and_utf_8_is_taken_in_any_spelling() {
+        let read = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            content_type(&headers, &["application/json"])
+        };
+        for parameters in [
+            "",
+            ";charset=utf-8",
+            "; Charset=\"UTF-8\"",
+            ";charset=utf8",
+            "; charset=us-ascii",
+            ";charset=iso-8859-1",
+            ";charset=",
+            ";charset",
+            ";odata=verbose;charset=Utf-8",
+        ] {
+            let value = format!("application/json{parameters}").leak();
+            assert_eq!(read(value).unwrap(), "application/json", "{value}");
+        }
+        for value in [
+            "application/json;charset=utf-16",
+            "application/json; odata=verbose; CHARSET = \"UTF-16LE\"",
+            "application/vnd.x+json;charset=utf-32",
+            "application/json;charset=ISO-10646-UCS-2",
+        ] {
+            let error = read(value).unwrap_err();
+            assert_eq!(error.status(), 415, "{value}");
+        }
     }
 
     #[test]

@@ -3,24 +3,36 @@
 use campanile_engine::records::service::InputValue;
 use serde_json::{Map, Value};
 
+use super::strict_json;
 use crate::errors::ApiError;
 
-/// The fields of a record body: the first object of an array, single quotes taken like double quotes, empty
-/// meaning an empty record.
+/// A record as it came.
+#[derive(Debug, Default)]
+pub(crate) struct RecordBody {
+    /// Names and values, in their order.
+    pub(crate) fields: Vec<(String, InputValue)>,
+    /// What was read otherwise than a caller may think.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads a record body: the first object of an array, single quotes taken like double quotes, empty meaning an empty
+/// record. Of a member that stands twice the last one counts, as for the reference product's clients, and a warning
+/// names it.
 ///
 /// # Errors
 /// E4 with line and column when it is not JSON, or not an object.
-pub(crate) fn record_fields(body: &[u8]) -> Result<Vec<(String, InputValue)>, ApiError> {
+pub(crate) fn record_body(body: &[u8]) -> Result<RecordBody, ApiError> {
     let text = std::str::from_utf8(body).map_err(|error| {
         ApiError::bad_body(format!(
-            "The payload is not valid UTF-8 (byte {})",
+            "The payload is not valid UTF-8 (byte {}): send it in UTF-8",
             error.valid_up_to() + 1
         ))
     })?;
     if text.trim().is_empty() {
-        return Ok(Vec::new());
+        return Ok(RecordBody::default());
     }
-    let object = match parse_lenient(text)? {
+    let Lenient { value, doubled } = parse_lenient(text)?;
+    let object = match value {
         Value::Object(object) => object,
         Value::Array(items) => match items.into_iter().next() {
             Some(Value::Object(object)) => object,
@@ -29,22 +41,32 @@ pub(crate) fn record_fields(body: &[u8]) -> Result<Vec<(String, InputValue)>, Ap
         },
         _ => return Err(not_an_object()),
     };
-    Ok(object.into_iter().map(|(name, value)| (name, input_value(value))).collect())
+    let warning = |doubled| format!("{doubled}: the last one counts");
+    Ok(RecordBody {
+        fields: object.into_iter().map(|(name, value)| (name, input_value(value))).collect(),
+        warnings: doubled.map(warning).into_iter().collect(),
+    })
 }
 
 fn not_an_object() -> ApiError {
     ApiError::bad_body("The payload is not valid JSON: expected an object (line 1, column 1)")
 }
 
-fn parse_lenient(text: &str) -> Result<Value, ApiError> {
-    let strict = match serde_json::from_str(text) {
-        Ok(value) => return Ok(value),
+/// A value, and which member stood twice in one of its objects, if any did.
+struct Lenient {
+    value: Value,
+    doubled: Option<String>,
+}
+
+fn parse_lenient(text: &str) -> Result<Lenient, ApiError> {
+    let strict = match last_of_doubled(text) {
+        Ok(read) => return Ok(read),
         Err(error) => error,
     };
     if text.contains('\'')
-        && let Ok(value) = serde_json::from_str(&double_quoted(text))
+        && let Ok(read) = last_of_doubled(&double_quoted(text))
     {
-        return Ok(value);
+        return Ok(read);
     }
     Err(ApiError::bad_body(format!(
         "The payload is not valid JSON: {} (line {}, column {})",
@@ -54,7 +76,19 @@ fn parse_lenient(text: &str) -> Result<Value, ApiError> {
     )))
 }
 
-fn reason_without_place(error: &serde_json::Error) -> String {
+fn last_of_doubled(text: &str) -> Result<Lenient, serde_json::Error> {
+    match strict_json::from_slice(text.as_bytes()) {
+        Ok(value) => Ok(Lenient { value, doubled: None }),
+        Err(error) if error.is_data() => {
+            let doubled = Some(reason_without_place(&error));
+            Ok(Lenient { value: serde_json::from_str(text)?, doubled })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What is wrong, without line and column.
+pub(crate) fn reason_without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()
 }
@@ -115,8 +149,8 @@ mod tests {
     use super::*;
 
     fn value_of(body: &str, field: &str) -> Option<String> {
-        let fields = record_fields(body.as_bytes()).unwrap();
-        fields.into_iter().find(|(name, _)| name == field).and_then(|(_, input)| input.value)
+        let read = record_body(body.as_bytes()).unwrap();
+        read.fields.into_iter().find(|(name, _)| name == field).and_then(|(_, input)| input.value)
     }
 
     #[test]
@@ -129,8 +163,8 @@ mod tests {
     #[test]
     fn of_an_array_only_the_first_object_counts() {
         assert_eq!(value_of(r#"[{"a":"1"},{"a":"2"}]"#, "a").unwrap(), "1");
-        assert!(record_fields(b"[]").unwrap().is_empty());
-        assert!(record_fields(b"  ").unwrap().is_empty());
+        assert!(record_body(b"[]").unwrap().fields.is_empty());
+        assert!(record_body(b"  ").unwrap().fields.is_empty());
     }
 
     #[test]
@@ -145,10 +179,23 @@ mod tests {
     }
 
     #[test]
+    fn of_a_doubled_member_the_last_one_counts_and_it_is_named() {
+        for body in [r#"{"a": 1, "b": 2, "a": 3}"#, "{'a': 1, 'b': 2, 'a': 3}"] {
+            let read = record_body(body.as_bytes()).unwrap();
+            let values: Vec<_> =
+                read.fields.iter().map(|(name, input)| (&**name, input.value.as_deref())).collect();
+            assert_eq!(values, [("a", Some("3")), ("b", Some("2"))], "{body}");
+            assert_eq!(read.warnings.len(), 1);
+            assert!(read.warnings[0].contains("'a' stands twice"), "{:?}", read.warnings);
+        }
+        assert!(record_body(b"{\"a\": 1}").unwrap().warnings.is_empty());
+    }
+
+    #[test]
     fn broken_bodies_are_refused_with_their_place() {
         for body in [r#"{"a":"#, "'x", "17", "[1]", "{'a': 'b'", "{\"a\": \"b\"} x"] {
-            assert!(record_fields(body.as_bytes()).is_err(), "{body}");
+            assert!(record_body(body.as_bytes()).is_err(), "{body}");
         }
-        assert!(record_fields(&[0xff, b'{', b'}']).is_err());
+        assert!(record_body(&[0xff, b'{', b'}']).is_err());
     }
 }

@@ -4,3 +4,5 @@ pub(crate) mod caller;
 pub(crate) mod json_body;
 pub(crate) mod params;
 pub(crate) mod payload;
+pub(crate) mod segments;
+pub(crate) mod strict_json;

@@ -1,6 +1,11 @@
 //! The query string: decoded once, order kept (rest-api §6).
 
+use std::num::IntErrorKind;
+
 use crate::errors::ApiError;
+
+/// Longest part of a parameter's name that a message shows, in characters.
+const NAME_SHOWN_CHARS_MAX: usize = 100;
 
 /// Which form field values take in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,8 +27,11 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// Decodes a query string.
-    pub(crate) fn parse(query: Option<&str>) -> Self {
+    /// Decodes a query string. A percent sign that begins no byte stands for itself.
+    ///
+    /// # Errors
+    /// E13 when a name or a value is no UTF-8: read in any other way it would mean something else.
+    pub(crate) fn parse(query: Option<&str>) -> Result<Self, ApiError> {
         let raw: Vec<String> = query
             .unwrap_or_default()
             .split('&')
@@ -34,10 +42,16 @@ impl Params {
             .iter()
             .map(|part| {
                 let (name, value) = part.split_once('=').unwrap_or((part, ""));
-                (decode(name), decode(value))
+                let told = String::from_utf8_lossy(&decode(name)).into_owned();
+                let read = |text| String::from_utf8(decode(text));
+                read(name).and_then(|name| Ok((name, read(value)?))).map_err(|_no_utf8| {
+                    let chars = told.chars().take(NAME_SHOWN_CHARS_MAX);
+                    let fix = "expected percent-encoded UTF-8, got bytes that are none";
+                    ApiError::bad_parameter(&chars.collect::<String>(), fix)
+                })
             })
-            .collect();
-        Self { pairs, raw }
+            .collect::<Result<_, ApiError>>()?;
+        Ok(Self { pairs, raw })
     }
 
     /// The value of `name`; an empty one means "not given".
@@ -58,18 +72,39 @@ impl Params {
         self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// The whole number in `name`.
+    /// The whole number in `name`; one that is too large to be kept is the largest that can be (or the smallest).
     ///
     /// # Errors
     /// E13 when it is no number.
     pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        self.get(name)
-            .map(|text| {
-                text.trim().parse().map_err(|_error: std::num::ParseIntError| {
-                    ApiError::bad_parameter(name, format!("expected a number, got '{text}'"))
-                })
-            })
-            .transpose()
+        let Some(text) = self.get(name) else { return Ok(None) };
+        match text.trim().parse::<i64>() {
+            Ok(number) => Ok(Some(number)),
+            Err(error) => match error.kind() {
+                IntErrorKind::PosOverflow => Ok(Some(i64::MAX)),
+                IntErrorKind::NegOverflow => Ok(Some(i64::MIN)),
+                _ => {
+                    let detail = format!("expected a number, got '{text}'");
+                    Err(ApiError::bad_parameter(name, detail))
+                }
+            },
+        }
+    }
+
+    /// The number of rows in `name`: what is more than `most` is taken as `most`.
+    ///
+    /// # Errors
+    /// E13 when it is no number, or below 0.
+    pub(crate) fn row_count(&self, name: &str, most: u64) -> Result<Option<u64>, ApiError> {
+        let Some(number) = self.number(name)? else { return Ok(None) };
+        match u64::try_from(number) {
+            Ok(rows) => Ok(Some(rows.min(most))),
+            Err(_negative) => {
+                let got = self.get(name).unwrap_or_default();
+                let detail = format!("expected a number from 0 to {most}, got '{got}'");
+                Err(ApiError::bad_parameter(name, detail))
+            }
+        }
     }
 
     /// `sysparm_display_value`.
@@ -122,8 +157,8 @@ impl Params {
     }
 }
 
-/// Percent-decoding with `+` for a blank; bytes that are no UTF-8 become U+FFFD.
-fn decode(text: &str) -> String {
+/// Percent-decoding with `+` for a blank.
+fn decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
@@ -143,17 +178,42 @@ fn decode(text: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn parsed(query: &str) -> Params {
+        Params::parse(Some(query)).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_refused_by_name_and_nothing_else_is() {
+        for query in ["a=%ff", "a=1&%ff=1", "a=caf%E9", "a=%C3"] {
+            assert_eq!(Params::parse(Some(query)).unwrap_err().status(), 400, "{query}");
+        }
+        assert_eq!(parsed("a=caf%C3%A9&b=%&c=%f").get("a"), Some("caf\u{e9}"));
+    }
+
+    #[test]
+    fn a_number_beyond_what_can_be_kept_is_the_last_that_can() {
+        let huge = "99999999999999999999999";
+        let params = parsed(&format!("a={huge}&b=-{huge}&c=-1&d=100001"));
+        assert_eq!(params.number("a").unwrap(), Some(i64::MAX));
+        assert_eq!(params.number("b").unwrap(), Some(i64::MIN));
+        assert_eq!(params.row_count("a", 100_000).unwrap(), Some(100_000));
+        assert_eq!(params.row_count("d", 100_000).unwrap(), Some(100_000));
+        assert_eq!(params.row_count("e", 100_000).unwrap(), None);
+        for name in ["b", "c"] {
+            assert_eq!(params.row_count(name, 100_000).unwrap_err().status(), 400, "{name}");
+        }
+    }
+
     #[test]
     fn values_are_decoded_once_and_empty_ones_are_not_given() {
-        let params =
-            Params::parse(Some("a=b%2520c&x=&y=1+2&sysparm_query=active%3Dtrue%5Enumber=1&%zz=q"));
+        let params = parsed("a=b%2520c&x=&y=1+2&sysparm_query=active%3Dtrue%5Enumber=1&%zz=q");
         assert_eq!(params.get("a"), Some("b%20c"));
         assert_eq!(params.get("x"), None);
         assert_eq!(params.get("y"), Some("1 2"));
@@ -163,20 +223,20 @@ mod tests {
 
     #[test]
     fn flags_are_true_for_true_in_any_case_only() {
-        let params = Params::parse(Some("a=True&b=False&c=1"));
+        let params = parsed("a=True&b=False&c=1");
         assert!(params.flag("a"));
         assert!(!params.flag("b") && !params.flag("c") && !params.flag("d"));
     }
 
     #[test]
     fn a_number_that_is_none_is_named() {
-        let error = Params::parse(Some("sysparm_limit=ten")).number("sysparm_limit").unwrap_err();
+        let error = parsed("sysparm_limit=ten").number("sysparm_limit").unwrap_err();
         assert_eq!(error.status(), 400);
     }
 
     #[test]
     fn field_lists_keep_their_order_and_name_each_once() {
-        let params = Params::parse(Some("sysparm_fields=state,+number,,state,caller_id.email"));
+        let params = parsed("sysparm_fields=state,+number,,state,caller_id.email");
         assert_eq!(params.names("sysparm_fields").unwrap(), ["state", "number", "caller_id.email"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use campanile_engine::events::service::{self, Act, QueueTarget};
@@ -19,18 +19,19 @@ use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json, content_type};
 use crate::extract::payload::Payload;
+use crate::extract::segments::Segments;
 use crate::respond;
 
 /// Has an event handled again.
 pub(crate) async fn reprocess(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<String>,
+    segments: Segments,
     headers: HeaderMap,
     payload: Payload,
 ) -> Result<Response, ApiError> {
     let bytes = read(&app, &headers, payload).await?;
-    let (act, body) = act(&id, &bytes, &["only_failed", "reason"])?;
+    let (act, body) = act(&segments, &bytes, &["only_failed", "reason"])?;
     let only_failed = body::boolean(&body, "only_failed").map_err(refused)?;
     done(&app, &caller, act, move |engine, session, act| {
         service::reprocess(engine, session, act, campanile_store::ReprocessOptions { only_failed })
@@ -42,12 +43,12 @@ pub(crate) async fn reprocess(
 pub(crate) async fn move_one(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<String>,
+    segments: Segments,
     headers: HeaderMap,
     payload: Payload,
 ) -> Result<Response, ApiError> {
     let bytes = read(&app, &headers, payload).await?;
-    let (act, body) = act(&id, &bytes, &["queue", "reason"])?;
+    let (act, body) = act(&segments, &bytes, &["queue", "reason"])?;
     let queue = required(&body, "queue")?;
     done(&app, &caller, act, move |engine, session, act| {
         service::move_event(engine, session, act, &queue)
@@ -59,12 +60,12 @@ pub(crate) async fn move_one(
 pub(crate) async fn run_now(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<String>,
+    segments: Segments,
     headers: HeaderMap,
     payload: Payload,
 ) -> Result<Response, ApiError> {
     let bytes = read(&app, &headers, payload).await?;
-    let (act, _) = act(&id, &bytes, &["reason"])?;
+    let (act, _) = act(&segments, &bytes, &["reason"])?;
     done(&app, &caller, act, service::run_now).await
 }
 
@@ -72,12 +73,12 @@ pub(crate) async fn run_now(
 pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<String>,
+    segments: Segments,
     headers: HeaderMap,
     payload: Payload,
 ) -> Result<Response, ApiError> {
     let bytes = read(&app, &headers, payload).await?;
-    let (act, _) = act(&id, &bytes, &["reason"])?;
+    let (act, _) = act(&segments, &bytes, &["reason"])?;
     done(&app, &caller, act, service::cancel).await
 }
 
@@ -85,12 +86,12 @@ pub(crate) async fn cancel(
 pub(crate) async fn reschedule(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<String>,
+    segments: Segments,
     headers: HeaderMap,
     payload: Payload,
 ) -> Result<Response, ApiError> {
     let bytes = read(&app, &headers, payload).await?;
-    let (act, body) = act(&id, &bytes, &["process_on", "reason"])?;
+    let (act, body) = act(&segments, &bytes, &["process_on", "reason"])?;
     let when = body::fire_time(&required(&body, "process_on")?).map_err(refused)?;
     let at = body::moment(when, app.engine.clock().now()).map_err(refused)?;
     done(&app, &caller, act, move |engine, session, act| {
@@ -103,7 +104,7 @@ pub(crate) async fn reschedule(
 pub(crate) async fn move_kind(
     State(app): State<App>,
     caller: Caller,
-    Path(name): Path<String>,
+    segments: Segments,
     headers: HeaderMap,
     payload: Payload,
 ) -> Result<Response, ApiError> {
@@ -123,6 +124,7 @@ pub(crate) async fn move_kind(
             )));
         }
     };
+    let name = segments.text("name");
     let engine = Arc::clone(&app.engine);
     let session = caller.session.clone();
     let moved = blocking(move || service::move_kind(&engine, &session, &name, target)).await?;
@@ -150,8 +152,12 @@ async fn read(app: &App, headers: &HeaderMap, payload: Payload) -> Result<Bytes,
 }
 
 /// What is acted on, and the rest of the body.
-fn act(id: &str, bytes: &[u8], known: &[&str]) -> Result<(Act, Map<String, Value>), ApiError> {
-    let sys_id = event_id(id)?;
+fn act(
+    segments: &Segments,
+    bytes: &[u8],
+    known: &[&str],
+) -> Result<(Act, Map<String, Value>), ApiError> {
+    let sys_id = event_id(segments)?;
     let body = body::object(bytes)?;
     body::only_known(&body, known).map_err(refused)?;
     let reason = body::string(&body, "reason").map_err(refused)?.unwrap_or_default();

@@ -7,7 +7,8 @@ use campanile_model::nearest::suggestion;
 use serde_json::{Map, Value};
 
 use crate::errors::ApiError;
-use crate::extract::json_body::text_of;
+use crate::extract::json_body::{reason_without_place, text_of};
+use crate::extract::strict_json;
 
 const FIRE_MEMBERS: [&str; 8] =
     ["name", "table", "instance", "parm1", "parm2", "queue", "priority", "process_on"];
@@ -18,12 +19,12 @@ pub(crate) type Refusal = (&'static str, String);
 /// The object in a body; empty means an empty object.
 ///
 /// # Errors
-/// `bad_json` with line and column.
+/// `bad_json` with line and column, also for a member that stands twice in one object.
 pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
     }
-    match serde_json::from_slice(bytes) {
+    match strict_json::from_slice(bytes) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(ApiError::bad_body("The payload is not valid JSON: expected an object")),
         Err(error) => Err(bad_json(&error)),
@@ -32,10 +33,9 @@ pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
 
 /// E4 with the place.
 pub(crate) fn bad_json(error: &serde_json::Error) -> ApiError {
-    let text = error.to_string();
-    let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
     ApiError::bad_body(format!(
-        "The payload is not valid JSON: {reason} (line {}, column {})",
+        "The payload is not valid JSON: {} (line {}, column {})",
+        reason_without_place(error),
         error.line(),
         error.column()
     ))

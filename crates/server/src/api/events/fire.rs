@@ -17,6 +17,7 @@ use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json, content_type};
 use crate::extract::params::Params;
 use crate::extract::payload::{Payload, PayloadError};
+use crate::extract::strict_json;
 use crate::{respond, timing};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -144,7 +145,7 @@ impl Prefer {
 fn form(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_error| ApiError::bad_body("the form is not valid UTF-8"))?;
-    let fields = Params::parse(Some(text)).name_values();
+    let fields = Params::parse(Some(text))?.name_values();
     Ok(fields.into_iter().map(|(name, value)| (name, Value::String(value))).collect())
 }
 
@@ -304,7 +305,7 @@ fn lines(bytes: &[u8]) -> Result<Vec<Value>, ApiError> {
     lines
         .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
         .map(|(number, line)| {
-            serde_json::from_slice(line).map_err(|error| {
+            strict_json::from_slice(line).map_err(|error| {
                 ApiError::bad_body(format!(
                     "The payload is not valid JSON: {error} (line {} of the batch)",
                     number + 1

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use campanile_engine::events::service::{self, EventFilter};
@@ -15,17 +15,18 @@ use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json};
 use crate::extract::params::Params;
+use crate::extract::segments::Segments;
 use crate::respond;
 
 /// One event; `include=runs,snapshot` adds those.
 pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<String>,
+    segments: Segments,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     accepts_json(&headers)?;
-    let sys_id = event_id(&id)?;
+    let sys_id = event_id(&segments)?;
     let include = caller.params.names("include").unwrap_or_default();
     let wants = |part: &str| include.iter().any(|name| name == part);
     let with_runs = wants("runs");
@@ -57,20 +58,23 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     accepts_json(&headers)?;
     let params = &caller.params;
-    let number = |names: [&str; 2]| -> Result<Option<u64>, ApiError> {
-        for name in names {
-            if let Some(number) = params.number(name)? {
-                return Ok(Some(u64::try_from(number).unwrap_or(0)));
-            }
-        }
-        Ok(None)
+    let given =
+        |names: [&'static str; 2]| names.into_iter().find(|name| params.get(name).is_some());
+    let limit = match given(["limit", "sysparm_limit"]) {
+        Some(name) => params.row_count(name, service::PAGE_MAX)?,
+        None => None,
+    };
+    let offset = match given(["offset", "sysparm_offset"]) {
+        Some(name) => params.number(name)?,
+        None => None,
     };
     let filter = EventFilter {
         query: params.first_of(&["query", "sysparm_query"]).unwrap_or_default().to_owned(),
         from: instant(params, "from")?,
         to: instant(params, "to")?,
-        limit: number(["limit", "sysparm_limit"])?,
-        offset: number(["offset", "sysparm_offset"])?.unwrap_or(0),
+        limit,
+        // As in the Table API a negative one is taken as 0.
+        offset: offset.map_or(0, |number| u64::try_from(number).unwrap_or(0)),
         cursor: params.get("cursor").map(str::to_owned),
         count: params.flag("count"),
     };
@@ -94,9 +98,9 @@ pub(crate) async fn list(
 pub(crate) async fn explain(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<String>,
+    segments: Segments,
 ) -> Result<Response, ApiError> {
-    let sys_id = event_id(&id)?;
+    let sys_id = event_id(&segments)?;
     let engine = Arc::clone(&app.engine);
     let session = caller.session.clone();
     let explanation =
@@ -106,9 +110,10 @@ pub(crate) async fn explain(
 }
 
 /// The key in an address; a text that is none names no event.
-pub(super) fn event_id(text: &str) -> Result<SysId, ApiError> {
+pub(super) fn event_id(segments: &Segments) -> Result<SysId, ApiError> {
+    let text = segments.text("sys_id");
     text.parse().map_err(|_error: campanile_model::InvalidSysId| {
-        ApiError::from(campanile_store::StoreError::EventUnknown(text.to_owned()))
+        ApiError::from(campanile_store::StoreError::EventUnknown(text))
     })
 }
 

@@ -1,10 +1,8 @@
 //! `GET /api/now/table/{table}`.
 
-use std::collections::HashMap;
-
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use campanile_engine::records::projection;
 use campanile_engine::records::service::{self, ListRequest};
 use campanile_model::limits::TABLE_PAGE_ROWS_MAX;
@@ -15,7 +13,8 @@ use super::shape::Shape;
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json};
-use crate::respond;
+use crate::extract::segments::Segments;
+use crate::{respond, warning};
 
 const LIMIT_DEFAULT: u64 = 10_000;
 
@@ -23,24 +22,25 @@ struct Listed {
     rows: Vec<Value>,
     total: Option<u64>,
     more: bool,
+    warnings: Vec<String>,
 }
 
 /// Lists rows of a table, a page at a time.
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Path(path): Path<HashMap<String, String>>,
+    segments: Segments,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     accepts_json(&headers)?;
     let shape = Shape::of(&caller)?;
     let params = &caller.params;
-    let limit = rows(params.number("sysparm_limit")?, LIMIT_DEFAULT).min(TABLE_PAGE_ROWS_MAX);
-    let offset = rows(params.number("sysparm_offset")?, 0);
+    let limit = params.row_count("sysparm_limit", TABLE_PAGE_ROWS_MAX)?.unwrap_or(LIMIT_DEFAULT);
+    let offset = first_row(params.number("sysparm_offset")?);
     let counted = !params.flag("sysparm_no_count");
     let fields = params.names("sysparm_fields");
     let request = ListRequest {
-        table: path.get("table").cloned().unwrap_or_default(),
+        table: segments.text("table"),
         query: params.get("sysparm_query").map(str::to_owned),
         name_values: params.name_values(),
         fields: None,
@@ -71,15 +71,19 @@ pub(crate) async fn list(
                 }
                 None => Vec::new(),
             };
-            Ok(Listed { rows, total: page.total, more })
+            let warnings = warning::of_query(&page);
+            Ok(Listed { rows, total: page.total, more, warnings })
         })
         .await?
     };
     if caller.is_v1() && listed.rows.is_empty() {
-        return Err(ApiError::no_record());
+        let mut response = ApiError::no_record().into_response();
+        warning::add(response.headers_mut(), &listed.warnings);
+        return Ok(response);
     }
     let page = Page { limit, offset, total: listed.total, more: listed.more };
     let mut response = respond::result(StatusCode::OK, listed.rows);
+    warning::add(response.headers_mut(), &listed.warnings);
     if let Some(total) = listed.total {
         response.headers_mut().insert("x-total-count", HeaderValue::from(total));
     }
@@ -92,7 +96,7 @@ pub(crate) async fn list(
     Ok(response)
 }
 
-/// A parameter as a number of rows: negative is taken as 0.
-fn rows(given: Option<i64>, default: u64) -> u64 {
-    given.map_or(default, |number| u64::try_from(number).unwrap_or(0))
+/// Rows to leave out: a negative number is taken as 0 (rest-api §6).
+fn first_row(given: Option<i64>) -> u64 {
+    given.map_or(0, |number| u64::try_from(number).unwrap_or(0))
 }

@@ -1,8 +1,6 @@
 //! `GET` and `DELETE /api/now/table/{table}/{sys_id}`.
 
-use std::collections::HashMap;
-
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use campanile_engine::EngineError;
@@ -17,19 +15,20 @@ use super::shape::Shape;
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json};
+use crate::extract::segments::Segments;
 use crate::respond;
 
 /// Shows one row.
 pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
-    Path(path): Path<HashMap<String, String>>,
+    segments: Segments,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     accepts_json(&headers)?;
     let shape = Shape::of(&caller)?;
     let fields = caller.params.names("sysparm_fields");
-    let (table, sys_id) = address(&path);
+    let (table, sys_id) = address(&segments);
     let session = caller.session.clone();
     let (row, version) = app
         .on_reader(move |worker| {
@@ -45,10 +44,10 @@ pub(crate) async fn get(
 pub(crate) async fn delete(
     State(app): State<App>,
     caller: Caller,
-    Path(path): Path<HashMap<String, String>>,
+    segments: Segments,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (table, sys_id) = address(&path);
+    let (table, sys_id) = address(&segments);
     let deletion =
         Deletion { if_match: if_match(&headers)?, insists: caller.params.flag("sysparm_force") };
     let session = caller.session.clone();
@@ -62,9 +61,8 @@ pub(crate) async fn delete(
 }
 
 /// Table and key of a path.
-pub(super) fn address(path: &HashMap<String, String>) -> (String, String) {
-    let part = |name: &str| path.get(name).cloned().unwrap_or_default();
-    (part("table"), part("sys_id"))
+pub(super) fn address(segments: &Segments) -> (String, String) {
+    (segments.text("table"), segments.text("sys_id"))
 }
 
 /// A row in the caller's shape, with its version for `ETag`. The fields are those of the table in the address.

@@ -1,9 +1,8 @@
 //! `POST /api/now/table/{table}`, `PUT` and `PATCH …/{sys_id}`.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use campanile_engine::EngineError;
@@ -21,29 +20,31 @@ use crate::api::events::body::{dedupe_key, refused};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json, content_type};
-use crate::extract::json_body::record_fields;
+use crate::extract::json_body::record_body;
 use crate::extract::payload::Payload;
+use crate::extract::segments::Segments;
+use crate::warning;
 
 /// Inserts a row.
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
-    Path(path): Path<HashMap<String, String>>,
+    segments: Segments,
     headers: HeaderMap,
     body: Payload,
 ) -> Result<Response, ApiError> {
-    write(app, caller, path, headers, body, true).await
+    write(app, caller, segments, headers, body, true).await
 }
 
 /// Changes a row; `PUT` and `PATCH` are the same.
 pub(crate) async fn update(
     State(app): State<App>,
     caller: Caller,
-    Path(path): Path<HashMap<String, String>>,
+    segments: Segments,
     headers: HeaderMap,
     body: Payload,
 ) -> Result<Response, ApiError> {
-    write(app, caller, path, headers, body, false).await
+    write(app, caller, segments, headers, body, false).await
 }
 
 /// A write that is read from its request.
@@ -56,7 +57,7 @@ struct Asked {
 async fn write(
     app: App,
     caller: Caller,
-    path: HashMap<String, String>,
+    segments: Segments,
     headers: HeaderMap,
     body: Payload,
     creates: bool,
@@ -64,19 +65,20 @@ async fn write(
     accepts_json(&headers)?;
     content_type(&headers, &["application/json"])?;
     let shape = Shape::of(&caller)?;
-    let (table, sys_id) = address(&path);
+    let (table, sys_id) = address(&segments);
     let key = if creates { idempotency_key(&headers)? } else { None };
     let body = body.read(&app, &headers).await?;
     let silent = headers
         .get("x-no-response-body")
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let read = record_body(&body)?;
     let asked = Asked {
         key: key.map(|key| CallKey { key, content_hash: content_hash(&caller, &body) }),
         request: WriteRequest {
             table: table.clone(),
             sys_id: (!creates).then_some(sys_id),
-            values: record_fields(&body)?,
+            values: read.fields,
             input_display: caller.params.flag("sysparm_input_display_value"),
             if_match: if_match(&headers)?,
             ..WriteRequest::default()
@@ -87,6 +89,7 @@ async fn write(
             table,
             shape,
             silent,
+            warnings: read.warnings,
         },
     };
     let session = caller.session.clone();
@@ -129,6 +132,8 @@ struct Answering {
     /// Where the rows of tables are, for an insert.
     location: Option<String>,
     silent: bool,
+    /// What of the body was read otherwise than a caller may think.
+    warnings: Vec<String>,
 }
 
 impl Answering {
@@ -151,9 +156,8 @@ impl Answering {
             let (class, key) = (record.class_name(), record.text("sys_id"));
             answer.header(&header::LOCATION, format!("{tables}/{class}/{key}"));
         }
-        for warning in &written.warnings {
-            let text = format!("299 campanile \"{}\"", warning.replace('"', "'"));
-            answer.header(&header::WARNING, text);
+        for text in self.warnings.iter().chain(&written.warnings) {
+            answer.header(&header::WARNING, warning::value(text));
         }
         answer.header(&header::ETAG, format!("\"{version}\""));
         Ok(answer)
