@@ -10,7 +10,7 @@ use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 
 use crate::error::EngineError;
 use crate::events::queue_registry::QUEUE_TABLE;
-use crate::events::registry::{REGISTER_TABLE, UnregisteredNames};
+use crate::events::registry::{REGISTER_TABLE, ReportedNames};
 use crate::events::row::EVENT_TABLE;
 use crate::events::waiters::Waiters;
 use crate::handlers::HandlerRegistry;
@@ -67,7 +67,9 @@ pub struct Engine {
     pub(crate) system_log: SystemLog,
     pub(crate) save_checks: SaveChecks,
     pub(crate) special_tables: SpecialTables,
-    pub(crate) unregistered_names: UnregisteredNames,
+    pub(crate) unregistered_names: ReportedNames,
+    /// Queues that were not made for the events that named them.
+    pub(crate) replaced_queues: ReportedNames,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) keys_in_use: KeysInUse,
     pub(crate) queues: Queues,
@@ -106,7 +108,8 @@ impl Engine {
                 .with_delete(REGISTER_TABLE, handlers::listeners::keep_registration)
                 .with_delete(QUEUE_TABLE, queues::save_check::delete),
             special_tables: SpecialTables::default().with(EVENT_TABLE, events::service::ROWS),
-            unregistered_names: UnregisteredNames::default(),
+            unregistered_names: ReportedNames::default(),
+            replaced_queues: ReportedNames::default(),
             waiters: Arc::default(),
             keys_in_use: KeysInUse::default(),
             queues: Queues::default(),

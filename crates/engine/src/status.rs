@@ -8,6 +8,7 @@ use campanile_store::Select;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::events::fire::{PROVISIONAL_MAX, provisional};
 use crate::events::queue_registry::QueueRegistry;
 use crate::records::properties;
 
@@ -136,6 +137,7 @@ impl Engine {
         self.rules_that_do_not_run(&mut findings)?;
         self.queues_that_stand_still(&mut findings)?;
         self.properties_that_do_not_fit(&mut findings)?;
+        self.queues_that_are_not_made(&mut findings)?;
         Ok(findings)
     }
 
@@ -225,6 +227,26 @@ impl Engine {
                 serious: true,
                 what: format!("{} events wait in queue '{name}' in vain: {what}", waiting.ready),
                 fix: fix.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The limit on provisional queues is reached.
+    fn queues_that_are_not_made(&self, findings: &mut Vec<Finding>) -> Result<(), EngineError> {
+        let count = self.definitions::<QueueRegistry>()?.provisional();
+        if count > 0 && provisional::is_full(self)? {
+            findings.push(Finding {
+                serious: false,
+                what: format!(
+                    "{count} provisional queues are there, {PROVISIONAL_MAX} allows {}: events that name a further queue go \
+                     to the default queue",
+                    provisional::limit(self)
+                ),
+                fix: format!(
+                    "clear `provisional` of the sysevent_queue rows that are needed, delete the others, or raise \
+                     {PROVISIONAL_MAX}"
+                ),
             });
         }
         Ok(())

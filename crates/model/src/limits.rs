@@ -63,6 +63,11 @@ pub const NESTED_OPERATIONS_MAX: usize = 32;
 pub const RULE_RECURSION_MAX: usize = 3;
 /// Length of a chain of events when `campanile.events.max_depth` is not set (events-and-jobs §3.8).
 pub const EVENT_DEPTH_MAX: i64 = 50;
+/// Provisional queues when `campanile.queues.provisional_max` is not set. Whoever may fire can name a queue, and each
+/// has a thread of its own for as long as it is there.
+pub const PROVISIONAL_QUEUES_MAX: i64 = 100;
+/// Highest value of that property.
+pub const PROVISIONAL_QUEUES_CEILING: i64 = 1_000;
 /// Bytes of log lines and session messages that one run of scripts may leave; further ones are dropped, and that is told
 /// once. They are held outside the memory that the sandbox meters, and an answer carries them.
 pub const SCRIPT_OUTPUT_BYTES_MAX: usize = 4 << 20;

@@ -33,6 +33,7 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(300);
 #[derive(Debug, Default)]
 pub struct QueueRegistry {
     by_name: HashMap<Arc<str>, Arc<QueueDef>>,
+    provisional: usize,
 }
 
 impl QueueRegistry {
@@ -40,6 +41,12 @@ impl QueueRegistry {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Arc<QueueDef>> {
         self.by_name.get(name)
+    }
+
+    /// How many were made because an event named them, and were not registered since.
+    #[must_use]
+    pub fn provisional(&self) -> usize {
+        self.provisional
     }
 
     /// All queues, in no order.
@@ -55,7 +62,7 @@ impl Load for QueueRegistry {
         let dictionary = engine.dictionary()?;
         let table = lookup::table(&dictionary, QUEUE_TABLE)?;
         let rows = Arc::clone(engine.store()).read()?.select(&lookup::equal(table, &[]))?;
-        let mut by_name = HashMap::new();
+        let mut by_name: HashMap<_, Arc<QueueDef>> = HashMap::new();
         for row in &rows {
             let Some(mut queue) = queue_def(row) else {
                 tracing::warn!(
@@ -71,7 +78,8 @@ impl Load for QueueRegistry {
             }
             by_name.entry(Arc::clone(&queue.name)).or_insert_with(|| Arc::new(queue));
         }
-        Ok(Self { by_name })
+        let provisional = by_name.values().filter(|queue| queue.provisional).count();
+        Ok(Self { by_name, provisional })
     }
 }
 

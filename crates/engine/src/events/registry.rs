@@ -19,7 +19,7 @@ pub const REGISTER_TABLE: &str = "sysevent_register";
 /// Priority of an event whose registration says nothing (§1.3).
 pub const PRIORITY_DEFAULT: i64 = 100;
 
-/// Names that were reported as unregistered today, at most; further ones wait for the next day.
+/// Names that are reported in one day, at most; further ones wait for the next day.
 const REPORTED_NAMES_MAX: usize = 10_000;
 
 /// A snapshot of the registry.
@@ -118,13 +118,14 @@ pub fn likeness(name: &str) -> String {
     whole.chars().take(EVENT_NAME_CHARS_PORTABLE).collect()
 }
 
-/// Remembers which unregistered names were reported today, so that each is reported once per day.
+/// Remembers which names (of events that nobody registered, of queues that were not made) were reported today, so that
+/// each is reported once per day.
 #[derive(Debug, Default)]
-pub struct UnregisteredNames {
+pub struct ReportedNames {
     reported: Mutex<(i64, HashMap<Arc<str>, ()>)>,
 }
 
-impl UnregisteredNames {
+impl ReportedNames {
     /// Whether `name` has to be reported on the day that `now` falls in (UTC); true once per name and day.
     pub fn is_news(&self, name: &str, now: campanile_model::Instant) -> bool {
         let today = now.as_millis().div_euclid(86_400_000);
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_name_is_news_once_a_day() {
-        let names = UnregisteredNames::default();
+        let names = ReportedNames::default();
         let morning = Instant::parse_glide_text("2026-03-01 08:00:00").unwrap();
         assert!(names.is_news("x", morning));
         assert!(!names.is_news("x", morning.plus_millis(3_600_000)));

@@ -9,7 +9,7 @@ use campanile_model::limits::{
 use campanile_model::nearest::suggestion;
 use campanile_model::queue_def::normalise_queue_name;
 
-use super::fire::UNKNOWN_QUEUES;
+use super::fire::{PROVISIONAL_MAX, UNKNOWN_QUEUES, provisional};
 use super::queue_registry::{QUEUE_TABLE, QueueRegistry};
 use super::registry::REGISTER_TABLE;
 use crate::error::EngineError;
@@ -146,6 +146,10 @@ fn check_queue(
             before,
             format!("there is no queue '{queue}': register it in sysevent_queue first"),
         )),
+        _ if provisional::is_full(engine)? => Ok(vec![format!(
+            "there is no queue '{queue}', and no further one is made for events ({PROVISIONAL_MAX} is reached): the \
+             default queue takes them until '{queue}' is registered in sysevent_queue"
+        )]),
         _ => Ok(vec![format!(
             "there is no queue '{queue}' yet: it is made, provisional, when the first event goes to it"
         )]),

@@ -4,14 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use campanile_model::{NewEvent, SysId};
-use campanile_store::{AppendMode, Appended};
+use campanile_store::{AppendMode, AppendOutcome, Appended, CommitMark};
 
 use super::execution::Execution;
 use super::execution_report::FiredEvent;
 use super::operation::transaction::WaitingEvent;
 use crate::error::{EngineError, LimitReached};
-use crate::events::fire::provision::{self, Provision};
-use crate::events::fire::{self, FireRequest, Resolved};
+use crate::events::fire::provision::{self, Provision, Waiting};
+use crate::events::fire::{self, FireRequest, Resolved, provisional};
 
 /// What became of a fired event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,32 +59,25 @@ impl Execution {
         });
         match pending {
             None => Ok(FireResult::Waiting(sys_id)),
-            Some((event, provisions)) => {
-                self.append_now(event, &provisions).map(FireResult::Stored)
-            }
+            Some((event, provisions)) => self.append_now(event, provisions).map(FireResult::Stored),
         }
     }
 
     fn append_now(
         &self,
         event: NewEvent,
-        provisions: &[Provision],
+        mut provisions: Vec<Provision>,
     ) -> Result<Appended, EngineError> {
-        let fired = FiredEvent::new(&event, event.sys_id);
+        let mut events = [event];
         let (outcomes, mark) = if self.in_unit() {
-            (self.append_in_unit(&event, provisions)?, self.commit_mark())
-        } else if provisions.is_empty() {
-            let mode = AppendMode { durable: false, atomic: false };
-            self.engine.store().append_blocking(vec![event], mode)?
+            (self.append_in_unit(&mut events, &provisions)?, self.commit_mark())
         } else {
-            let mut writer = Arc::clone(self.engine.store()).write()?;
-            let tables = provision::write(&self.engine, &mut *writer, provisions)?;
-            let outcomes = writer.append_events(&[event])?;
-            let mark = writer.commit()?;
-            self.engine.tables_changed(tables);
-            (outcomes, mark)
+            provisional::divert_when_full(&self.engine, &mut provisions, &mut events)?;
+            self.append_and_commit(&mut events, &provisions)?
         };
         self.note_commit(mark);
+        let [event] = events;
+        let fired = FiredEvent::new(&event, event.sys_id);
         match outcomes.into_iter().next() {
             Some(Ok(appended)) => {
                 self.note_fired(vec![FiredEvent { sys_id: appended.sys_id, ..fired }]);
@@ -93,6 +86,25 @@ impl Execution {
             Some(Err(error)) => Err(error.into()),
             None => Err(EngineError::Unavailable("the store lost an event's outcome".to_owned())),
         }
+    }
+
+    /// Outside a unit: appends what was fired outside an operation.
+    fn append_and_commit(
+        &self,
+        events: &mut [NewEvent],
+        provisions: &[Provision],
+    ) -> Result<(Vec<AppendOutcome>, CommitMark), EngineError> {
+        if provisions.is_empty() {
+            let mode = AppendMode { durable: false, atomic: false };
+            return Ok(self.engine.store().append_blocking(events.to_vec(), mode)?);
+        }
+        let mut writer = Arc::clone(self.engine.store()).write()?;
+        let waiting = Waiting { provisions, events };
+        let tables = provision::write(&self.engine, &mut *writer, waiting)?;
+        let outcomes = writer.append_events(events)?;
+        let mark = writer.commit()?;
+        self.engine.tables_changed(tables);
+        Ok((outcomes, mark))
     }
 
     /// Where the count of equal events stands, and going back to it after a roll-back.

@@ -17,7 +17,7 @@ use super::operation::{Failure, Outcome};
 use super::{dictionary, lookup};
 use crate::engine::Trial;
 use crate::error::EngineError;
-use crate::events::fire::provision::{self, Provision};
+use crate::events::fire::provision::{self, Provision, Waiting};
 use crate::spent;
 
 /// Tables whose rows the dictionary is made of.
@@ -258,18 +258,16 @@ impl Execution {
         Ok(outcome)
     }
 
-    /// Inside a unit: appends an event that no operation fired.
+    /// Inside a unit: appends events that no operation fired.
     pub(crate) fn append_in_unit(
         &self,
-        event: &NewEvent,
+        events: &mut [NewEvent],
         provisions: &[Provision],
     ) -> Result<Vec<AppendOutcome>, EngineError> {
         let mut writer = self.take_unit_writer()?;
-        let outcomes =
-            provision::write(self.engine(), &mut *writer, provisions).and_then(|tables| {
-                let outcomes = writer.append_events(std::slice::from_ref(event))?;
-                Ok((tables, outcomes))
-            });
+        let waiting = Waiting { provisions, events };
+        let outcomes = provision::write(self.engine(), &mut *writer, waiting)
+            .and_then(|tables| Ok((tables, writer.append_events(events)?)));
         self.return_unit_writer(writer);
         let (tables, outcomes) = outcomes?;
         self.with_unit(|unit| unit.tables.extend(tables.into_iter().map(Arc::from)));

@@ -20,6 +20,7 @@ mod hostile_scripts;
 mod house;
 mod numbers;
 mod packs_apply;
+mod provisional_queues;
 mod record_service;
 mod record_writes;
 mod replay;

@@ -39,6 +39,8 @@ fn a_value_that_does_not_fit_its_property_is_refused() {
         ("campanile.events.max_depth", "0", "from 1 to 10000, got '0'"),
         ("campanile.queues.wake", "perhaps", "true or false, got 'perhaps'"),
         ("campanile.queues.unknown", "drop", "provision, default, hold, got 'drop'"),
+        ("campanile.queues.provisional_max", "-1", "from 0 to 1000, got '-1'"),
+        ("campanile.queues.provisional_max", "1001", "from 0 to 1000, got '1001'"),
         ("glide.sys.default.tz", "Mars/Olympus", "time zone"),
         ("glide.servlet.uri", "instance.example.com", "https://"),
     ] {

@@ -1,5 +1,8 @@
 //! What firing tells the system log: nothing that was skipped or replaced is silent.
 
+use campanile_model::NewEvent;
+
+use super::provisional::PROVISIONAL_MAX;
 use super::request::FireRequest;
 use super::resolve::UNKNOWN_QUEUES;
 use crate::engine::Engine;
@@ -24,6 +27,9 @@ pub(super) fn unregistered(engine: &Engine, session: &Session, name: &str, neare
 }
 
 pub(super) fn queue_replaced(engine: &Engine, session: &Session, name: &str, queue: &str) {
+    if !engine.replaced_queues.is_news(queue, engine.clock().now()) {
+        return;
+    }
     let message = format!(
         "event '{name}' named queue '{queue}', which does not exist: the default queue takes it \
          ({UNKNOWN_QUEUES}=default)"
@@ -31,14 +37,34 @@ pub(super) fn queue_replaced(engine: &Engine, session: &Session, name: &str, que
     line(engine, session, Level::Warning, message);
 }
 
-pub(super) fn queue_provisioned(engine: &Engine, session: &Session, name: &str, queue: &str) {
+/// Told with the first event that named the queue.
+pub(super) fn queue_provisioned(engine: &Engine, event: &NewEvent) {
+    let NewEvent { name, queue, .. } = event;
     let message = format!(
         "event '{name}' named queue '{queue}', which did not exist: it was made, provisional, with one processor"
     );
-    line(engine, session, Level::Warning, message);
+    line_of(engine, &event.user_name, Level::Warning, message);
+}
+
+/// Told with the first event that named the queue, once a day.
+pub(super) fn queue_not_made(engine: &Engine, event: &NewEvent, limit: u64) {
+    let NewEvent { name, queue, .. } = event;
+    if !engine.replaced_queues.is_news(queue, engine.clock().now()) {
+        return;
+    }
+    let message = format!(
+        "event '{name}' named queue '{queue}', which does not exist: the default queue takes its events, because there \
+         may be {limit} provisional queues ({PROVISIONAL_MAX}={limit}) and as many are there; register '{queue}' in \
+         sysevent_queue, delete provisional queues that nobody needs, or raise {PROVISIONAL_MAX}"
+    );
+    line_of(engine, &event.user_name, Level::Warning, message);
 }
 
 fn line(engine: &Engine, session: &Session, level: Level, message: String) {
+    line_of(engine, &session.user.user_name, level, message);
+}
+
+fn line_of(engine: &Engine, user_name: &str, level: Level, message: String) {
     let entry = LogEntry::of_product(level, SOURCE, message);
-    write(engine, LogEntry { user_name: session.user.user_name.to_string(), ..entry });
+    write(engine, LogEntry { user_name: user_name.to_owned(), ..entry });
 }

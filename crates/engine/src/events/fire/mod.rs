@@ -4,9 +4,11 @@ pub mod content;
 mod log;
 pub mod ordinals;
 pub mod provision;
+pub mod provisional;
 mod request;
 mod resolve;
 
+pub use provisional::PROVISIONAL_MAX;
 pub use request::{FireRequest, Resolved};
 pub(crate) use resolve::empty;
 pub use resolve::{

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use campanile_model::{Record, SysId, TableDef};
+use campanile_model::{NewEvent, Record, SysId, TableDef};
 use campanile_store::{Select, StoreError, WriteTx};
 
+use super::provisional;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::queue_registry::QUEUE_TABLE;
@@ -20,7 +21,7 @@ const POLL_INTERVAL: &str = "1970-01-01 00:00:30";
 /// A row to be written beside an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provision {
-    /// A provisional queue: parallel, one processor, polled every 30 s (§3.3).
+    /// A provisional queue: parallel, one processor, polled every 30 s (§3.3). Not made when there are too many.
     Queue {
         /// Its name.
         name: Arc<str>,
@@ -37,10 +38,10 @@ pub enum Provision {
 }
 
 impl Provision {
-    const fn place(&self) -> (&'static str, &'static str) {
+    const fn table(&self) -> &'static str {
         match self {
-            Self::Queue { .. } => (QUEUE_TABLE, "queue"),
-            Self::Registration { .. } => (REGISTER_TABLE, "event_name"),
+            Self::Queue { .. } => QUEUE_TABLE,
+            Self::Registration { .. } => REGISTER_TABLE,
         }
     }
 
@@ -86,38 +87,61 @@ impl Provision {
     }
 }
 
-/// Writes the provisions in the caller's transaction; what exists already is left alone. Returns the tables that
-/// were written: after the commit the caller tells them to `Engine::tables_changed`.
+/// Events that are about to be stored, and what is missing for them.
+#[derive(Debug)]
+pub struct Waiting<'a> {
+    /// What is missing; the same thing may be named more than once.
+    pub provisions: &'a [Provision],
+    /// The events that need it.
+    pub events: &'a mut [NewEvent],
+}
+
+/// Writes the provisions in the caller's transaction; what exists already is left alone. Events whose queue may not be
+/// made any more are given to the default queue. Returns the tables that were written: after the commit the caller
+/// tells them to `Engine::tables_changed`.
 ///
 /// # Errors
 /// What the store answers.
 pub fn write(
     engine: &Engine,
     tx: &mut dyn WriteTx,
-    provisions: &[Provision],
+    waiting: Waiting<'_>,
 ) -> Result<Vec<&'static str>, EngineError> {
     const { assert!(PRIORITY_DEFAULT == 100, "the values above say so") };
+    let Waiting { provisions, events } = waiting;
     if provisions.is_empty() {
         return Ok(Vec::new());
     }
-    let dictionary = engine.dictionary()?;
     let mut written = Vec::new();
-    for provision in provisions {
-        let (table_name, key) = provision.place();
-        let table = lookup::table(&dictionary, table_name)?;
-        let known: Select = lookup::equal(table, &[(key, provision.name())]);
-        if tx.count(&known.query)? > 0 {
-            continue;
-        }
-        match tx.insert(&row(engine, table, provision)) {
-            Ok(()) => written.push(table_name),
-            // Somebody was quicker: the row is there, and that was the wish.
-            Err(StoreError::Duplicate { .. }) => {}
-            Err(other) => return Err(other.into()),
+    if provisional::make(engine, tx, provisions, events)? {
+        written.push(QUEUE_TABLE);
+    }
+    let dictionary = engine.dictionary()?;
+    let table = lookup::table(&dictionary, REGISTER_TABLE)?;
+    for provision in provisions.iter().filter(|p| matches!(p, Provision::Registration { .. })) {
+        let known: Select = lookup::equal(table, &[("event_name", provision.name())]);
+        if tx.count(&known.query)? == 0 && insert(engine, tx, provision)? {
+            written.push(REGISTER_TABLE);
         }
     }
     written.dedup();
     Ok(written)
+}
+
+/// Inserts the row; whether it was missing.
+pub(super) fn insert(
+    engine: &Engine,
+    tx: &mut dyn WriteTx,
+    provision: &Provision,
+) -> Result<bool, EngineError> {
+    let dictionary = engine.dictionary()?;
+    let table = lookup::table(&dictionary, provision.table())?;
+    match tx.insert(&row(engine, table, provision)) {
+        Ok(()) => Ok(true),
+        // Somebody was quicker: the row is there, and that was the wish.
+        Err(StoreError::Duplicate { .. }) => Ok(false),
+        Err(other) => Err(other.into()),
+    }
 }
 
 fn row(engine: &Engine, table: &Arc<TableDef>, provision: &Provision) -> Record {

@@ -301,7 +301,6 @@ fn queue_of(
             Ok((empty(), from_call))
         }
         _ => {
-            log::queue_provisioned(engine, session, &request.name, &wanted);
             provisions.push(Provision::Queue { name: Arc::clone(&wanted) });
             Ok((wanted, from_call))
         }

@@ -11,8 +11,8 @@ use super::{EVENTS_ADMIN, PUBLISHER};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::fire::ordinals::FireOrdinals;
-use crate::events::fire::provision::{self, Provision};
-use crate::events::fire::{FireRequest, Resolved, count_fired, key_prefix, resolve};
+use crate::events::fire::provision::{self, Provision, Waiting};
+use crate::events::fire::{FireRequest, Resolved, count_fired, key_prefix, provisional, resolve};
 use crate::events::registry::EventRegistry;
 use crate::records::gate;
 use crate::session::Session;
@@ -191,9 +191,16 @@ struct Places {
     calls: Vec<Place>,
 }
 
+/// What is told of an event once it is stored.
+struct Accepted {
+    name: Arc<str>,
+    queue: Arc<str>,
+    registered: bool,
+}
+
 enum Place {
-    /// The next event of the append; name, queue, registered.
-    Event(Arc<str>, Arc<str>, bool),
+    /// The next event of the append.
+    Event(Accepted),
     Refused(EngineError),
 }
 
@@ -227,17 +234,13 @@ impl Prepared {
             });
             let place = match resolved {
                 Ok(Resolved::Event(event, provisions)) => {
-                    let place = Place::Event(
-                        Arc::clone(&event.name),
-                        Arc::clone(&event.queue),
-                        event.registered,
-                    );
+                    let place = Place::Event(Accepted {
+                        name: Arc::clone(&event.name),
+                        queue: Arc::clone(&event.queue),
+                        registered: event.registered,
+                    });
                     prepared.events.push(*event);
-                    for provision in provisions {
-                        if !prepared.provisions.contains(&provision) {
-                            prepared.provisions.push(provision);
-                        }
-                    }
+                    prepared.provisions.extend(provisions);
                     place
                 }
                 Ok(Resolved::NotStored { .. }) => Place::Refused(EngineError::FireRefused {
@@ -250,9 +253,23 @@ impl Prepared {
             };
             prepared.places.calls.push(place);
         }
-        match prepared.places.refusals() {
-            items if atomic && !items.is_empty() => Err(EngineError::BatchRefused { items }),
-            _ => Ok(prepared),
+        let items = prepared.places.refusals();
+        if atomic && !items.is_empty() {
+            return Err(EngineError::BatchRefused { items });
+        }
+        provisional::divert_when_full(engine, &mut prepared.provisions, &mut prepared.events)?;
+        prepared.note_queues();
+        Ok(prepared)
+    }
+
+    /// Some events may have gone to another queue than they named.
+    fn note_queues(&mut self) {
+        let accepted = self.places.calls.iter_mut().filter_map(|place| match place {
+            Place::Event(accepted) => Some(accepted),
+            Place::Refused(_) => None,
+        });
+        for (accepted, event) in accepted.zip(&self.events) {
+            accepted.queue = Arc::clone(&event.queue);
         }
     }
 
@@ -282,7 +299,7 @@ impl Places {
         for (index, place) in self.calls.into_iter().enumerate() {
             let answer = match place {
                 Place::Refused(error) => Err(error),
-                Place::Event(name, queue, registered) => match outcomes.next() {
+                Place::Event(Accepted { name, queue, registered }) => match outcomes.next() {
                     None => Err(no_answer()),
                     Some(Ok(appended)) => {
                         if !appended.duplicate && !appended.coalesced {
@@ -367,10 +384,12 @@ fn priority(given: i64) -> Result<f64, EngineError> {
 
 fn append_with_provisions(
     engine: &Arc<Engine>,
-    prepared: Prepared,
+    mut prepared: Prepared,
 ) -> Result<Vec<Result<FireAnswer, EngineError>>, EngineError> {
     let mut tx = Arc::clone(engine.store()).write()?;
-    let tables = provision::write(engine, &mut *tx, &prepared.provisions)?;
+    let waiting = Waiting { provisions: &prepared.provisions, events: &mut prepared.events };
+    let tables = provision::write(engine, &mut *tx, waiting)?;
+    prepared.note_queues();
     let outcomes = tx.append_events(&prepared.events)?;
     if prepared.places.atomic && outcomes.iter().any(Result::is_err) {
         // Dropping the transaction rolls it back: one refused event refuses all.

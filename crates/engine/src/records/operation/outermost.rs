@@ -7,7 +7,7 @@ use super::change::{Change, Failure, Kind, Outcome};
 use super::transaction::{Frame, Transaction};
 use super::{delete, write};
 use crate::error::EngineError;
-use crate::events::fire::provision;
+use crate::events::fire::provision::{self, Waiting};
 use crate::records::execution::{Execution, FiredEvent};
 use crate::spent;
 
@@ -149,11 +149,12 @@ fn store_events(execution: &Rc<Execution>) -> Result<(), Failure> {
     }
     waiting.sort_by_key(|event| event.ordinal);
     execution.ensure_writer()?;
-    let (events, provisions): (Vec<_>, Vec<_>) =
+    let (mut events, provisions): (Vec<_>, Vec<_>) =
         waiting.into_iter().map(|w| (w.event, w.provisions)).unzip();
     let provisions: Vec<_> = provisions.into_iter().flatten().collect();
+    let missing = Waiting { provisions: &provisions, events: &mut events };
     let tables = execution
-        .with_writer(|writer| Ok(provision::write(execution.engine(), writer, &provisions)?))?;
+        .with_writer(|writer| Ok(provision::write(execution.engine(), writer, missing)?))?;
     let outcomes = execution.with_writer(|writer| Ok(writer.append_events(&events)?))?;
     let mut fired = Vec::with_capacity(events.len());
     for (event, outcome) in events.into_iter().zip(outcomes) {

@@ -1,5 +1,6 @@
 //! The properties that mean something to the product: one table with their types, bounds and shipped values.
 
+use campanile_model::limits::PROVISIONAL_QUEUES_CEILING;
 use campanile_model::nearest::suggestion;
 
 use super::kind::PropertyKind;
@@ -60,6 +61,12 @@ pub const KNOWN: &[KnownProperty] = &[
         PropertyKind::Choice(&["provision", "default", "hold"]),
         "provision",
         "What happens to an event for an unknown queue: provision, default or hold.",
+    ),
+    known(
+        "campanile.queues.provisional_max",
+        whole(0, PROVISIONAL_QUEUES_CEILING),
+        "100",
+        "Queues that are made because an event named them, at most; then the default queue takes such events.",
     ),
     known(
         "campanile.queues.wake",
