@@ -299,6 +299,7 @@ impl From<StoreError> for ApiError {
             StoreError::Busy { .. } | StoreError::RowMoved { .. } => {
                 Self::unavailable("overloaded", text)
             }
+            StoreError::OutcomeUnknown { .. } => Self::unavailable("outcome_unknown", text),
             StoreError::Unavailable { .. }
             | StoreError::Locked { .. }
             | StoreError::NewerSchema { .. } => Self::unavailable("storage", text),

@@ -62,6 +62,15 @@ pub enum StoreError {
         /// The engine's words.
         reason: String,
     },
+    /// The commit was asked for, and its answer was lost: it may have been kept or not.
+    #[error(
+        "the database at {place} did not answer a commit, and could not be asked in time what became of it: look \
+         whether it was kept before you try again, or try again with the same idempotency key"
+    )]
+    OutcomeUnknown {
+        /// Address.
+        place: String,
+    },
     /// Another process holds the data folder.
     #[error(
         "{place} is in use by another campanile (process {holder}); stop it, or choose another folder"

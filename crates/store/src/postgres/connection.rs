@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Error, Row, Statement as Prepared};
+use tokio_postgres::{AsyncMessage, Client, Error, Row, SimpleQueryMessage, Statement as Prepared};
 
 use super::address::Address;
 use super::failure::located;
@@ -87,6 +87,19 @@ impl Connection {
     /// Runs statements without parameters, several with `;` between them.
     pub(super) fn batch(&self, sql: &str) -> Result<(), Error> {
         wait(self.client.batch_execute(sql))
+    }
+
+    /// As [`Connection::batch`]; the columns of the first row that comes, as texts.
+    pub(super) fn batch_row(&self, sql: &str) -> Result<Vec<String>, Error> {
+        let messages = wait(self.client.simple_query(sql))?;
+        let row = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let columns = row.map(|row| {
+            (0..row.len()).map(|at| row.get(at).unwrap_or_default().to_owned()).collect()
+        });
+        Ok(columns.unwrap_or_default())
     }
 
     /// The rows of a prepared statement.

@@ -2,7 +2,7 @@
 //!
 //! Connections (`address`, `tls`, `connection`, `pool`) are asynchronous underneath, on a small runtime of their own;
 //! whoever asks waits (`wait`). Texts and numbers go in and out through `text` and `params`. Records: transactions
-//! (`read_tx`, `write_tx`), rows (`rows`), answers under keys (`answers`), tables and views after the dictionary (`ddl`).
+//! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`), answers under keys (`answers`), tables and views after the dictionary (`ddl`).
 //!
 //! Events: rows in two places (`events`). All appends that wait are one transaction (`writer`, `append`), and so are
 //! completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their indexes (`plans`). Claims are
@@ -26,6 +26,7 @@ mod effects;
 mod event_store;
 mod events;
 mod failure;
+mod fate;
 mod lapses;
 mod move_kind;
 mod nodes;

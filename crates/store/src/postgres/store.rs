@@ -111,6 +111,11 @@ impl Shared {
         self.address.place()
     }
 
+    /// What a caller is told when nobody can tell whether its commit was kept.
+    pub(super) fn outcome_unknown(&self) -> StoreError {
+        StoreError::OutcomeUnknown { place: self.place().to_owned() }
+    }
+
     /// A connection that belongs to no pool.
     pub(super) fn open(&self, listener: Option<Listener>) -> Result<Connection, StoreError> {
         Connection::open(&self.address, &self.runtime, listener)

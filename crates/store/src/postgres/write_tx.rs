@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::ddl;
 use super::effects::Effects;
 use super::failure::broken_uniqueness;
+use super::fate::{self, Fate, Mark};
 use super::move_kind;
 use super::pool::Lent;
 use super::rows;
@@ -32,6 +33,7 @@ use crate::sql::{self, Dialect, Statement};
 pub(super) struct PostgresWriteTx {
     store: Arc<PostgresStore>,
     connection: Lent,
+    mark: Mark,
     /// What waits for the commit.
     effects: Vec<Effects>,
     /// For each open savepoint, its number and the effects that came before it.
@@ -46,14 +48,17 @@ impl PostgresWriteTx {
         let connection = store.writers.take()?;
         let patience = store.patience().as_millis();
         // READ COMMITTED: whoever waited for a row goes on with what the other has left.
-        connection
-            .batch(&format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = {patience}"
+        let begun = connection
+            .batch_row(&format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = {patience}; {}",
+                Mark::SELECT
             ))
             .map_err(|e| store.located(e.into()))?;
+        let mark = Mark::read(&begun)?;
         Ok(Self {
             store,
             connection,
+            mark,
             effects: Vec::new(),
             savepoints: Vec::new(),
             savepoints_made: 0,
@@ -293,7 +298,19 @@ impl WriteTx for PostgresWriteTx {
 
     fn commit(mut self: Box<Self>) -> Result<CommitMark, StoreError> {
         // COMMIT of a transaction that has failed answers ROLLBACK, and no error.
-        self.run("SELECT 1; COMMIT")?;
+        if let Err(error) = self.connection.batch("SELECT 1; COMMIT") {
+            let error = self.store.located(error.into());
+            if !self.connection.is_closed() {
+                return Err(error);
+            }
+            // The answer was lost, not necessarily the commit.
+            self.has_ended = true;
+            match fate::of(&self.mark, || self.store.shared.open(None)) {
+                Fate::Committed => {}
+                Fate::RolledBack => return Err(error),
+                Fate::Unknown => return Err(self.store.shared.outcome_unknown()),
+            }
+        }
         self.has_ended = true;
         let mark = self.store.committed();
         for effects in std::mem::take(&mut self.effects) {

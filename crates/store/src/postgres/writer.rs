@@ -207,7 +207,8 @@ impl Writer {
             match self.was_committed(&attempt, began) {
                 Some(true) => return Outcome::Committed(attempt),
                 Some(false) if may_wait(&shared, began) => {}
-                _ => return Outcome::Failed(error.into()),
+                Some(false) => return Outcome::Failed(error.into()),
+                None => return Outcome::Failed(shared.outcome_unknown()),
             }
         }
     }

@@ -2,5 +2,7 @@
 
 mod cluster;
 mod database;
+mod proxy;
 
 pub use database::TestDatabase;
+pub use proxy::{Cut, Proxy};

@@ -15,5 +15,6 @@ mod event_summary;
 mod event_take_back;
 mod event_transactions;
 mod events_at_hand;
+mod postgres_commits;
 mod postgres_nodes;
 mod sqlite_files;
