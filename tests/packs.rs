@@ -107,7 +107,17 @@ fn the_command_line_tells_what_is_wrong_with_a_pack_or_a_file_and_writes_nothing
     assert!(undated.stderr.contains(&expected), "{}", undated.stderr);
     assert_eq!(admin.count("incident", "numberINA,B"), 0);
 
-    let good = write("good.csv", "number,opened\nA,2016-03-01 10:00:00\nB,\n");
+    let marked = write("marked.yaml", &format!("\u{feff}{PACK}"));
+    let differs = command(&server, &["diff", &marked]);
+    assert!(differs.stdout.contains("shop 1.0.0: 0 changes would be made"), "{}", differs.stderr);
+    let script = write("marked.js", "\u{feff}1 + ");
+    let run = command(&server, &["eval", &script]);
+    assert!(run.stderr.contains("marked.js:1:5"), "{}", run.stderr);
+    let script = write("marked.js", "\u{feff}gs.print(6 * 7)");
+    assert!(command(&server, &["eval", &script]).stdout.contains("42"));
+    // The map and the file, as some programs write them.
+    let map = write("log.map.yaml", &format!("\u{feff}{}", std::fs::read_to_string(&map).unwrap()));
+    let good = write("good.csv", "\u{feff}number,opened\nA,2016-03-01 10:00:00\nB,\n");
     let done = command(&server, &["replay", &good, "--map", &map]);
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert!(

@@ -89,6 +89,57 @@ fn malformed_json_is_told_with_line_and_column_at_every_door() {
 }
 
 #[test]
+fn json_that_nests_too_deep_is_refused_at_every_door_with_place_and_limit() {
+    let house = House::new();
+    let nested = |levels: usize| {
+        let open = format!("{{\"name\":\"t.deep\",\"parm1\":{}", "[".repeat(levels));
+        format!("{open}{}}}", "]".repeat(levels))
+    };
+    for path in [
+        "/api/now/table/incident",
+        "/api/now/table/sysevent",
+        "/api/events",
+        "/api/events/batch",
+        "/api/scripts/evaluate",
+    ] {
+        for body in [nested(127), nested(100_000), "[".repeat(100_000)] {
+            let answer = house.admin.send("POST", path, &[], Some(&body));
+            let (status, code, message, detail) = refusal(&answer);
+            assert_eq!((status, code.as_str()), (400, "bad_json"), "{path}");
+            assert_eq!(message, "Exception while reading request", "{path}");
+            let expected = "objects and arrays nest deeper than 127 levels (line 1, column ";
+            assert!(detail.contains(expected), "{path}: {detail}");
+        }
+    }
+    let lines = format!("{{\"name\":\"t.a\"}}\n{}\n", nested(127));
+    let kind = [("content-type", "application/x-ndjson")];
+    let (_, code, _, detail) =
+        refusal(&house.admin.send("POST", "/api/events/batch", &kind, Some(&lines)));
+    assert_eq!(code, "bad_json");
+    assert!(detail.contains("deeper than 127 levels") && detail.contains("line 2"), "{detail}");
+    assert_eq!(house.admin.send("POST", "/api/events", &[], Some(&nested(126))).status, 202);
+}
+
+#[test]
+fn a_mark_of_the_encoding_in_front_of_a_body_is_skipped() {
+    let house = House::new();
+    let marked = |text: &str| format!("\u{feff}{text}");
+    for (path, body, status) in [
+        ("/api/now/table/incident", "{\"short_description\":\"marked\"}", 201),
+        ("/api/events", "{\"name\":\"t.marked\"}", 202),
+    ] {
+        let answer = house.admin.send("POST", path, &[], Some(&marked(body)));
+        assert_eq!(answer.status, status, "{path}: {}", answer.text);
+    }
+    let kind = [("content-type", "application/x-ndjson")];
+    let lines = marked("{\"name\":\"t.marked\"}\n{\"name\":\"t.marked\"}\n");
+    let answer = house.admin.send("POST", "/api/events/batch", &kind, Some(&lines));
+    assert!(answer.status < 300, "{}", answer.text);
+    assert_eq!(house.admin.count("sysevent", "name=t.marked"), 3);
+    assert_eq!(house.admin.count("incident", "short_description=marked"), 1);
+}
+
+#[test]
 fn a_value_that_is_too_long_names_field_and_limit_and_writes_nothing() {
     let house = House::new();
     let limit = text(

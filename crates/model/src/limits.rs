@@ -71,3 +71,14 @@ pub const PROVISIONAL_QUEUES_CEILING: i64 = 1_000;
 /// Bytes of log lines and session messages that one run of scripts may leave; further ones are dropped, and that is told
 /// once. They are held outside the memory that the sandbox meters, and an answer carries them.
 pub const SCRIPT_OUTPUT_BYTES_MAX: usize = 4 << 20;
+/// Levels of lists and maps in a pack or a map of columns: real ones have fewer than ten, and the parser's time grows with
+/// the square of them.
+pub const PACK_DEPTH_MAX: usize = 128;
+/// Bytes of a pack or a map of columns: the largest body that a server may be set to take, which is how packs travel.
+pub const PACK_BYTES_MAX: usize = 25 << 20;
+/// Keys and values of a pack, what aliases repeat included: a few lines of aliases stand for more than any memory holds.
+pub const PACK_VALUES_MAX: usize = 500_000;
+/// `%` lines of a YAML text: the parser compares each with all before it.
+pub const PACK_DIRECTIVES_MAX: usize = 16;
+/// Levels of objects and arrays in a body in JSON: what the parser reads without more stack than a thread has.
+pub const JSON_DEPTH_MAX: usize = 127;

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod document;
 mod marks;
 mod names;
+mod nesting;
 mod people;
 pub mod report;
 mod rows;
@@ -11,6 +12,7 @@ mod sections;
 pub mod source;
 mod tables;
 mod values;
+mod values_count;
 pub mod yaml;
 
 pub mod replay;

@@ -8,7 +8,7 @@ use campanile_model::{Dictionary, Record, TableDef, Value};
 use super::document::PackDocument;
 use super::rows::{Installer, Policy, Wanted};
 use crate::error::EngineError;
-use crate::records::dictionary::{ChoiceRow, ColumnRow};
+use crate::records::dictionary::{ChoiceRow, ColumnRow, is_system_column};
 use crate::records::seed::{TableRows, TableSpec};
 use campanile_model::nearest::suggestion;
 use campanile_model::table_def::INTERNAL_TYPES;
@@ -91,6 +91,13 @@ impl Installer<'_> {
                     self.refuse(format!("{path}.name"), "is missing: every column needs a name")
                 );
             }
+            if is_system_column(&field.name) {
+                let detail = format!(
+                    "table '{}' has the column '{}' by itself: leave it out of 'fields', or name yours 'u_{}'",
+                    spec.name, field.name, field.name
+                );
+                return Err(self.refuse(format!("{path}.name"), detail));
+            }
             if !field.reference.is_empty() && !known(&field.reference) {
                 return Err(self.refuse(format!("{path}.reference"), unknown(&field.reference)));
             }
@@ -153,7 +160,7 @@ impl Installer<'_> {
         let natural = [("name", column.table.as_str()), ("element", column.element.as_str())];
         let place = self.place(&table, &column.sys_id, &natural)?;
         // A table that exists has its system columns and its collection row, if it wants them.
-        let own = column.element.is_empty() || column.element.starts_with("sys_");
+        let own = column.element.is_empty() || is_system_column(&column.element);
         if table_exists && own && place.existing.is_none() && self.marks.of(&place.sys_id).is_none()
         {
             return Ok(());

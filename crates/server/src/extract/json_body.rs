@@ -1,6 +1,7 @@
 //! Reading the lenient JSON bodies of the Table API (rest-api §2.2).
 
 use campanile_engine::records::service::InputValue;
+use campanile_model::limits::JSON_DEPTH_MAX;
 use serde_json::{Map, Value};
 
 use super::strict_json;
@@ -22,7 +23,7 @@ pub(crate) struct RecordBody {
 /// # Errors
 /// E4 with line and column when it is not JSON, or not an object.
 pub(crate) fn record_body(body: &[u8]) -> Result<RecordBody, ApiError> {
-    let text = std::str::from_utf8(body).map_err(|error| {
+    let text = std::str::from_utf8(without_mark(body)).map_err(|error| {
         ApiError::bad_body(format!(
             "The payload is not valid UTF-8 (byte {}): send it in UTF-8",
             error.valid_up_to() + 1
@@ -87,10 +88,20 @@ fn last_of_doubled(text: &str) -> Result<Lenient, serde_json::Error> {
     }
 }
 
-/// What is wrong, without line and column.
+/// What the reader says, in words that name its limit, without the place.
 pub(crate) fn reason_without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.split(" at line ").next().unwrap_or(&text).to_owned()
+    match text.split(" at line ").next().unwrap_or(&text) {
+        "recursion limit exceeded" => {
+            format!("objects and arrays nest deeper than {JSON_DEPTH_MAX} levels")
+        }
+        reason => reason.to_owned(),
+    }
+}
+
+/// `body` without the mark of its encoding that some programs write in front.
+pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 /// `text` with every single-quoted string written with double quotes.

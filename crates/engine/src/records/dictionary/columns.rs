@@ -81,6 +81,12 @@ pub fn system_columns(table: &str, has_class: bool, attributes: &str) -> Vec<Col
     SYSTEM_COLUMNS.iter().filter(wanted).map(row).collect()
 }
 
+/// Whether tables have a column of this name by themselves.
+#[must_use]
+pub fn is_system_column(name: &str) -> bool {
+    SYSTEM_COLUMNS.iter().any(|column| column.name.eq_ignore_ascii_case(name))
+}
+
 /// Whether `attributes` hold `name`, with whatever value.
 #[must_use]
 pub fn has_attribute(attributes: &str, name: &str) -> bool {

@@ -8,7 +8,7 @@ mod follow;
 mod load;
 mod rows;
 
-pub use columns::{has_attribute, label_of, system_columns};
+pub use columns::{has_attribute, is_system_column, label_of, system_columns};
 pub use flatten::{choice_lists, flatten};
 pub use follow::{Change, after_many, after_write, defines_tables};
 pub use load::read;

@@ -7,7 +7,7 @@ use campanile_model::nearest::suggestion;
 use serde_json::{Map, Value};
 
 use crate::errors::ApiError;
-use crate::extract::json_body::{reason_without_place, text_of};
+use crate::extract::json_body::{reason_without_place, text_of, without_mark};
 use crate::extract::strict_json;
 
 const FIRE_MEMBERS: [&str; 8] =
@@ -24,7 +24,7 @@ pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
     }
-    match strict_json::from_slice(bytes) {
+    match strict_json::from_slice(without_mark(bytes)) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(ApiError::bad_body("The payload is not valid JSON: expected an object")),
         Err(error) => Err(bad_json(&error)),

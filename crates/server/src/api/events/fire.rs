@@ -15,6 +15,7 @@ use super::wait;
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json, content_type};
+use crate::extract::json_body::{reason_without_place, without_mark};
 use crate::extract::params::Params;
 use crate::extract::payload::{Payload, PayloadError};
 use crate::extract::strict_json;
@@ -301,13 +302,16 @@ fn members(bytes: &[u8]) -> Result<(Vec<Value>, bool), ApiError> {
 }
 
 fn lines(bytes: &[u8]) -> Result<Vec<Value>, ApiError> {
-    let lines = bytes.split(|byte| *byte == b'\n').enumerate();
+    let lines = without_mark(bytes).split(|byte| *byte == b'\n').enumerate();
     lines
         .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
         .map(|(number, line)| {
             strict_json::from_slice(line).map_err(|error| {
                 ApiError::bad_body(format!(
-                    "The payload is not valid JSON: {error} (line {} of the batch)",
+                    "The payload is not valid JSON: {} at line {} column {} (line {} of the batch)",
+                    reason_without_place(&error),
+                    error.line(),
+                    error.column(),
                     number + 1
                 ))
             })
