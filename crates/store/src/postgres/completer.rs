@@ -44,14 +44,20 @@ impl Completer {
     fn one_by_one(&mut self, batch: Vec<Pending>) {
         for pending in batch {
             let one = [pending];
-            match self.write(&one, false) {
-                Ok(written) => self.settle(&one, written),
-                Err(error) => {
-                    tracing::error!(%error, entry = ?one[0], "a completion cannot be written; it was dropped");
-                    self.shared.pending.written(1);
-                }
+            let Err(error) = self.write_and_settle(&one) else { continue };
+            tracing::error!(%error, entry = ?one[0], "a completion cannot be written as it is");
+            // The event would stay claimed until this program ends.
+            let bare = one[0].bare(&error).map(|bare| self.write_and_settle(&[bare]));
+            if !matches!(bare, Some(Ok(()))) {
+                self.shared.pending.written(1);
             }
         }
+    }
+
+    fn write_and_settle(&mut self, batch: &[Pending]) -> Result<(), StoreError> {
+        let written = self.write(batch, false)?;
+        self.settle(batch, written);
+        Ok(())
     }
 
     fn write(&mut self, batch: &[Pending], handling_changed: bool) -> Result<Written, StoreError> {

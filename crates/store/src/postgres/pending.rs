@@ -7,7 +7,7 @@ use campanile_model::{HandlerRun, SysId};
 use parking_lot::{Condvar, Mutex};
 
 use super::claims::Claimed;
-use crate::contract::{Completion, StoreError};
+use crate::contract::{Completion, NextState, StoreError};
 
 /// Entries that are written at one go.
 pub(super) const BATCH_MAX: usize = 500;
@@ -33,6 +33,17 @@ impl Pending {
             Self::End(_, completion) => Some(&completion.event),
             _ => None,
         }
+    }
+
+    /// The same end with nothing that the database could refuse: without runs, in error, saying why.
+    pub(super) fn bare(&self, refusal: &StoreError) -> Option<Self> {
+        let Self::End(sequence, completion) = self else { return None };
+        let next = NextState::Error {
+            code: "handler_failed",
+            message: format!("what its handlers did could not be written down: {refusal}"),
+        };
+        let bare = Completion { next, runs: Vec::new(), ..Completion::clone(completion) };
+        Some(Self::End(*sequence, Box::new(bare)))
     }
 }
 

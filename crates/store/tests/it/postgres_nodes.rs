@@ -313,3 +313,29 @@ fn claims_and_completions_read_no_table_from_end_to_end_whatever_was_analysed() 
         assert_eq!(busy, idle, "analysed with {analysed} rows");
     }
 }
+
+#[test]
+fn an_event_whose_end_the_database_refuses_ends_in_error_and_holds_up_nobody() {
+    let database = TestDatabase::create();
+    let store = node(&database, "only");
+    database.run("ALTER TABLE sysevent_run ADD CHECK (handler_name <> 'poison')");
+    append(&store, &["a", "b", "c"]);
+    let claimed = store.claim(&request(3)).unwrap().events;
+    for (event, handler) in claimed.iter().zip(["fine", "poison", "fine"]) {
+        let mut end = completion(event, NextState::Processed);
+        let mut run = run_of(event, Outcome::Succeeded);
+        run.handler_name = handler.to_owned();
+        end.runs.push(run);
+        store.complete(end);
+    }
+    store.flush().unwrap();
+    let found: Vec<_> =
+        claimed.iter().map(|e| store.event(&e.fired.sys_id).unwrap().unwrap()).collect();
+    let states: Vec<_> = found.iter().map(|event| event.state).collect();
+    assert_eq!(states, [EventState::Processed, EventState::Error, EventState::Processed]);
+    assert!(found.iter().all(|event| event.claimed_by.is_empty()));
+    assert_eq!(&*found[1].error_code, "handler_failed");
+    let message = &found[1].error_message;
+    assert!(message.contains("could not be written down"), "{message}");
+    assert!(message.contains("sysevent_run"), "{message}");
+}
