@@ -10,6 +10,7 @@ use super::rows::{Installer, Policy, Wanted};
 use crate::error::EngineError;
 use crate::records::dictionary::{ChoiceRow, ColumnRow, is_system_column};
 use crate::records::seed::{TableRows, TableSpec};
+use campanile_model::limits::TABLE_COLUMNS_MAX;
 use campanile_model::nearest::suggestion;
 use campanile_model::table_def::INTERNAL_TYPES;
 
@@ -83,6 +84,14 @@ impl Installer<'_> {
         }
         if !spec.extends.is_empty() && !known(&spec.extends) {
             return Err(self.refuse(format!("{path}.extends"), unknown(&spec.extends)));
+        }
+        // Told before anything is written: the table with what it has already is judged when its columns are settled.
+        if spec.fields.len() > TABLE_COLUMNS_MAX {
+            let detail = format!(
+                "{} columns, the limit is {TABLE_COLUMNS_MAX}: keep some in a table of their own",
+                spec.fields.len()
+            );
+            return Err(self.refuse(format!("{path}.fields"), detail));
         }
         for (place, field) in spec.fields.iter().enumerate() {
             let path = format!("{path}.fields[{place}]");

@@ -40,3 +40,4 @@ mod secrets;
 mod syslog;
 mod units_of_work;
 mod users;
+mod wide_tables;

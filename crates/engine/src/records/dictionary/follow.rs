@@ -11,6 +11,7 @@ use super::dropping;
 use super::flatten::flatten;
 use super::load::display_default;
 use super::rows::{ColumnRow, DictionaryRows, OverrideRow};
+use super::width;
 use crate::error::EngineError;
 use crate::records::seed;
 
@@ -46,8 +47,8 @@ pub fn defines_tables(table: &str) -> bool {
 /// definitions that spoke of it. Returns the tables whose rows went with it. Does nothing for rows of other tables.
 ///
 /// # Errors
-/// [`EngineError::Integrity`] with code `definition_invalid`: the operation is to be rolled back. What the store
-/// answers.
+/// [`EngineError::Integrity`] with code `definition_invalid` or `too_many_columns`: the operation is to be rolled back. What
+/// the store answers.
 pub fn after_write(
     tx: &mut dyn WriteTx,
     change: Change<'_>,
@@ -64,8 +65,10 @@ pub fn after_write(
         (Change::Deleted, "sys_dictionary") => return dropping::column(tx, rows, record),
         _ => {}
     }
-    if let Some(table) = touched {
-        ensure(tx, [table.as_str()])?;
+    if let Some(Touched { table, has_new_column }) = touched {
+        let widened = has_new_column.then_some(table.as_str());
+        ensure(tx, [table.as_str()], widened)
+            .map_err(|refusal| refusal.into_error(change, record))?;
     }
     Ok(BTreeSet::new())
 }
@@ -81,28 +84,44 @@ pub fn after_many<'a>(
 ) -> Result<(), EngineError> {
     let names: BTreeSet<&str> = tables.into_iter().collect();
     let rows = DictionaryRows::read(tx.as_read(), seed::system_dictionary()?)?;
-    let refuse = |table: &str, display: &str, detail: String| EngineError::Integrity {
-        code: "definition_invalid",
-        operation: "insert",
-        table: table.to_owned(),
-        display: display.to_owned(),
-        detail,
+    let refuse = |table: &str, display: &str, detail: String| {
+        Refusal::Definition(detail).into_integrity("insert", table, display)
     };
     let known = Known::new(&rows);
     for table in rows.tables.iter().filter(|t| names.contains(t.name.as_str())) {
         known.check_table(table).map_err(|detail| refuse("sys_db_object", &table.name, detail))?;
     }
     let mut fresh = Fresh::default();
+    let mut widened = BTreeSet::new();
     for column in rows.columns.iter().filter(|c| names.contains(c.table.as_str())) {
         let display = format!("{}.{}", column.table, column.element);
         known.check_column(column).map_err(|detail| refuse("sys_dictionary", &display, detail))?;
-        settle_column_name(tx, &known, column, &mut fresh)?;
+        if settle_column_name(tx, &known, column, &mut fresh)? {
+            widened.insert(column.table.as_str());
+        }
     }
-    ensure(tx, names)
+    ensure(tx, names, widened).map_err(|refusal| match refusal {
+        Refusal::TooWide { ref table, .. } => {
+            let table = table.clone();
+            refusal.into_integrity("insert", "sys_db_object", &table)
+        }
+        other => other.into_integrity("insert", "sys_db_object", ""),
+    })
+}
+
+/// The table whose physical form may have to follow.
+struct Touched {
+    table: String,
+    has_new_column: bool,
 }
 
 enum Refusal {
     Definition(String),
+    /// `table` got more columns than there can be.
+    TooWide {
+        table: String,
+        detail: String,
+    },
     Engine(EngineError),
 }
 
@@ -120,26 +139,39 @@ impl From<String> for Refusal {
 
 impl Refusal {
     fn into_error(self, change: Change<'_>, record: &Record) -> EngineError {
+        let table = record.table();
+        self.into_integrity(change.word(), &table.name, record.at(table.display_field).as_str())
+    }
+
+    fn into_integrity(self, operation: &'static str, table: &str, display: &str) -> EngineError {
+        let (table, display) = (table.to_owned(), display.to_owned());
         match self {
             Self::Engine(error) => error,
             Self::Definition(detail) => EngineError::Integrity {
                 code: "definition_invalid",
-                operation: change.word(),
-                table: record.table().name.to_string(),
-                display: record.at(record.table().display_field).as_str().to_owned(),
+                operation,
+                table,
+                display,
+                detail,
+            },
+            Self::TooWide { detail, .. } => EngineError::Integrity {
+                code: "too_many_columns",
+                operation,
+                table,
+                display,
                 detail,
             },
         }
     }
 }
 
-/// Checks one changed row; the table whose physical form may have to follow.
+/// Checks one changed row.
 fn check_change(
     tx: &mut dyn WriteTx,
     rows: &DictionaryRows,
     change: Change<'_>,
     record: &Record,
-) -> Result<Option<String>, Refusal> {
+) -> Result<Option<Touched>, Refusal> {
     match &*record.table().name {
         "sys_db_object" => check_table(rows, change, record),
         "sys_dictionary" => check_column(tx, rows, change, record),
@@ -151,7 +183,7 @@ fn check_table(
     rows: &DictionaryRows,
     change: Change<'_>,
     record: &Record,
-) -> Result<Option<String>, Refusal> {
+) -> Result<Option<Touched>, Refusal> {
     let name = record.text("name").to_owned();
     if let Change::Deleted = change {
         // The row is deleted already, so a child's parent is its key.
@@ -178,7 +210,7 @@ fn check_table(
         }
     }
     Known::new(rows).check_table(row)?;
-    Ok(Some(name))
+    Ok(Some(Touched { table: name, has_new_column: false }))
 }
 
 fn check_column(
@@ -186,7 +218,7 @@ fn check_column(
     rows: &DictionaryRows,
     change: Change<'_>,
     record: &Record,
-) -> Result<Option<String>, Refusal> {
+) -> Result<Option<Touched>, Refusal> {
     if let Change::Deleted = change {
         return Ok(None);
     }
@@ -196,15 +228,15 @@ fn check_column(
     if let Change::Updated(before) = change {
         known.check_change(&ColumnRow::from_record(before), &row)?;
     }
-    settle_column_name(tx, &known, &row, &mut Fresh::default())?;
-    Ok(Some(row.table))
+    let has_new_column = settle_column_name(tx, &known, &row, &mut Fresh::default())?;
+    Ok(Some(Touched { table: row.table, has_new_column }))
 }
 
 fn check_override(
     rows: &DictionaryRows,
     change: Change<'_>,
     record: &Record,
-) -> Result<Option<String>, Refusal> {
+) -> Result<Option<Touched>, Refusal> {
     if let Change::Deleted = change {
         return Ok(None);
     }
@@ -229,36 +261,42 @@ fn check_override(
 }
 
 /// Notes the physical column of a column that is new. It is kept for ever, so that a class that comes later and
-/// uses the name in another form cannot move it.
+/// uses the name in another form cannot move it. Whether it was new.
 fn settle_column_name(
     tx: &mut dyn WriteTx,
     known: &Known<'_>,
     column: &ColumnRow,
     fresh: &mut Fresh,
-) -> Result<(), EngineError> {
+) -> Result<bool, EngineError> {
     if column.element.is_empty() || is_settled(column) {
-        return Ok(());
+        return Ok(false);
     }
     let table = seed::system_table("sys_dictionary")?;
     let (Some(mut row), Some(field)) =
         (tx.get(&table, &column.sys_id)?, table.index("column_name"))
     else {
-        return Ok(());
+        return Ok(false);
     };
     row.set_at(field, known.settle(column, fresh).into());
     tx.update(&row, &[field])?;
-    Ok(())
+    Ok(true)
 }
 
-/// Brings the hierarchies of `tables` in line with the dictionary as the transaction sees it.
+/// Brings the hierarchies of `tables` in line with the dictionary as the transaction sees it, unless one of `widened`, which
+/// have new columns, has too many of them. Tables that were too wide before stay as they are.
 fn ensure<'a>(
     tx: &mut dyn WriteTx,
     tables: impl IntoIterator<Item = &'a str>,
-) -> Result<(), EngineError> {
+    widened: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Refusal> {
     let rows = DictionaryRows::read(tx.as_read(), seed::system_dictionary()?)?;
     let flat = flatten(&rows, &display_default(tx.as_read())?);
     let dictionary = Dictionary::new(flat, std::collections::HashMap::new());
-    ensure_in(tx, &dictionary, tables)
+    for table in widened {
+        width::check(&dictionary, table)
+            .map_err(|detail| Refusal::TooWide { table: table.to_owned(), detail })?;
+    }
+    Ok(ensure_in(tx, &dictionary, tables)?)
 }
 
 /// Brings the hierarchies of `tables` in line with `dictionary`.

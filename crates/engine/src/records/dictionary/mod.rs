@@ -7,6 +7,7 @@ mod flatten;
 mod follow;
 mod load;
 mod rows;
+mod width;
 
 pub use columns::{has_attribute, is_system_column, label_of, system_columns};
 pub use flatten::{choice_lists, flatten};
