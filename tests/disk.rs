@@ -1,53 +1,14 @@
 //! A disk that is full: refused with 503, nothing damaged, and work goes on by itself when there is room.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
 
 use crate::harness::{Client, Server, skip, wait_until};
+use crate::small_disk::SmallDisk;
 
 /// Small enough to be filled quickly, large enough for a fresh database.
 const SMALL_BYTES: u64 = 48 << 20;
-
-/// A file system of its own, of a size that can be changed.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` where the test may not mount.
-    fn mounted() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let is_mounted = mount(&["-t", "tmpfs", "tmpfs"], SMALL_BYTES, folder.path());
-        is_mounted.then_some(Self(folder))
-    }
-
-    fn make_room(&self) {
-        assert!(mount(&["-t", "tmpfs"], 8 * SMALL_BYTES, self.0.path()), "the disk grows");
-    }
-
-    /// Fills what is left with a file of somebody else; removing it makes room.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.path().join("of somebody else");
-        let mut file = std::fs::File::create(&path).unwrap();
-        let block = vec![7_u8; 4_096];
-        while std::io::Write::write_all(&mut file, &block).is_ok() {}
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let done = Command::new("umount").arg("-l").arg(self.0.path()).status();
-        assert!(done.is_ok_and(|s| s.success()) || std::thread::panicking(), "it is unmounted");
-    }
-}
-
-fn mount(kind: &[&str], bytes: u64, at: &Path) -> bool {
-    let again = if kind.len() == 2 { "remount," } else { "" };
-    let options = format!("{again}size={bytes}");
-    let output = Command::new("mount").args(kind).arg("-o").arg(options).arg(at).output();
-    output.is_ok_and(|output| output.status.success())
-}
 
 fn action(admin: &Client, event: &str, script: &str) {
     let row = json!({
@@ -62,11 +23,11 @@ fn is_processed(admin: &Client, sys_id: &str) -> bool {
 
 #[test]
 fn a_full_disk_refuses_writing_damages_nothing_and_goes_on_when_there_is_room() {
-    let Some(disk) = SmallDisk::mounted() else {
+    let Some(disk) = SmallDisk::mounted(SMALL_BYTES) else {
         skip("a_full_disk_…", "this user may not mount a file system");
         return;
     };
-    let data = disk.0.path().join("data");
+    let data = disk.path().join("data");
     let server = Server::start_on(&data, &[]);
     let admin = server.admin();
     let save = "var p = new GlideRecord('cmn_location'); p.initialize(); p.name = 'disk ' + event.parm2; \
@@ -113,7 +74,7 @@ fn a_full_disk_refuses_writing_damages_nothing_and_goes_on_when_there_is_room() 
     }
 
     std::fs::remove_file(other).unwrap();
-    disk.make_room();
+    disk.grow(8 * SMALL_BYTES);
     wait_until("writing works again", || fire(1).status == 202);
     wait_until("every accepted event has ended", || {
         admin.count("sysevent", "stateINready,queued") == 0

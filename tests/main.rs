@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod arrows;
+mod backup;
+mod backup_refusals;
 mod boot;
 mod cli;
 mod crash;
@@ -28,3 +30,4 @@ mod rest_table_events;
 mod rest_table_pages;
 mod rest_table_writes;
 mod rest_warnings;
+mod small_disk;

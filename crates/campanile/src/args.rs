@@ -67,6 +67,18 @@ pub(crate) enum Command {
     /// Checks a data folder or database and says what is wrong and how to mend it.
     #[command(after_help = "Example:\n  campanile doctor --data ./campanile-data")]
     Doctor(FolderArgs),
+    /// Copies the database of a data folder into a file, also while a server uses it.
+    #[command(
+        after_help = "Examples:\n  campanile backup --data /var/lib/campanile --to /backups/monday.db\n  campanile \
+                            backup --to /backups/latest.db --force --json\n\nThe file holds everything: password \
+                            hashes and secret properties too."
+    )]
+    Backup(BackupArgs),
+    /// Makes a data folder of such a file.
+    #[command(
+        after_help = "Example:\n  campanile restore --from /backups/monday.db --data /var/lib/campanile-monday"
+    )]
+    Restore(RestoreArgs),
     /// Users of a data folder (the server must not be running on it) or database.
     #[command(subcommand)]
     User(UserCommand),
@@ -87,6 +99,29 @@ pub(crate) struct FolderArgs {
     /// see what stands on a command line: a URL with a password is better given as CAMPANILE_DATABASE.
     #[arg(long, value_name = "URL", conflicts_with = "data")]
     pub(crate) database: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// Data folder [default: ./campanile-data].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// File to write.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    /// Replaces a file that is there already.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// File that `campanile backup` has made.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// Data folder: empty, or one that does not exist yet [default: ./campanile-data].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// The server a command talks to.

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::EngineError;
 
 /// Name of the database file; the store makes it.
-const DATABASE_FILE: &str = "campanile.db";
+pub(crate) const DATABASE_FILE: &str = "campanile.db";
 /// What an empty file system may hold without being in use.
 const HARMLESS: [&str; 3] = ["lost+found", ".DS_Store", ".gitkeep"];
 /// Made and removed again to see whether the folder can be written.

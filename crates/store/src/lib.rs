@@ -12,4 +12,4 @@ pub mod testing;
 
 pub use contract::*;
 pub use postgres::{PostgresOptions, PostgresStore};
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{DatabaseFile, FileError, FolderLock, SqliteOptions, SqliteStore, snapshot};

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod apply;
+mod backup;
 mod bench;
 mod doctor;
 mod eval;
@@ -9,6 +10,7 @@ mod explain_text;
 mod fire;
 mod folder;
 mod init;
+mod progress;
 mod replay;
 mod run;
 mod serve;

@@ -1,14 +1,13 @@
 //! `campanile replay`: sends a CSV of record changes through a running server, and tells what came of it.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use campanile_engine::packs::replay::apply::{ReplayBatch, ReplayCounts};
 use campanile_engine::packs::replay::map::ReplayMap;
 use campanile_engine::packs::replay::rows::{self, ChangeLog, LoggedRow};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
+use super::progress::bar;
 use crate::args::ReplayArgs;
 use crate::client::Client;
 use crate::output::{self, Failure};
@@ -126,7 +125,7 @@ impl Replay {
     }
 
     fn send(&self, log: &ChangeLog, speed: Speed) -> Result<ReplayCounts, Failure> {
-        let bar = progress(log.rows.len(), "{bar:40} {pos}/{len} rows, {per_sec}, {eta} left");
+        let bar = bar(u64::try_from(log.rows.len()).unwrap_or(0), "{bar:40} {pos}/{len} rows, {per_sec}, {eta} left");
         let began = Instant::now();
         let mut counts = ReplayCounts::default();
         let size = match speed {
@@ -148,7 +147,7 @@ impl Replay {
 
     /// Waits until no event is due or being handled; the second value is false when nothing moves any more.
     fn wait(&self, after: i64) -> Result<(Value, bool), Failure> {
-        let bar = progress(0, "{spinner} {msg}");
+        let bar = bar(0, "{spinner} {msg}");
         let mut moved = Instant::now();
         let mut waiting_before = u64::MAX;
         loop {
@@ -165,18 +164,6 @@ impl Replay {
             bar.tick();
             std::thread::sleep(LOOK_EVERY);
         }
-    }
-}
-
-fn progress(length: usize, template: &str) -> ProgressBar {
-    let target = match std::io::stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(u64::try_from(length).ok(), target);
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_broken_template) => bar,
     }
 }
 

@@ -1,6 +1,6 @@
 //! From the parsed command line to the command.
 
-use super::{apply, bench, doctor, eval, events, fire, init, replay, serve, user};
+use super::{apply, backup, bench, doctor, eval, events, fire, init, replay, serve, user};
 use crate::args::{Cli, Command};
 use crate::output::Failure;
 use crate::settings::{self, Settings};
@@ -24,6 +24,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Eval(args) => eval::run(&args, json),
         Command::Replay(args) => replay::run(&args, json),
         Command::Doctor(args) => doctor::run(&settings, args, json),
+        Command::Backup(args) => backup::back_up(&settings, args, json),
+        Command::Restore(args) => backup::restore(&settings, args, json),
         Command::User(command) => user::run(&settings, command, json),
         Command::Bench(args) => bench::run(&settings, args, json),
     }

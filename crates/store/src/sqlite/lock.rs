@@ -15,7 +15,7 @@ const LOCK_FILE: &str = "campanile.lock";
 
 /// Holds the lock until it is dropped.
 #[derive(Debug)]
-pub(in crate::sqlite) struct FolderLock {
+pub struct FolderLock {
     _file: File,
 }
 
@@ -25,7 +25,7 @@ impl FolderLock {
     /// # Errors
     /// [`StoreError::Locked`] with the holder's process id when another store has it,
     /// [`StoreError::Unavailable`] when the file cannot be written.
-    pub(in crate::sqlite) fn take(folder: &Path) -> Result<Self, StoreError> {
+    pub fn take(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join(LOCK_FILE);
         let failure = |e: std::io::Error| io_failure(&e, &path);
         let mut file = OpenOptions::new()

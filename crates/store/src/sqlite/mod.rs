@@ -8,6 +8,8 @@
 //! what they change in the queues (`effects`); these stand in memory (`claims`, `window`, `refill`). A small file tells
 //! which events a crash befell (`handling`, `lapses`). What is random in the log is indexed behind (`log_index`,
 //! `log_index_round`, `ranges`) and searched by `event_search`. `clock_back` follows a clock that was set back.
+//!
+//! Backups: `snapshot` copies a database that is in use, `database_file` looks at one that is not.
 
 mod actions;
 mod answers;
@@ -20,6 +22,7 @@ mod clock_back;
 mod completions;
 mod connection;
 mod contract;
+mod database_file;
 mod ddl;
 mod effects;
 mod event_search;
@@ -43,6 +46,7 @@ mod refill;
 mod row_cache;
 mod rows;
 mod runs;
+mod snapshot;
 mod store;
 mod summary;
 mod sync;
@@ -54,4 +58,7 @@ mod window;
 mod write_tx;
 mod writer;
 
+pub use database_file::{DatabaseFile, FileError};
+pub use lock::FolderLock;
+pub use snapshot::snapshot;
 pub use store::{SqliteOptions, SqliteStore};

@@ -24,7 +24,7 @@ use crate::contract::{EventStore, StoreError};
 use crate::migrate::migrate_sqlite;
 
 /// Name of the database file inside the data folder.
-const DATABASE_FILE: &str = "campanile.db";
+pub(in crate::sqlite) const DATABASE_FILE: &str = "campanile.db";
 
 /// Finished events that a close still puts into their index: some tenths of a second.
 const INDEXED_AT_CLOSE_MAX: u64 = 20_000;

@@ -17,4 +17,5 @@ mod event_transactions;
 mod events_at_hand;
 mod postgres_commits;
 mod postgres_nodes;
+mod snapshots;
 mod sqlite_files;
