@@ -90,7 +90,8 @@ fn a_backup_of_a_server_under_load_holds_what_was_acknowledged_and_goes_on_where
     assert!(meanwhile > 0, "nobody wrote while the backup ran: the test shows nothing");
     assert_eq!(told["bytes"].as_u64(), Some(std::fs::metadata(&file).unwrap().len()));
     assert_eq!(told["to"].as_str(), file.to_str());
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "it holds password hashes");
     assert!(server.stop());
     assert_eq!(integrity(&file), "ok");
@@ -104,7 +105,8 @@ fn a_backup_of_a_server_under_load_holds_what_was_acknowledged_and_goes_on_where
     admin.wait_until_drained();
     let found = admin.rows("sysevent", "name=t.saved^parm1!=later", "sys_id,state,epoch,lapses");
     for event in &before {
-        let of_it: Vec<&Value> = found.iter().filter(|row| row["sys_id"] == event.as_str()).collect();
+        let of_it: Vec<&Value> =
+            found.iter().filter(|row| row["sys_id"] == event.as_str()).collect();
         assert_eq!(of_it.len(), 1, "{event} is there {} times", of_it.len());
         assert_eq!(of_it[0]["state"], "processed", "{}", of_it[0]);
     }

@@ -110,7 +110,10 @@ fn a_restore_refuses_what_is_no_whole_database_of_this_version_or_an_older_one()
     refused(&restore(&cut, &target), &["cut.db", "is damaged"]);
     let letter = folder.path().join("letter.txt");
     std::fs::write(&letter, "Dear Sir or Madam").unwrap();
-    refused(&restore(&letter, &target), &["letter.txt", "no Campanile database", "campanile backup"]);
+    refused(
+        &restore(&letter, &target),
+        &["letter.txt", "no Campanile database", "campanile backup"],
+    );
     refused(&restore(&folder.path().join("none"), &target), &["none", "no such file", "--from"]);
     let server = Server::start_on(&data, &[]);
     let live = data.join("campanile.db");

@@ -143,7 +143,10 @@ fn expect_target(target: &Path, existing: Existing) -> Result<(), EngineError> {
     }
     let folder = parent(target);
     if !folder.is_dir() {
-        return Err(refuse(folder, "there is no such folder: make it, or name another file with --to"));
+        return Err(refuse(
+            folder,
+            "there is no such folder: make it, or name another file with --to",
+        ));
     }
     if folder.join(LOCK_FILE).exists() {
         return Err(refuse(

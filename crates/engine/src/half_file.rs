@@ -132,7 +132,8 @@ pub(crate) fn failure(error: &io::Error, place: &Path) -> EngineError {
 fn being_written(target: &Path) -> EngineError {
     EngineError::BadInput {
         path: target.display().to_string(),
-        detail: "another campanile is writing it: wait for its end, or choose another name".to_owned(),
+        detail: "another campanile is writing it: wait for its end, or choose another name"
+            .to_owned(),
     }
 }
 

@@ -125,7 +125,10 @@ impl Replay {
     }
 
     fn send(&self, log: &ChangeLog, speed: Speed) -> Result<ReplayCounts, Failure> {
-        let bar = bar(u64::try_from(log.rows.len()).unwrap_or(0), "{bar:40} {pos}/{len} rows, {per_sec}, {eta} left");
+        let bar = bar(
+            u64::try_from(log.rows.len()).unwrap_or(0),
+            "{bar:40} {pos}/{len} rows, {per_sec}, {eta} left",
+        );
         let began = Instant::now();
         let mut counts = ReplayCounts::default();
         let size = match speed {

@@ -28,6 +28,9 @@ pub(in crate::sqlite) struct Checkpoints {
     log_pages: AtomicU64,
     /// Pages of the log that are in the database file.
     moved_pages: AtomicU64,
+    /// Pages of the log when a reader (a backup, for one) held a checkpoint up; 0 when none does. Each try reads and syncs
+    /// the log, so the next one waits until as much has come again.
+    held_up_at: AtomicU64,
     /// The thread left the last part to the writer.
     last_part_wanted: AtomicBool,
     state: Mutex<State>,
@@ -96,8 +99,11 @@ impl Checkpoints {
     fn log_is(&self, pages: u64) {
         if pages < self.log_pages.swap(pages, Ordering::Relaxed) {
             self.moved_pages.store(0, Ordering::Relaxed);
+            self.held_up_at.store(0, Ordering::Relaxed);
         }
-        if self.pages_to_move() >= DUE_PAGES {
+        let held_up_at = self.held_up_at.load(Ordering::Relaxed);
+        let is_worth_a_try = held_up_at == 0 || pages >= held_up_at + DUE_PAGES;
+        if is_worth_a_try && self.pages_to_move() >= DUE_PAGES {
             let mut state = self.state.lock();
             if !state.due {
                 state.due = true;
@@ -115,16 +121,19 @@ impl Checkpoints {
     }
 
     fn move_long_part(&self, connection: &Connection) {
+        let mut is_held_up = false;
         for _ in 0..ROUNDS_MAX {
             let moved_before = self.moved_pages.load(Ordering::Relaxed);
             self.checkpoint(connection);
-            let no_progress = self.moved_pages.load(Ordering::Relaxed) == moved_before;
-            if no_progress || self.pages_to_move() <= LAST_PART_PAGES {
+            is_held_up = self.moved_pages.load(Ordering::Relaxed) == moved_before;
+            if is_held_up || self.pages_to_move() <= LAST_PART_PAGES {
                 break;
             }
         }
-        // An old reader can hold the checkpoint up; then the next commits ask again.
+        // An old reader can hold the checkpoint up; then later commits ask again.
         let left = self.pages_to_move();
+        let held_up_at = if is_held_up { self.log_pages.load(Ordering::Relaxed) } else { 0 };
+        self.held_up_at.store(held_up_at, Ordering::Relaxed);
         if left > 0 && left < DUE_PAGES {
             self.last_part_wanted.store(true, Ordering::Release);
         }
@@ -198,6 +207,26 @@ mod tests {
             bench.write_until_due();
         }
         assert!(bench.log_bytes() < grown + 2_000_000, "{} after {grown}", bench.log_bytes());
+    }
+
+    #[test]
+    fn a_reader_that_holds_the_log_is_not_asked_for_with_every_commit() {
+        let bench = Bench::new();
+        bench.write_until_due();
+        let reader = open(&bench.folder.path().join("campanile.db"), Role::Reader).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM pages").unwrap();
+        bench.checkpoints.move_long_part(&bench.mover);
+        bench.write_until_due();
+        bench.checkpoints.move_long_part(&bench.mover);
+        let log_before = bench.log_bytes();
+        assert!(bench.checkpoints.pages_to_move() >= DUE_PAGES, "the reader holds it up");
+        bench.writer.execute("INSERT INTO pages VALUES (zeroblob(1000000))", []).unwrap();
+        assert!(!bench.checkpoints.state.lock().due, "one commit later");
+        bench.write_until_due();
+        assert!(bench.log_bytes() - log_before >= DUE_PAGES * 4_096);
+        drop(reader);
+        bench.checkpoints.move_long_part(&bench.mover);
+        assert_eq!(bench.checkpoints.pages_to_move(), 0);
     }
 
     #[test]

@@ -101,7 +101,9 @@ impl DatabaseFile {
         let problems = found().map_err(|error| fault(error, &self.path))?;
         match &problems[..] {
             [ok] if ok == "ok" => Ok(()),
-            problems => Err(FileError::Damaged { problem: problems.join("; ").replace('\n', ", ") }),
+            problems => {
+                Err(FileError::Damaged { problem: problems.join("; ").replace('\n', ", ") })
+            }
         }
     }
 
@@ -124,9 +126,7 @@ pub(in crate::sqlite) fn fault(error: rusqlite::Error, path: &Path) -> FileError
         Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
             FileError::Damaged { problem: error.to_string() }
         }
-        Some(rusqlite::ErrorCode::NotADatabase) => {
-            FileError::Foreign { reason: error.to_string() }
-        }
+        Some(rusqlite::ErrorCode::NotADatabase) => FileError::Foreign { reason: error.to_string() },
         _ => located(error.into(), path).into(),
     }
 }
@@ -185,7 +185,9 @@ pub(in crate::sqlite) fn expect_schema(
 ) -> Result<i64, FileError> {
     let found = || -> Result<Option<i64>, rusqlite::Error> {
         let is_ours = connection
-            .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'campanile_migration'", [], |_| Ok(()))
+            .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'campanile_migration'", [], |_| {
+                Ok(())
+            })
             .optional()?
             .is_some();
         if !is_ours {
