@@ -29,5 +29,6 @@ mod rest_table_deletes;
 mod rest_table_events;
 mod rest_table_pages;
 mod rest_table_writes;
+mod rest_told;
 mod rest_warnings;
 mod small_disk;

@@ -3,8 +3,9 @@
 //! Services call it; scripts that run as a consequence do not pass it again (business-rules §16.4).
 
 use campanile_model::query::{BoundPath, BoundQuery, BoundTerm, InvalidTerm, Test};
-use campanile_model::{FieldDef, FieldIndex, Record, TableDef};
+use campanile_model::{Dictionary, FieldDef, FieldIndex, Record, TableDef};
 
+use super::withheld;
 use crate::error::EngineError;
 use crate::session::{Channel, Session};
 
@@ -106,10 +107,21 @@ pub fn unknown(table: &TableDef, sys_id: &str) -> EngineError {
 /// Whether the session may read this row.
 #[must_use]
 pub fn may_see_row(session: &Session, record: &Record) -> bool {
-    let table = record.table();
-    role_allows(session, table, Operation::Read)
+    may_see_key(session, record.table(), record.text("sys_id"))
+}
+
+/// Whether the session may read the row of `table` with this key, there or not.
+#[must_use]
+pub fn may_see_key(session: &Session, table: &TableDef, sys_id: &str) -> bool {
+    may_read_all(session, table)
         || (is_own_user_table(session, table, Operation::Read)
-            && record.text("sys_id").eq_ignore_ascii_case(&session.user.sys_id))
+            && sys_id.eq_ignore_ascii_case(&session.user.sys_id))
+}
+
+/// Whether the session may read every row of `table`.
+#[must_use]
+pub fn may_read_all(session: &Session, table: &TableDef) -> bool {
+    role_allows(session, table, Operation::Read)
 }
 
 /// Whether rows must be filtered by [`may_see_row`], because the session may read some of them only.
@@ -129,9 +141,17 @@ pub fn may_walk_to(session: &Session, table: &TableDef, field: FieldIndex) -> bo
 }
 
 /// Leaves out of a query from outside what would tell, by its effect, of rows that the session may not read: terms and
-/// orders that walk into closed tables become invalid, and whoever may see the own row only asks for nothing else.
-pub fn restrict(session: &Session, query: &mut BoundQuery, invalid_returns_no_rows: bool) {
-    let mut dropped = Vec::new();
+/// orders that walk into closed tables become invalid, what events tell of records is asked of those only that the session
+/// may read, and whoever may see the own row only asks for nothing else.
+pub fn restrict(
+    session: &Session,
+    dictionary: &Dictionary,
+    query: &mut BoundQuery,
+    invalid_returns_no_rows: bool,
+) {
+    let invalid_before = query.dropped.len();
+    withheld::restrict_events(session, dictionary, query);
+    let mut dropped = query.dropped.split_off(invalid_before);
     for group in query.alternatives.iter_mut().flatten() {
         group.retain(|term| {
             let open = may_walk(session, &term.path) && may_compare(session, &term.test);

@@ -34,3 +34,4 @@ pub mod service;
 mod session_display;
 pub mod special_tables;
 pub mod unit_of_work;
+pub mod withheld;

@@ -11,7 +11,7 @@ use campanile_store::{ReadTx, StoreError};
 
 use super::display::{Display, Formats};
 use super::execution::Execution;
-use super::gate;
+use super::{gate, withheld};
 use crate::error::EngineError;
 use crate::session::Session;
 
@@ -107,7 +107,8 @@ fn column(dictionary: &Dictionary, table: &Arc<TableDef>, name: &str) -> Option<
 }
 
 /// The cells of all `records` (rows of one table) for `columns`; fields of rows behind references that the session may
-/// not read are left out. Those rows, and their display values, are read once.
+/// not read are left out, and what a row withholds from the session is empty. Those rows, and their display values, are
+/// read once.
 ///
 /// # Errors
 /// What the store answers.
@@ -128,7 +129,8 @@ pub fn project(
             let fields: Vec<FieldIndex> = own.map(|column| column.field).collect();
             display.prefetch(records, &fields)?;
         }
-        let projection = Projection { read, display, rows: RefCell::default() };
+        let (dictionary, rows) = (&*dictionary, RefCell::default());
+        let projection = Projection { session, dictionary, read, display, rows };
         records
             .iter()
             .map(|record| columns.iter().map(|column| projection.cell(record, column)).collect())
@@ -140,6 +142,8 @@ pub fn project(
 type FoundRow = Option<Rc<Record>>;
 
 struct Projection<'a> {
+    session: &'a Session,
+    dictionary: &'a Dictionary,
     read: &'a dyn ReadTx,
     display: Option<Display<'a>>,
     /// Rows that dot-walks led to, by table and key.
@@ -154,9 +158,13 @@ impl Projection<'_> {
         let name = Arc::clone(&column.name);
         let walked = self.walk(record, &column.steps)?;
         let row = match (&walked, column.steps.is_empty()) {
-            (Some(row), _) => &**row,
-            (None, true) => record,
-            (None, false) => {
+            (Some(row), _) => Some(&**row),
+            (None, true) => Some(record),
+            (None, false) => None,
+        };
+        let row = match row {
+            Some(row) if !self.is_withheld(row, column)? => row,
+            _ => {
                 return Ok(Cell { name, value: String::new(), display: String::new(), reference });
             }
         };
@@ -165,6 +173,13 @@ impl Projection<'_> {
             None => String::new(),
         };
         Ok(Cell { name, value: shown_value(row, column.field, definition), display, reference })
+    }
+
+    fn is_withheld(&self, row: &Record, column: &Column) -> Result<bool, StoreError> {
+        if !withheld::tells_of_a_record(&column.table, column.field) {
+            return Ok(false);
+        }
+        withheld::hides(self.session, self.dictionary, self.read, row)
     }
 
     /// The row at the end of the steps; `None` without steps, or when one of them leads nowhere.

@@ -15,7 +15,7 @@ use super::gate::{self, Operation};
 pub use super::input::InputValue;
 use super::input::{class_of, text_of, values_of};
 use super::operation::{self, Change, Door, Kind, Options, Outcome};
-use super::{lookup, name_values, syslog};
+use super::{lookup, name_values, syslog, withheld};
 use crate::error::EngineError;
 use crate::session::Channel;
 
@@ -109,8 +109,10 @@ pub fn list(execution: &Rc<Execution>, request: &ListRequest) -> Result<ListPage
     let mut records = Vec::new();
     if limit > 0 {
         let fields = request.fields.as_ref().map(|names| {
-            // The key is always read; so is what the row's class and display value are made of.
+            // The key is always read; so is what the row's class and display value are made of, and what says
+            // whether it shows all of itself.
             let needed = ["sys_id", "sys_class_name", "sys_mod_count"].into_iter();
+            let needed = needed.chain(withheld::deciding_columns(&table).iter().copied());
             let mut indexes: Vec<usize> = names
                 .iter()
                 .map(String::as_str)
@@ -341,7 +343,7 @@ fn query_of(
     let strict = execution.engine().bool_property("glide.invalid_query.returns_no_rows", false);
     let options = BindOptions { mode: BindMode::Database, invalid_returns_no_rows: strict };
     let mut bound = bind(&query, table, &dictionary, options);
-    gate::restrict(execution.session(), &mut bound, strict);
+    gate::restrict(execution.session(), &dictionary, &mut bound, strict);
     Ok(bound)
 }
 

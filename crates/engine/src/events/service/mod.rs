@@ -6,6 +6,7 @@ mod fire;
 mod read;
 mod rows;
 mod subjects;
+mod told;
 
 pub use actions::{
     ADAPTIVE_QUEUE, Act, MovedKind, QueueTarget, cancel, move_event, move_kind, reprocess,
@@ -16,7 +17,7 @@ pub use fire::{
 };
 pub use read::{
     EventFilter, EventPage, EventView, HandlerCounts, OFFSET_MAX, PAGE_DEFAULT, PAGE_MAX,
-    await_end, get, list, runs_of, sees_values,
+    await_end, get, list, runs_of,
 };
 pub use rows::ROWS;
 

@@ -11,6 +11,7 @@ use campanile_store::{Select, StoreError};
 use parking_lot::Mutex;
 
 use super::fire::opened_by_registration;
+use super::told::{Told, administers, is_own};
 use super::{EVENTS_ADMIN, PUBLISHER};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -29,11 +30,12 @@ pub const OFFSET_MAX: u64 = 10_000;
 /// One event with what its handlers did in this epoch.
 #[derive(Debug, Clone)]
 pub struct EventView {
-    /// The event.
+    /// The event. What the session may not be told is empty: the display value and the snapshot of a record that it may
+    /// not read, parameters that it may not see.
     pub event: Event,
     /// Outcomes.
     pub handlers: HandlerCounts,
-    /// Whether the session may see parameters and snapshot.
+    /// Whether the session may see the parameters.
     pub shows_values: bool,
 }
 
@@ -111,7 +113,7 @@ pub fn get(engine: &Engine, session: &Session, sys_id: &SysId) -> Result<EventVi
     view(engine, session, event)
 }
 
-/// The runs of an event, oldest first; under the conditions of [`get`].
+/// The runs of an event, oldest first, without what the session may not be told; under the conditions of [`get`].
 ///
 /// # Errors
 /// As [`get`].
@@ -120,15 +122,10 @@ pub fn runs_of(
     session: &Session,
     sys_id: &SysId,
 ) -> Result<Vec<HandlerRun>, EngineError> {
-    visible(engine, session, sys_id)?;
-    Ok(engine.store().runs(sys_id, None)?)
-}
-
-/// Whether the session may see the parameters and the snapshot of an event: administrators of events, and whoever
-/// fired it.
-#[must_use]
-pub fn sees_values(session: &Session, event: &Event) -> bool {
-    administers(session) || event.fired.user_name == session.user.user_name
+    let event = visible(engine, session, sys_id)?;
+    let told = Told::of(engine, session, &event)?;
+    let runs = engine.store().runs(sys_id, None)?;
+    Ok(runs.into_iter().map(|run| told.run(run)).collect())
 }
 
 /// Calls back when the event has ended (processed, error, cancelled), at once when it has already. Dropping the answer
@@ -228,10 +225,6 @@ pub fn list(
     Ok(EventPage { events, limit, next, order, total })
 }
 
-fn administers(session: &Session) -> bool {
-    session.user.is_admin() || session.user.has_role(EVENTS_ADMIN)
-}
-
 pub(super) fn visible(
     engine: &Engine,
     session: &Session,
@@ -242,8 +235,8 @@ pub(super) fn visible(
             || opened_by_registration(engine, session, &event.fired.name)
     };
     let event = engine.store().event(sys_id)?;
-    if let Some(event) = event.filter(|event| sees_values(session, event))
-        && (administers(session) || publishes(&event))
+    if let Some(event) = event
+        && (administers(session) || (is_own(session, &event) && publishes(&event)))
     {
         return Ok(event);
     }
@@ -260,7 +253,8 @@ fn view(engine: &Engine, session: &Session, event: Event) -> Result<EventView, E
         let runs = engine.store().runs(&event.fired.sys_id, Some(event.epoch))?;
         HandlerCounts::of(&runs, event.epoch)
     };
-    Ok(EventView { shows_values: sees_values(session, &event), event, handlers })
+    let told = Told::of(engine, session, &event)?;
+    Ok(EventView { shows_values: told.shows_values(&event), event: told.event(event), handlers })
 }
 
 fn bound_query(
@@ -274,7 +268,7 @@ fn bound_query(
         parse(&filter.query, ParseLimits::HTTP).map_err(|large| bad("query", large.to_string()))?;
     let options = BindOptions { mode: BindMode::Database, invalid_returns_no_rows: false };
     let mut query = bind(&parsed, table, &dictionary, options);
-    gate::restrict(session, &mut query, false);
+    gate::restrict(session, &dictionary, &mut query, false);
     if let Some(invalid) = query.dropped.first() {
         return Err(bad("query", format!("'{}': {}", invalid.text, invalid.reason)));
     }

@@ -16,12 +16,12 @@ use crate::events::fire::chain;
 use crate::events::fire::content;
 use crate::events::queue_registry::{QueueRegistry, shown};
 use crate::events::registry::EventRegistry;
-use crate::events::service::{get, runs_of, sees_values};
+use crate::events::service::{get, runs_of};
 use crate::handlers::handler::NearMiss;
 use crate::records::gate;
 use crate::session::Session;
 
-/// Explains one event. Whoever may see the event may ask; parameters and record values are shown as elsewhere.
+/// Explains one event. Whoever may see the event may ask, and is told of its record what [`get`] and [`runs_of`] tell.
 ///
 /// # Errors
 /// [`EngineError::NotAllowed`]; `StoreError::EventUnknown`; what the store answers.
@@ -198,9 +198,7 @@ fn record(
     session: &Session,
     event: &Event,
 ) -> Result<RecordThenAndNow, EngineError> {
-    let shows = sees_values(session, event);
-    let snapshot =
-        shows.then(|| serde_json::from_str::<Json>(&event.fired.snapshot).ok()).flatten();
+    let snapshot = serde_json::from_str::<Json>(&event.fired.snapshot).ok();
     let fired = &event.fired;
     let dictionary = engine.dictionary()?;
     let table = dictionary.table(&fired.table).filter(|_| !fired.instance.is_empty());

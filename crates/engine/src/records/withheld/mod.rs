@@ -1,0 +1,8 @@
+//! Values that some rows withhold from readers of their table: what an event tells of the record that it is about, and
+//! the value of a secret property. They are neither shown nor found out by asking for them.
+
+mod asking;
+mod event_values;
+
+pub use event_values::may_be_told_of;
+pub(super) use event_values::{deciding_columns, hides, restrict_events, tells_of_a_record};
