@@ -36,6 +36,7 @@ mod saved_definitions;
 mod script_bench;
 mod script_bounds;
 mod script_records;
+mod secret_properties;
 mod secrets;
 mod syslog;
 mod units_of_work;

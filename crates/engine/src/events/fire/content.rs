@@ -5,10 +5,12 @@ use campanile_model::{Record, TableDef};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
 
+use crate::records::properties::secrets;
+
 /// Member of a snapshot that names the fields that were too large to be kept.
 const LEFT_OUT: &str = "$left_out";
 
-/// The stored values of `record` as JSON, passwords left out. Fields that would take it over 256 KiB are
+/// The stored values of `record` as JSON, passwords and values of secret properties left out. Fields that would take it over 256 KiB are
 /// named in `$left_out` instead of being kept.
 #[must_use]
 pub fn snapshot(record: &Record) -> String {
@@ -17,8 +19,8 @@ pub fn snapshot(record: &Record) -> String {
     let mut kept = Map::new();
     let mut left_out = Vec::new();
     let mut bytes = 64;
-    for (field, value) in record.table().fields.iter().zip(record.values()) {
-        let secret = field.field_type.is_secret();
+    for (index, (field, value)) in record.table().fields.iter().zip(record.values()).enumerate() {
+        let secret = field.field_type.is_secret() || secrets::is_secret(record, index);
         let Some(text) = value.as_option().filter(|_| !secret) else { continue };
         let json = Json::from(text);
         let cost = json.to_string().len() + field.name.len() + OVERHEAD;

@@ -8,6 +8,7 @@ use super::change::{Failure, JournalEntry};
 use super::integrity::new_key;
 use crate::records::execution::Execution;
 use crate::records::lookup;
+use crate::records::properties::secrets;
 
 const TABLE: &str = "sys_audit";
 const DELETE_TABLE: &str = "sys_audit_delete";
@@ -29,7 +30,12 @@ pub(super) fn changes(
     }
     let dictionary = execution.dictionary()?;
     let Some(table) = dictionary.table(TABLE) else { return Ok(()) };
-    let fields = changed.iter().filter(|index| is_audited(&class.fields[**index])).map(|index| {
+    let is_secret = |index: FieldIndex| {
+        secrets::is_secret(record, index)
+            || base.is_some_and(|base| secrets::is_secret(base, index))
+    };
+    let audited = changed.iter().filter(|index| is_audited(&class.fields[**index]));
+    let fields = audited.filter(|index| !is_secret(**index)).map(|index| {
         let old = base.map_or(Value::Nil, |base| base.at(*index).clone());
         (Arc::clone(&class.fields[*index].name), old, record.at(*index).clone())
     });
@@ -70,8 +76,11 @@ pub(super) fn deletion(execution: &Execution, record: &Record) -> Result<(), Fai
         .fields
         .iter()
         .zip(record.values())
-        .filter(|(field, _)| !field.field_type.is_secret())
-        .filter_map(|(field, value)| Some((field.name.to_string(), value.as_option()?.into())))
+        .enumerate()
+        .filter(|(index, (field, _))| {
+            !field.field_type.is_secret() && !secrets::is_secret(record, *index)
+        })
+        .filter_map(|(_, (field, value))| Some((field.name.to_string(), value.as_option()?.into())))
         .collect();
     let mut row = Record::empty(Arc::clone(table));
     row.set("sys_id", new_key(execution));

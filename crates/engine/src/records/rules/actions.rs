@@ -59,6 +59,12 @@ fn set_value(run: &RuleRun<'_>, term: &Term) -> Result<(), String> {
             Some(other) if table.fields[other].field_type.is_secret() => {
                 return Err(format!("'{}' is a password and is not copied", term.value));
             }
+            Some(other) if run.current.withholds(other) => {
+                return Err(format!(
+                    "'{}' is the value of a secret that this session may not have and is not copied",
+                    term.value
+                ));
+            }
             Some(other) => {
                 let value = run.current.value_at(other);
                 conversion::from_text(field, value.as_str())?

@@ -17,6 +17,7 @@ use crate::records::execution::Execution;
 use crate::records::operation::transaction::RunningRule;
 use crate::records::operation::{Failure, Kind};
 use crate::records::script_record::ScriptRecord;
+use crate::records::withheld;
 use crate::spent;
 
 /// What the rules of one operation share.
@@ -162,7 +163,11 @@ fn filter_holds(run: &RuleRun<'_>, bound: &BoundRule) -> bool {
     let Some(filter) = &bound.filter else { return true };
     let references = Referenced(run.execution);
     let journals = run.current.waiting_or_stored_journals();
+    let user = &run.execution.session().user;
     run.current.with_values(|current, before| {
+        if withheld::asks_in_vain(user, filter, [Some(current), before]) {
+            return false;
+        }
         let subject = match (run.kind, before) {
             (Kind::Insert, _) => Subject::inserted(current),
             (Kind::Update, Some(before)) => Subject::updated(before, current),
@@ -173,13 +178,13 @@ fn filter_holds(run: &RuleRun<'_>, bound: &BoundRule) -> bool {
     })
 }
 
-/// Follows dotted paths of filters.
+/// Follows dotted paths of filters. A secret that the session may not have is empty there.
 pub(crate) struct Referenced<'a>(pub(crate) &'a Execution);
 
 impl References for Referenced<'_> {
     fn load(&self, table: &Arc<TableDef>, sys_id: &str) -> Option<Record> {
         match self.0.read_row(table, sys_id) {
-            Ok(row) => row,
+            Ok(row) => row.map(|row| withheld::without_secret(&self.0.session().user, row)),
             Err(error) => {
                 tracing::error!(%error, table = &*table.name, "a referenced row could not be read");
                 None

@@ -37,6 +37,7 @@ impl ScriptRecord {
         let row = self.row();
         Some(match &row.original {
             Some(_) if self.table.fields[index].field_type.is_secret() => Rc::from(""),
+            Some(original) if self.hides(original, index) => Rc::from(""),
             Some(original) => script_text_of(&self.table.fields[index], original.at(index)),
             None => Rc::from(""),
         })

@@ -63,12 +63,14 @@ impl ScriptRecord {
         is_secret_as(&row.record) || row.original.as_deref().is_some_and(is_secret_as)
     }
 
+    /// Whether a field of the row is the value of a secret property that this session may not have.
+    pub(crate) fn withholds(&self, index: FieldIndex) -> bool {
+        self.hides_own(&self.row(), index)
+    }
+
     /// Whether a field of `row` is the value of a secret property that this session may not have.
     pub(super) fn hides(&self, row: &Record, index: FieldIndex) -> bool {
-        let table = row.table();
-        &*table.name == "sys_properties"
-            && &*table.fields[index].name == "value"
-            && secrets::hides(row, &self.execution.session().user)
+        secrets::is_value(row.table(), index) && secrets::hides(row, &self.execution.session().user)
     }
 
     /// The text of a journal that was entered in the running operation.

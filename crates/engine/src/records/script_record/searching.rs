@@ -14,7 +14,7 @@ use campanile_script::{ConditionId, ExternalValue};
 use super::assigning::operand_texts;
 use super::held::bytes_of;
 use super::object::ScriptRecord;
-use crate::records::conversion;
+use crate::records::{conversion, withheld};
 
 /// What `addQuery` and its kin collected, and the rows that the last query found.
 #[derive(Debug, Default)]
@@ -200,14 +200,25 @@ impl ScriptRecord {
         bind(&query, &self.table, &dictionary, options).dropped.is_empty()
     }
 
-    /// The query against the dictionary; terms that were dropped are logged.
+    /// The query against the dictionary; terms that were dropped are logged. Of secrets that the session may not have it
+    /// asks nothing.
     pub(super) fn bound(&self) -> Option<BoundQuery> {
         let dictionary = self.execution.dictionary().ok()?;
         let strict =
             self.execution.engine().bool_property("glide.invalid_query.returns_no_rows", false);
         let options = BindOptions { mode: BindMode::Database, invalid_returns_no_rows: strict };
         let query = self.search.borrow().query();
-        let bound = bind(&query, &self.table, &dictionary, options);
+        let mut bound = bind(&query, &self.table, &dictionary, options);
+        let user = &self.execution.session().user;
+        let restricted = self
+            .execution
+            .with_read(|read| withheld::restrict_secrets(user, &dictionary, read, &mut bound));
+        if let Err(error) = restricted {
+            self.execution
+                .log_error("record", &format!("a query on {} was not run: {error}", self.name));
+            return None;
+        }
+        bound.never |= strict && !bound.dropped.is_empty();
         for term in &bound.dropped {
             self.execution.warn(&format!(
                 "a condition of a query on {} was {}: '{}': {}",
