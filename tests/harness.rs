@@ -68,7 +68,12 @@ impl Server {
 
     /// A server on the PostgreSQL database at `url`, which must outlive it.
     pub(crate) fn start_on_database(url: &str) -> Self {
-        Self::start_with(&["--database", url])
+        Self::start_on_database_with(url, &[])
+    }
+
+    /// The same with more flags.
+    pub(crate) fn start_on_database_with(url: &str, flags: &[&str]) -> Self {
+        Self::start_with(&[&["--database", url], flags].concat())
     }
 
     fn start_with(flags: &[&str]) -> Self {

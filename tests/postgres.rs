@@ -62,6 +62,60 @@ fn what_one_server_was_given_another_finishes_after_a_kill() {
     assert!(second.stop(), "the server stops in order");
 }
 
+#[test]
+fn clocks_that_are_ten_minutes_off_change_no_due_time_and_no_time_of_arrival() {
+    let database = TestDatabase::create_empty();
+    let ahead = ["--test-clock-ahead-ms", "600000"];
+    let first = Server::start_on_database_with(database.url(), &ahead);
+    let behind = ["--test-clock-ahead-ms", "-600000"];
+    let second = Server::start_on_database_with(database.url(), &behind);
+    let began: i64 = seconds(&database);
+
+    for (number, server) in [&first, &second].into_iter().cycle().take(10).enumerate() {
+        fire(server, number);
+    }
+    for server in [&first, &second] {
+        let later = json!({"name": "t.later", "process_on": "PT2S"});
+        server.admin().post("/api/events", &later).result();
+    }
+    let admin = second.admin();
+    wait_until("all are handled", || {
+        admin.count("sysevent", "state=processed^nameSTARTSWITHt.") == 12
+    });
+
+    let times = database.texts(
+        "SELECT concat_ws(' ', name, parm1, sys_created_on / 1000, process_on / 1000, processed / 1000) \
+         FROM sysevent_log WHERE name LIKE 't.%' ORDER BY sequence",
+    );
+    let now = seconds(&database);
+    for line in times.iter().filter(|line| line.starts_with("t.shared")) {
+        let times: Vec<i64> = line.split(' ').skip(2).map(|text| text.parse().unwrap()).collect();
+        let [created, due, processed] = times[..] else { panic!("{line}") };
+        assert!((began - 1..=now + 1).contains(&created), "{line}: between {began} and {now}");
+        assert_eq!(due, created);
+        assert!(processed >= due - 1, "{line}");
+    }
+    for line in times.iter().filter(|line| line.starts_with("t.later")) {
+        let times: Vec<i64> = line.split(' ').skip(1).map(|text| text.parse().unwrap()).collect();
+        let [created, due, processed] = times[..] else { panic!("{line}") };
+        assert!((2..=3).contains(&(due - created)) && processed >= due - 1, "{line}");
+        assert!(processed <= now + 1, "{line}");
+    }
+    let correction = first.anonymous().get("/metrics").text;
+    assert!(
+        correction
+            .lines()
+            .any(|line| line.starts_with("campanile_storage_clock_correction_ms -59")
+                || line.starts_with("campanile_storage_clock_correction_ms -60")),
+        "{correction}"
+    );
+}
+
+/// The database's time.
+fn seconds(database: &TestDatabase) -> i64 {
+    database.texts("SELECT extract(epoch FROM clock_timestamp())::bigint::text")[0].parse().unwrap()
+}
+
 /// What `doctor` says in its one line, with exit code 2 and never the password.
 fn refusal(url: &str) -> String {
     let run = campanile(&["doctor", "--database", url]);

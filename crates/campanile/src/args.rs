@@ -157,6 +157,9 @@ pub(crate) struct ServeArgs {
     /// On an empty folder: applies the ITSM pack's demo data too.
     #[arg(long)]
     pub(crate) demo: bool,
+    /// For tests: the machine's clock seems to be so many milliseconds ahead.
+    #[arg(long, hide = true, default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) test_clock_ahead_ms: i64,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use argon2::password_hash::rand_core::{OsRng, RngCore};
+use campanile_model::CorrectedClock;
 use campanile_store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Store};
 
 use crate::data_folder::{self, FolderState};
@@ -52,13 +53,16 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::BadInput`] when the folder cannot be used or has a complete database; what the store answers.
-    pub fn init(config: EngineConfig, options: InitOptions) -> Result<Initialised, EngineError> {
+    pub fn init(
+        mut config: EngineConfig,
+        options: InitOptions,
+    ) -> Result<Initialised, EngineError> {
         let place = match &config.database {
             Some(_) => "--database".to_owned(),
             None => config.data_dir.display().to_string(),
         };
         prepare_folder(&config)?;
-        let store = open_store(&config)?;
+        let store = open_store(&mut config)?;
         let _alone = Arc::clone(&store).alone()?;
         if is_initialised(&store)? {
             store.close()?;
@@ -81,11 +85,11 @@ impl Engine {
     /// # Errors
     /// [`EngineError::BadInput`] when the folder cannot be used; what the store answers.
     pub fn open_or_init(
-        config: EngineConfig,
+        mut config: EngineConfig,
         options: InitOptions,
     ) -> Result<Initialised, EngineError> {
         prepare_folder(&config)?;
-        let store = open_store(&config)?;
+        let store = open_store(&mut config)?;
         let _alone = Arc::clone(&store).alone()?;
         if !is_initialised(&store)? {
             return make(store, config, options);
@@ -99,14 +103,15 @@ impl Engine {
     /// # Errors
     /// [`EngineError::BadInput`] when the folder cannot be used or has no complete database; what the store
     /// answers, for example that another server has the folder, or that the database is newer.
-    pub fn open(config: EngineConfig) -> Result<Arc<Self>, EngineError> {
+    pub fn open(mut config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let folder = config.data_dir.display().to_string();
-        let no_database = |detail: &str| match config.database {
-            Some(_) => EngineError::BadInput {
+        let is_served = config.database.is_some();
+        let no_database = |detail: &str| match is_served {
+            true => EngineError::BadInput {
                 path: "--database".to_owned(),
                 detail: format!("{detail}: make one with 'campanile init --database'"),
             },
-            None => EngineError::BadInput {
+            false => EngineError::BadInput {
                 path: folder.clone(),
                 detail: format!("{detail}: make one with 'campanile init --data {folder}'"),
             },
@@ -117,7 +122,7 @@ impl Engine {
             }
             data_folder::prepare(&config.data_dir)?;
         }
-        let store = open_store(&config)?;
+        let store = open_store(&mut config)?;
         let _alone = Arc::clone(&store).alone()?;
         if !is_initialised(&store)? {
             store.close()?;
@@ -159,14 +164,23 @@ fn prepare_folder(config: &EngineConfig) -> Result<(), EngineError> {
     Ok(())
 }
 
-fn open_store(config: &EngineConfig) -> Result<Arc<dyn Store>, EngineError> {
-    let store: Arc<dyn Store> = match &config.database {
-        Some(url) => PostgresStore::open(&PostgresOptions {
-            node: config.node.clone(),
-            ..PostgresOptions::new(url)
-        })?,
-        None => SqliteStore::open(&SqliteOptions::new(&config.data_dir))?,
+/// Opens the store. Where it has a clock of its own that many machines share, the machine's is put right by it from then on.
+fn open_store(config: &mut EngineConfig) -> Result<Arc<dyn Store>, EngineError> {
+    let Some(url) = &config.database else {
+        return Ok(SqliteStore::open(&SqliteOptions::new(&config.data_dir))?);
     };
+    let clock = config
+        .clock
+        .may_be_wrong()
+        .then(|| Arc::new(CorrectedClock::new(Arc::clone(&config.clock), 0)));
+    let store = PostgresStore::open(&PostgresOptions {
+        node: config.node.clone(),
+        clock: clock.clone(),
+        ..PostgresOptions::new(url)
+    })?;
+    if let Some(clock) = clock {
+        config.clock = clock;
+    }
     Ok(store)
 }
 

@@ -23,7 +23,7 @@ pub mod testing;
 pub mod time;
 pub mod value;
 
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, CorrectedClock, ManualClock, SystemClock};
 pub use dictionary::{Choice, Dictionary};
 pub use event::{Event, EventSource, NewEvent};
 pub use event_state::EventState;

@@ -1,8 +1,10 @@
 //! `campanile serve`: the server.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use campanile_engine::Engine;
+use campanile_model::CorrectedClock;
 use campanile_server::{Door, Listener};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,7 +27,10 @@ pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
         let _inside = runtime.enter();
         Door::open(listener, settings.connections).map_err(Failure::failed)?
     };
-    let config = folder::config(&settings, &args.folder, true);
+    let mut config = folder::config(&settings, &args.folder, true);
+    if args.test_clock_ahead_ms != 0 {
+        config.clock = Arc::new(CorrectedClock::new(config.clock, args.test_clock_ahead_ms));
+    }
     let place = folder::place(&config);
     let options = init::options(&[FIRST_PACK.to_owned()], args.demo)?;
     let opened = folder::opening(config, |config| Engine::open_or_init(config, options))?;
@@ -44,7 +49,7 @@ pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
         let _inside = runtime.enter();
         told_to_stop()?
     };
-    door.admit(std::sync::Arc::clone(&engine));
+    door.admit(Arc::clone(&engine));
     print_line(&format!("campanile listens on http://{}", door.address()));
     if let Some(login) = login {
         print_line(&login);

@@ -7,7 +7,7 @@
 //! Events: rows in two places (`events`). All appends that wait are one transaction (`writer`, `append`), and so are
 //! completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their indexes (`plans`). Claims are
 //! rows (`claims`); they stand on the lease of their program (`nodes`), and when it lapses others take over (`lapses`).
-//! What follows a commit (`effects`) is told to this program and to the others (`notices`).
+//! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
 
 mod actions;
 mod address;
@@ -41,6 +41,7 @@ mod runs;
 mod store;
 mod summary;
 mod text;
+mod time;
 mod tls;
 mod wait;
 mod write_tx;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use campanile_model::CorrectedClock;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
@@ -20,6 +21,7 @@ use super::notices::{self, Notices};
 use super::pending::PendingLine;
 use super::pool::{Pool, PoolLimits};
 use super::summary::last_sequence;
+use super::time;
 use super::writer::{Line, Writer};
 use crate::contract::{CommitMark, StoreError};
 use crate::migrate::{Database, migrate_postgres};
@@ -47,8 +49,10 @@ pub struct PostgresOptions {
     pub lease: Duration,
     /// How often it beats.
     pub beat: Duration,
-    /// How often it looks for others whose lease has lapsed.
+    /// How often it looks for others whose lease has lapsed, and at the database's clock.
     pub watch: Duration,
+    /// Put right by the database's clock, from the opening on.
+    pub clock: Option<Arc<CorrectedClock>>,
 }
 
 impl PostgresOptions {
@@ -66,6 +70,7 @@ impl PostgresOptions {
             beat: Duration::from_secs(15),
             // Events of a dead program wait for the lease and at most five seconds more.
             watch: Duration::from_secs(4),
+            clock: None,
         }
     }
 }
@@ -151,6 +156,9 @@ impl PostgresStore {
         let at_place = |error: StoreError| located(error, address.place());
         check_server(&connection, &address)?;
         migrate_postgres(&AtPlace(&connection, &address)).map_err(at_place)?;
+        if let Some(clock) = &options.clock {
+            time::put_right(&connection, clock).map_err(at_place)?;
+        }
         let node = Node::register(&connection, &options.node, options.lease).map_err(at_place)?;
         let sequence_at_opening = last_sequence(&connection).map_err(at_place)?;
         take_over(&connection).map_err(at_place)?;
@@ -178,10 +186,15 @@ impl PostgresStore {
         let listening = notices::open(&shared).map_err(at_place)?;
         let (for_beat, for_notices) = (Arc::clone(&shared), Arc::clone(&shared));
         let (every, watch) = (options.beat, options.watch);
+        let clock = options.clock.clone();
         let running = Running {
             writer: spawn("store-writer", move || writer.run(), &address)?,
             completer: spawn("store-completer", move || completer.run(), &address)?,
-            beat: spawn("store-beat", move || beat(&for_beat, every, watch), &address)?,
+            beat: spawn(
+                "store-beat",
+                move || beat(&for_beat, every, watch, clock.as_deref()),
+                &address,
+            )?,
             notices: spawn(
                 "store-notices",
                 move || notices::run(&for_notices, listening),
@@ -277,6 +290,10 @@ impl PostgresStore {
             ("completions_waiting", number(self.shared.pending.len())),
             ("claimed_events", number(self.claims.len())),
         ];
+        if let Some(clock) = &self.options.clock {
+            #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+            numbers.push(("clock_correction_ms", clock.correction() as f64));
+        }
         match self.measured() {
             Ok(more) => numbers.extend(more),
             Err(error) => tracing::debug!(%error, "the database could not be measured"),
@@ -333,7 +350,7 @@ impl Drop for PostgresStore {
 }
 
 /// Beats, and takes over from whoever does not beat any more.
-fn beat(shared: &Arc<Shared>, every: Duration, watch: Duration) {
+fn beat(shared: &Arc<Shared>, every: Duration, watch: Duration, clock: Option<&CorrectedClock>) {
     let mut connection: Option<Connection> = None;
     let mut beaten = Instant::now();
     let mut last_gone = None;
@@ -351,6 +368,9 @@ fn beat(shared: &Arc<Shared>, every: Duration, watch: Duration) {
                     shared.node.replace(open, token, || shared.claims.forget_all())?;
                 }
                 beaten = Instant::now();
+            }
+            if let Some(clock) = clock {
+                time::put_right(open, clock)?;
             }
             let effects = take_over(open)?;
             let gone = Node::last_gone(open)?;
