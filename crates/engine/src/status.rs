@@ -36,6 +36,8 @@ pub struct Finding {
     pub fix: String,
 }
 
+/// Names in one line of a check.
+const NAMES_SHOWN_MAX: usize = 20;
 /// Kinds of rules that are saved and do not run yet.
 const RULES_THAT_WAIT: [&str; 3] = ["async", "async_always", "display"];
 /// All values of `when` that mean something.
@@ -81,7 +83,13 @@ impl Engine {
             Some(names) if names.is_empty() => {
                 Ok(format!("{} queues", registry.queues().filter(|q| q.processors > 0).count()))
             }
-            Some(names) => Err(format!("no processor serves {}", names.join(", "))),
+            Some(names) => {
+                let shown = names[..names.len().min(NAMES_SHOWN_MAX)].join(", ");
+                Err(match names.len().saturating_sub(NAMES_SHOWN_MAX) {
+                    0 => format!("no processor serves {shown}"),
+                    more => format!("no processor serves {shown}, and {more} more"),
+                })
+            }
         }
     }
 

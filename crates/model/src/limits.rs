@@ -66,6 +66,9 @@ pub const NESTED_OPERATIONS_MAX: usize = 32;
 pub const RULE_RECURSION_MAX: usize = 3;
 /// Length of a chain of events when `campanile.events.max_depth` is not set (events-and-jobs §3.8).
 pub const EVENT_DEPTH_MAX: i64 = 50;
+/// Processors on one node, of all queues. Each is a thread, with some of the 65,530 memory maps that Linux lets a process
+/// have, and a slot of the file that says after a crash what was being handled.
+pub const PROCESSORS_MAX: usize = 4_096;
 /// Provisional queues when `campanile.queues.provisional_max` is not set. Whoever may fire can name a queue, and each
 /// has a thread of its own for as long as it is there.
 pub const PROVISIONAL_QUEUES_MAX: i64 = 100;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sys_id::SysId;
+
 /// The row that stands for the default queue; on events it is the empty text.
 pub const DEFAULT_QUEUE_ROW: &str = "default";
 
@@ -27,6 +29,8 @@ pub struct QueueDef {
     pub handler_timeout: Duration,
     /// Made by the engine because an unknown name was used.
     pub provisional: bool,
+    /// Key of the row, and how often it was changed: two definitions that look alike may have had another between them.
+    pub revision: (Option<SysId>, i64),
 }
 
 /// Why a text is no queue name, with the nearest name that is one.

@@ -37,6 +37,17 @@ pub struct QueueRegistry {
 }
 
 impl QueueRegistry {
+    /// A registry of these queues. Of two with one name the first counts.
+    #[must_use]
+    pub fn new(queues: impl IntoIterator<Item = QueueDef>) -> Self {
+        let mut by_name: HashMap<_, Arc<QueueDef>> = HashMap::new();
+        for queue in queues {
+            by_name.entry(Arc::clone(&queue.name)).or_insert_with(|| Arc::new(queue));
+        }
+        let provisional = by_name.values().filter(|queue| queue.provisional).count();
+        Self { by_name, provisional }
+    }
+
     /// The queue called `name` as on events: empty for the default queue.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Arc<QueueDef>> {
@@ -62,24 +73,23 @@ impl Load for QueueRegistry {
         let dictionary = engine.dictionary()?;
         let table = lookup::table(&dictionary, QUEUE_TABLE)?;
         let rows = Arc::clone(engine.store()).read()?.select(&lookup::equal(table, &[]))?;
-        let mut by_name: HashMap<_, Arc<QueueDef>> = HashMap::new();
-        for row in &rows {
-            let Some(mut queue) = queue_def(row) else {
-                tracing::warn!(
-                    queue.name = row.text("queue"),
-                    "a row is no queue: its name is refused"
-                );
-                continue;
-            };
+        let named = |row: &Record| {
+            let queue = queue_def(row);
+            if queue.is_none() {
+                let name = row.text("queue");
+                tracing::warn!(queue.name = name, "a row is no queue: its name is refused");
+            }
+            queue
+        };
+        let limited = |mut queue: QueueDef| {
             let property = format!("com.glide.event_manager.{}.claim_limit", shown(&queue.name));
             let limit = engine.int_property(&property, 0);
             if CLAIM_LIMIT_RANGE.contains(&limit) {
                 queue.claim_limit = usize::try_from(limit).unwrap_or(queue.claim_limit);
             }
-            by_name.entry(Arc::clone(&queue.name)).or_insert_with(|| Arc::new(queue));
-        }
-        let provisional = by_name.values().filter(|queue| queue.provisional).count();
-        Ok(Self { by_name, provisional })
+            queue
+        };
+        Ok(Self::new(rows.iter().filter_map(named).map(limited)))
     }
 }
 
@@ -103,6 +113,7 @@ pub fn queue_def(row: &Record) -> Option<QueueDef> {
         retry_backoff: duration(row.text("retry_backoff")).unwrap_or(BACKOFF_DEFAULT),
         handler_timeout: duration(row.text("handler_timeout")).unwrap_or(TIMEOUT_DEFAULT),
         provisional: row.get("provisional").is_true(),
+        revision: (row.sys_id(), row.get("sys_mod_count").as_i64().unwrap_or(0)),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Numbers of queues and processors, by the names of rest-api §22. Event names are never labels.
 
+use std::collections::HashSet;
+
 use campanile_model::{Event, Instant};
 use campanile_store::Completion;
 use metrics::{Counter, Histogram};
@@ -78,7 +80,8 @@ pub fn refresh(engine: &Engine) -> Result<(), EngineError> {
     let now = engine.clock().now();
     let backlog = engine.store().backlog(now)?;
     let queues = engine.definitions::<crate::events::queue_registry::QueueRegistry>()?;
-    for queue in queues.queues().filter(|q| backlog.iter().all(|b| *b.queue != *q.name)) {
+    let waiting: HashSet<&str> = backlog.iter().map(|waiting| &*waiting.queue).collect();
+    for queue in queues.queues().filter(|queue| !waiting.contains(&*queue.name)) {
         gauges(&queue.name, 0, 0.0);
     }
     for waiting in backlog {

@@ -2,8 +2,11 @@
 
 pub mod save_check;
 
+pub mod drain;
 pub mod metrics;
 pub mod pace;
 pub mod processor;
+mod roster;
+mod shortage;
 pub mod signal;
 pub mod supervisor;

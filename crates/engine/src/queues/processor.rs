@@ -11,6 +11,7 @@ use campanile_store::{ClaimRequest, Completion, NextState};
 
 use super::metrics::QueueMetrics;
 use super::pace::Pace;
+use super::roster::Place;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::queue_registry::{QueueRegistry, shown};
@@ -133,10 +134,9 @@ impl Processor {
         shown(&self.queue)
     }
 
-    /// Its slot among the processors of this node.
-    #[must_use]
-    pub fn slot(&self) -> usize {
-        self.slot
+    /// Its place in the roster of this node.
+    pub(super) fn place(&self) -> Place {
+        Place { queue: Arc::clone(&self.queue), number: self.number, slot: self.slot }
     }
 
     /// Whether its queue still asks for it; also while that cannot be read.

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant as Monotonic};
 
-use campanile_model::QueueDef;
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::processor::{Counts, Processor};
+use super::processor::Processor;
+use super::roster::{Place, Roster};
+use super::shortage::{REST_AFTER_SHORTAGE, Shortage};
 use super::signal::{Patience, Signal};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -20,6 +21,8 @@ use crate::worker::{SCRIPT_STACK_BYTES, spawn_named};
 pub const WAKE: &str = "campanile.queues.wake";
 /// How long a processor or the supervisor rests after the store failed.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// A change of the registry that was not looked at for so long means that the supervisor does not come round.
+const LOOK_OVERDUE: Duration = Duration::from_secs(10);
 /// Poll interval of a queue whose row cannot be read.
 const POLL_UNKNOWN: Duration = Duration::from_secs(5);
 
@@ -43,16 +46,15 @@ struct Line {
 #[derive(Default)]
 struct Control {
     supervisor: Option<JoinHandle<()>>,
-    processors: Vec<Running>,
-    /// The registry has changed since it was last looked at.
+    roster: Roster,
+    /// The registry has changed since the last look began.
     dirty: bool,
-}
-
-struct Running {
-    queue: Arc<str>,
-    number: usize,
-    slot: usize,
-    thread: JoinHandle<()>,
+    /// Since when there is a change that no look has seen to its end.
+    pending: Option<Monotonic>,
+    /// The registry that was last looked at.
+    seen: Option<Arc<QueueRegistry>>,
+    /// What the machine did not give at the last look.
+    shortage: Shortage,
 }
 
 impl Queues {
@@ -73,7 +75,7 @@ impl Queues {
                 engine.queues.wake(queue);
             }
         }));
-        control.dirty = true;
+        control.note_change();
         let weak = Arc::downgrade(engine);
         let supervisor =
             spawn_named("queues", None, move || supervise(&weak)).map_err(no_thread)?;
@@ -83,22 +85,30 @@ impl Queues {
         self.bring_in_line(engine)
     }
 
-    /// Queues that ask for processors and have none that lives; `None` while the supervisor does not run.
+    /// Queues that ask for processors and have none that lives, in the order of their names; `None` while the supervisor
+    /// does not run. A queue that was registered a moment ago counts once the supervisor has looked at it, or is overdue.
     #[must_use]
     pub fn unserved(&self, registry: &QueueRegistry) -> Option<Vec<String>> {
-        let control = self.control.lock();
+        let mut control = self.control.lock();
         if control.supervisor.as_ref().is_none_or(JoinHandle::is_finished) {
             return None;
         }
-        let lives = |queue: &QueueDef| {
-            let mut processors = control.processors.iter();
-            processors.any(|r| r.queue == queue.name && !r.thread.is_finished())
-        };
-        // What was registered a moment ago is the supervisor's next look.
-        let missing = registry
-            .queues()
-            .filter(|queue| !control.dirty && queue.processors > 0 && !lives(queue));
-        Some(missing.map(|queue| shown(&queue.name).to_owned()).collect())
+        let is_overdue = control.pending.is_some_and(|since| since.elapsed() >= LOOK_OVERDUE);
+        let (mut missing, mut any_new) = (Vec::new(), false);
+        for queue in registry.queues().filter(|queue| queue.processors > 0) {
+            let serves = control.roster.serves(&queue.name);
+            any_new |= serves.is_none();
+            if !serves.unwrap_or(!is_overdue) {
+                missing.push(shown(&queue.name).to_owned());
+            }
+        }
+        if any_new && control.pending.is_none() {
+            // Nobody has told the supervisor of it: it must not stay new for ever.
+            control.note_change();
+            self.changed.notify_all();
+        }
+        missing.sort_unstable();
+        Some(missing)
     }
 
     /// Stops all processors: each finishes its event and gives the rest of its batch back. Returns when all threads
@@ -115,9 +125,9 @@ impl Queues {
         for line in self.signals.read().values() {
             line.signal.everybody();
         }
-        let processors = std::mem::take(&mut self.control.lock().processors);
-        for running in processors {
-            join(Some(running.thread), &running.queue);
+        let processors = self.control.lock().roster.take_all();
+        for (queue, thread) in processors {
+            join(Some(thread), &queue);
         }
     }
 
@@ -157,11 +167,11 @@ impl Queues {
     /// tests.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        let is_dirty = self.control.lock().dirty;
+        let is_pending = self.control.lock().pending.is_some();
         let lines = self.signals.read();
         let waits =
             |line: &Arc<Line>| line.signal.waiting() == line.running.load(Ordering::Acquire);
-        !is_dirty && !lines.is_empty() && lines.values().all(waits)
+        !is_pending && !lines.is_empty() && lines.values().all(waits)
     }
 
     /// Queue, busy processors, idle processors.
@@ -177,20 +187,19 @@ impl Queues {
     }
 
     fn reconfigure(&self) {
-        self.control.lock().dirty = true;
+        self.control.lock().note_change();
         self.changed.notify_all();
     }
 
-    /// As [`Queues::reconfigure`], for a thread that is about to end.
-    fn replace_lost(&self) {
+    /// As [`Queues::reconfigure`], for the thread of the processor in `place`, which is about to end.
+    fn replace_lost(&self, place: &Place) {
         let mut control = self.control.lock();
         // A defect that strikes again and again must not keep the machine busy with threads.
         if !self.stopping.load(Ordering::Acquire) {
             self.changed.wait_for(&mut control, REST_AFTER_FAILURE);
         }
-        let own = std::thread::current().id();
-        control.processors.retain(|running| running.thread.thread().id() != own);
-        control.dirty = true;
+        control.roster.forget(place);
+        control.note_change();
         self.changed.notify_all();
     }
 
@@ -199,23 +208,59 @@ impl Queues {
         Arc::clone(signals.entry(Arc::clone(queue)).or_default())
     }
 
-    /// Starts what is missing. Processors that are not wanted any more end by themselves once they look.
+    /// Starts what is missing, as far as the machine gives threads, and tells processors of what has changed. Those that
+    /// are not wanted any more end by themselves once they look.
     fn bring_in_line(&self, engine: &Arc<Engine>) -> Result<(), EngineError> {
+        let began = Monotonic::now();
         let registry = engine.definitions::<QueueRegistry>()?;
-        let mut control = self.control.lock();
-        control.processors.retain(|running| !running.thread.is_finished());
-        for queue in registry.queues() {
-            for number in 1..=queue.processors {
-                let runs = |r: &Running| r.queue == queue.name && r.number == number;
-                if !control.processors.iter().any(runs) {
-                    let running = self.processor(engine, queue, number, free_slot(&control))?;
-                    control.processors.push(running);
-                }
+        let shortage = self.start_missing(&registry, |place| self.start_one(engine, place));
+        self.tell_of_changes(&registry);
+        self.end_look(began, shortage);
+        Ok(())
+    }
+
+    /// Starts each processor that is missing; one that is not given does not keep the others from being started. Ends
+    /// early when the queues are stopped.
+    fn start_missing(
+        &self,
+        registry: &QueueRegistry,
+        start: impl Fn(Place) -> std::io::Result<JoinHandle<()>>,
+    ) -> Shortage {
+        let vacancies = self.control.lock().roster.vacancies(registry);
+        let mut shortage = Shortage::default();
+        for vacancy in vacancies {
+            // Held for one processor at a time: the thread that wakes queues is the writer, and must not wait long.
+            let mut control = self.control.lock();
+            if self.stopping.load(Ordering::Acquire) {
+                break;
+            }
+            if let Err(error) = control.roster.fill(&vacancy, &start) {
+                shortage.note(&vacancy, &error);
             }
         }
-        drop(control);
-        self.wake_all();
-        Ok(())
+        shortage
+    }
+
+    /// Lets those processors look whose queue is not as it was.
+    fn tell_of_changes(&self, registry: &Arc<QueueRegistry>) {
+        let seen = self.control.lock().seen.replace(Arc::clone(registry));
+        let Some(seen) = seen else { return self.wake_all() };
+        if Arc::ptr_eq(&seen, registry) {
+            return;
+        }
+        for (queue, line) in self.signals.read().iter() {
+            if seen.find(queue) != registry.find(queue) {
+                line.signal.everybody();
+            }
+        }
+    }
+
+    fn end_look(&self, began: Monotonic, shortage: Shortage) {
+        let mut control = self.control.lock();
+        // What came meanwhile came after the beginning.
+        control.pending = control.dirty.then_some(began);
+        let before = std::mem::replace(&mut control.shortage, shortage);
+        control.shortage.tell(&before);
     }
 
     /// Whether a processor that found itself unwanted may end. Under the lock, so that a queue that is scaled down
@@ -225,36 +270,37 @@ impl Queues {
         if processor.is_wanted() {
             return false;
         }
-        control.processors.retain(|running| running.slot != processor.slot());
+        control.roster.forget(&processor.place());
         true
     }
 
-    fn processor(
-        &self,
-        engine: &Arc<Engine>,
-        queue: &QueueDef,
-        number: usize,
-        slot: usize,
-    ) -> Result<Running, EngineError> {
-        let line = self.line(&queue.name);
-        let name = format!("q-{}-{number}", shown(&queue.name));
-        let (engine, queue) = (Arc::clone(engine), Arc::clone(&queue.name));
+    fn start_one(&self, engine: &Arc<Engine>, place: Place) -> std::io::Result<JoinHandle<()>> {
+        let line = self.line(&place.queue);
+        let name = format!("q-{}-{}", shown(&place.queue), place.number);
+        let engine = Arc::clone(engine);
         let stopping = Arc::clone(&self.stopping);
-        let running = Arc::clone(&queue);
-        let thread = spawn_named(&name, Some(SCRIPT_STACK_BYTES), move || {
+        spawn_named(&name, Some(SCRIPT_STACK_BYTES), move || {
+            let which = (place.number, place.slot);
+            let queue = Arc::clone(&place.queue);
             let processor =
-                Processor::new(Arc::clone(&engine), queue, (number, slot), Arc::clone(&stopping));
-            let _runs = Runs::count(&engine, &line);
+                Processor::new(Arc::clone(&engine), queue, which, Arc::clone(&stopping));
+            let _runs = Runs::count(&engine, &line, place);
             serve(&engine, &line, processor, &stopping);
         })
-        .map_err(no_thread)?;
-        Ok(Running { queue: running, number, slot, thread })
+    }
+}
+
+impl Control {
+    /// The registry is not as it was: the supervisor has to look.
+    fn note_change(&mut self) {
+        self.dirty = true;
+        self.pending.get_or_insert_with(Monotonic::now);
     }
 }
 
 impl std::fmt::Debug for Queues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queues").field("processors", &self.control.lock().processors.len()).finish()
+        f.debug_struct("Queues").field("processors", &self.control.lock().roster.len()).finish()
     }
 }
 
@@ -262,12 +308,13 @@ impl std::fmt::Debug for Queues {
 struct Runs<'a> {
     engine: &'a Engine,
     line: &'a Line,
+    place: Place,
 }
 
 impl<'a> Runs<'a> {
-    fn count(engine: &'a Engine, line: &'a Line) -> Self {
+    fn count(engine: &'a Engine, line: &'a Line, place: Place) -> Self {
         line.running.fetch_add(1, Ordering::AcqRel);
-        Self { engine, line }
+        Self { engine, line, place }
     }
 }
 
@@ -276,7 +323,7 @@ impl Drop for Runs<'_> {
         self.line.running.fetch_sub(1, Ordering::AcqRel);
         if std::thread::panicking() {
             tracing::error!("a processor of a queue panicked; another one takes its place");
-            self.engine.queues.replace_lost();
+            self.engine.queues.replace_lost(&self.place);
         }
     }
 }
@@ -291,7 +338,12 @@ fn supervise(engine: &Weak<Engine>) {
             return;
         }
         if !control.dirty {
-            queues.changed.wait(&mut control);
+            if control.shortage.is_none() {
+                queues.changed.wait(&mut control);
+            } else {
+                let waited = queues.changed.wait_for(&mut control, REST_AFTER_SHORTAGE);
+                control.dirty |= waited.timed_out();
+            }
             continue;
         }
         control.dirty = false;
@@ -299,7 +351,7 @@ fn supervise(engine: &Weak<Engine>) {
         if let Err(error) = queues.bring_in_line(&engine) {
             tracing::error!(%error, "the processors of the queues could not be brought in line");
             let mut control = queues.control.lock();
-            control.dirty = true;
+            control.note_change();
             queues.changed.wait_for(&mut control, REST_AFTER_FAILURE);
         }
     }
@@ -344,11 +396,6 @@ fn serve(engine: &Arc<Engine>, line: &Line, mut processor: Processor, stopping: 
     }
 }
 
-fn free_slot(control: &Control) -> usize {
-    let is_free = |slot: &usize| control.processors.iter().all(|running| running.slot != *slot);
-    (0..).find(is_free).unwrap_or(0)
-}
-
 fn join(thread: Option<JoinHandle<()>>, what: &str) {
     let Some(thread) = thread else { return };
     // The last owner of the engine may be one of these threads: it cannot wait for itself.
@@ -357,50 +404,18 @@ fn join(thread: Option<JoinHandle<()>>, what: &str) {
     }
 }
 
-fn no_thread(error: std::io::Error) -> EngineError {
+pub(super) fn no_thread(error: std::io::Error) -> EngineError {
     EngineError::Unavailable(format!("a thread of the queues could not be started: {error}"))
-}
-
-/// Handles everything that is due now in all queues, one event after another, on a thread of its own, and returns
-/// when nothing is due any more. For tests and tools that step by step move the clock; not beside running
-/// processors.
-///
-/// # Errors
-/// What the store answers.
-pub fn drain(engine: &Arc<Engine>) -> Result<Counts, EngineError> {
-    let engine = Arc::clone(engine);
-    let thread = spawn_named("drain", Some(SCRIPT_STACK_BYTES), move || drain_here(&engine));
-    match thread.map_err(no_thread)?.join() {
-        Ok(counts) => counts,
-        Err(_panic) => Err(EngineError::Unavailable("draining the queues panicked".to_owned())),
-    }
-}
-
-fn drain_here(engine: &Arc<Engine>) -> Result<Counts, EngineError> {
-    let stopping = Arc::new(AtomicBool::new(false));
-    let mut processors: HashMap<Arc<str>, Processor> = HashMap::new();
-    let mut total = Counts::default();
-    loop {
-        let before = total;
-        for queue in engine.definitions::<QueueRegistry>()?.queues() {
-            let slot = processors.len();
-            let processor = processors.entry(Arc::clone(&queue.name)).or_insert_with(|| {
-                let name = Arc::clone(&queue.name);
-                Processor::new(Arc::clone(engine), name, (1, slot), Arc::clone(&stopping))
-            });
-            total += processor.run_once()?.counts;
-        }
-        // What was handled must be committed before anybody looks, and before it can be claimed again.
-        engine.store().flush()?;
-        if total == before {
-            return Ok(total);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
+    use campanile_model::QueueDef;
+
     use super::*;
+    use crate::queues::roster::tests::queue;
 
     #[test]
     fn whoever_wakes_a_queue_that_is_not_served_holds_nothing_that_the_supervisor_needs() {
@@ -423,5 +438,70 @@ mod tests {
         let _supervisor = queues.control.lock();
         queues.wake("served");
         assert_ne!(line.signal.ticket(), before);
+    }
+    /// Body of a thread that does not end.
+    fn live() {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    #[test]
+    fn unserved_queues_are_named_while_the_registry_keeps_changing_and_new_ones_are_no_alarm() {
+        let named = |names: &[&str]| QueueRegistry::new(names.iter().map(|name| queue(name, 1)));
+        let alive = || spawn_named("lives", None, live);
+        let queues = Queues::default();
+        assert_eq!(queues.unserved(&named(&[])), None, "no supervisor runs");
+        queues.control.lock().supervisor = Some(alive().unwrap());
+        let start = |place: Place| match &*place.queue {
+            "denied" => Err(ErrorKind::WouldBlock.into()),
+            _ => alive(),
+        };
+        let shortage = queues.start_missing(&named(&["", "denied", "served"]), start);
+        queues.end_look(Monotonic::now(), shortage);
+        assert!(!queues.control.lock().shortage.is_none());
+        queues.reconfigure();
+        let changed = named(&["", "denied", "served", "new"]);
+        assert_eq!(queues.unserved(&changed), Some(vec!["denied".to_owned()]));
+        let long_ago = Monotonic::now().checked_sub(LOOK_OVERDUE).unwrap();
+        queues.control.lock().pending = Some(long_ago);
+        let overdue = ["denied", "new"].map(str::to_owned).to_vec();
+        assert_eq!(queues.unserved(&changed), Some(overdue), "nobody comes to look");
+        let shortage = queues.start_missing(&changed, |_| alive());
+        queues.end_look(Monotonic::now(), shortage);
+        assert!(queues.control.lock().shortage.is_none(), "the machine has threads again");
+        assert_eq!(queues.unserved(&changed), Some(Vec::new()));
+    }
+
+    #[test]
+    fn processors_are_woken_by_a_change_of_their_own_queue_alone() {
+        let queues = Queues::default();
+        let lines = ["a", "b"].map(|name| queues.line(&Arc::from(name)));
+        let tickets = || [lines[0].signal.ticket(), lines[1].signal.ticket()];
+        let told = |a: &[QueueDef], b: QueueDef| {
+            let before = tickets();
+            queues.tell_of_changes(&Arc::new(QueueRegistry::new(a.iter().cloned().chain([b]))));
+            let after = tickets();
+            [before[0] != after[0], before[1] != after[1]]
+        };
+        let (a, b) = ([queue("a", 1)], queue("b", 1));
+        assert_eq!(told(&a, b.clone()), [true, true], "at first, all");
+        assert_eq!(told(&a, b.clone()), [false, false]);
+        let paused = QueueDef { active: false, ..b.clone() };
+        assert_eq!(told(&a, paused), [false, true]);
+        assert_eq!(told(&a, b.clone()), [false, true]);
+        let paused_and_resumed = QueueDef { revision: (None, 2), ..b.clone() };
+        assert_eq!(told(&a, paused_and_resumed), [false, true], "it may have seen the pause");
+        assert_eq!(told(&[], b), [true, true], "one is gone");
+    }
+
+    #[test]
+    fn a_queue_that_the_supervisor_was_not_told_of_is_told_to_it() {
+        let queues = Queues::default();
+        queues.control.lock().supervisor = Some(spawn_named("lives", None, live).unwrap());
+        let registry = QueueRegistry::new([queue("unheard_of", 1)]);
+        assert_eq!(queues.unserved(&registry), Some(Vec::new()));
+        let control = queues.control.lock();
+        assert!(control.dirty && control.pending.is_some());
     }
 }

@@ -1,12 +1,14 @@
 //! The set-up of events-and-jobs §14: registration `t.ping`, the recorder, queues that are handled when the test says so.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use campanile_engine::events::service::{self, EventFilter, FireAnswer, FireCall, FireTime};
 use campanile_engine::handlers::explain::{Explanation, explain};
+use campanile_engine::queues::drain::drain;
 use campanile_engine::queues::processor::Counts;
-use campanile_engine::queues::supervisor::drain;
-use campanile_engine::{Channel, Engine, EngineError, Session};
+use campanile_engine::{Channel, Engine, EngineConfig, EngineError, Session};
 use campanile_model::{Event, EventState, HandlerRun, SysId};
 use campanile_store::CommitMark;
 
@@ -14,6 +16,9 @@ use crate::fixture::Fixture;
 
 /// A script action that appends `event.parm1` to the list.
 pub(crate) const RECORDER: &str = "var r = new GlideRecord('u_plain'); r.u_name = event.parm1; r.u_next = event.name; r.insert();";
+
+/// Longer than anything here takes; a test that reaches it fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Bed {
     pub(crate) fixture: Fixture,
@@ -96,6 +101,24 @@ impl Bed {
     /// Handles everything that is due.
     pub(crate) fn drain(&self) -> Counts {
         drain(self.engine()).unwrap()
+    }
+
+    /// Opens the same data with processors of its own.
+    pub(crate) fn with_processors(&mut self) {
+        let config = EngineConfig { start_processors: true, ..self.fixture.house.config() };
+        self.engine().stop().unwrap();
+        self.fixture.house.engine = Engine::open(config).unwrap();
+        self.engine().start().unwrap();
+    }
+
+    /// Told when the event has ended.
+    pub(crate) fn end_of(&self, event: &SysId) -> Receiver<()> {
+        let (sender, receiver) = channel();
+        let told = move || sender.send(()).unwrap();
+        let waiting = service::await_end(self.engine(), &Self::admin(), event, told).unwrap();
+        // The test waits for the end itself; whoever drops the waiting is not told.
+        std::mem::forget(waiting);
+        receiver
     }
 
     pub(crate) fn advance_seconds(&self, seconds: i64) {

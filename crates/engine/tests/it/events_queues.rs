@@ -1,18 +1,14 @@
 //! Order, queues and processors: events-and-jobs §14, cases 22 to 39 as far as they exist.
 
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use campanile_engine::events::service::{self, FireCall, QueueTarget, move_kind};
-use campanile_engine::{Engine, EngineConfig, EngineError};
+use campanile_engine::EngineError;
+use campanile_engine::events::service::{FireCall, QueueTarget, move_kind};
 use campanile_model::{EventState, SysId};
 use campanile_store::ClaimRequest;
 
-use crate::events_bed::{Bed, RECORDER, call, call_after, call_to};
+use crate::events_bed::{Bed, PATIENCE, RECORDER, call, call_after, call_to};
 use crate::house::on_postgres;
-
-/// Longer than anything here takes; a test that reaches it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn fire_with_priority(bed: &Bed, priority: i64) {
     let call = FireCall { priority: Some(priority), ..call("t.ping", &priority.to_string()) };
@@ -54,31 +50,13 @@ fn ev_024_a_scheduled_event_takes_its_place_at_its_due_time() {
     assert_eq!(bed.recorded(), ["scheduled for :59", "fired at :60"]);
 }
 
-/// Opens the same data with processors of its own.
-fn with_processors(bed: &mut Bed) {
-    let config = EngineConfig { start_processors: true, ..bed.fixture.house.config() };
-    bed.engine().stop().unwrap();
-    bed.fixture.house.engine = Engine::open(config).unwrap();
-    bed.engine().start().unwrap();
-}
-
-/// Told when the event has ended.
-fn end_of(bed: &Bed, event: &SysId) -> Receiver<()> {
-    let (sender, receiver) = channel();
-    let told = move || sender.send(()).unwrap();
-    let waiting = service::await_end(bed.engine(), &Bed::admin(), event, told).unwrap();
-    // The test waits for the end itself; whoever drops the waiting is not told.
-    std::mem::forget(waiting);
-    receiver
-}
-
 #[test]
 fn ev_033_an_idle_processor_is_woken_and_without_waking_waits_for_its_poll() {
     let mut bed = Bed::new();
     bed.set_queue("default", &[("poll_interval", "1970-01-01 01:00:00")]);
-    with_processors(&mut bed);
+    bed.with_processors();
     let first = bed.fire("t.ping", "woken");
-    end_of(&bed, &first).recv_timeout(PATIENCE).unwrap();
+    bed.end_of(&first).recv_timeout(PATIENCE).unwrap();
     assert_eq!(bed.recorded(), ["woken"]);
     bed.fixture.property("campanile.queues.wake", "false");
     let settled = (0..1_000_000).any(|_| {
@@ -87,14 +65,14 @@ fn ev_033_an_idle_processor_is_woken_and_without_waking_waits_for_its_poll() {
     });
     assert!(settled, "all processors wait by the new rule");
     let second = bed.fire("t.ping", "polled");
-    let end = end_of(&bed, &second);
+    let end = bed.end_of(&second);
     assert!(end.recv_timeout(Duration::from_millis(300)).is_err(), "nobody looks before the poll");
     assert_eq!(bed.state(&second), EventState::Ready);
     // The next poll comes: the queue is told to look every second, and nobody wakes it for the third event.
     bed.set_queue("default", &[("poll_interval", "1970-01-01 00:00:01")]);
     end.recv_timeout(PATIENCE).unwrap();
     let third = bed.fire("t.ping", "by the poll alone");
-    end_of(&bed, &third).recv_timeout(PATIENCE).unwrap();
+    bed.end_of(&third).recv_timeout(PATIENCE).unwrap();
     assert_eq!(bed.recorded(), ["woken", "polled", "by the poll alone"]);
 }
 
@@ -103,19 +81,19 @@ fn ev_046_endless_loops_in_all_processors_of_a_queue_delay_no_other_queue() {
     let mut bed = Bed::quiet();
     bed.action("endless", "t.endless", "for (;;) {}", &[("timeout", "1970-01-01 00:00:05")]);
     bed.action("quick", "t.quick", RECORDER, &[]);
-    with_processors(&mut bed);
+    bed.with_processors();
     let endless: Vec<SysId> = (0..3).map(|_| bed.fire("t.endless", "")).collect();
     let quick = bed.try_fire(call_to("adaptive", "t.quick", "q")).unwrap().sys_id;
-    end_of(&bed, &quick).recv_timeout(PATIENCE).unwrap();
+    bed.end_of(&quick).recv_timeout(PATIENCE).unwrap();
     let unfinished = |id: &SysId| matches!(bed.state(id), EventState::Ready | EventState::Queued);
     assert!(endless.iter().all(unfinished), "the loops still run");
     for event in &endless {
-        end_of(&bed, event).recv_timeout(PATIENCE).unwrap();
+        bed.end_of(event).recv_timeout(PATIENCE).unwrap();
         let ended = bed.event(event);
         assert_eq!((ended.state, &*ended.error_code), (EventState::Error, "handler_timeout"));
     }
     let after = bed.fire("t.quick", "the queue goes on");
-    end_of(&bed, &after).recv_timeout(PATIENCE).unwrap();
+    bed.end_of(&after).recv_timeout(PATIENCE).unwrap();
 }
 
 #[test]
@@ -153,15 +131,15 @@ fn the_clock_is_set_back_an_hour_and_forward_a_day() {
 #[test]
 fn a_provisional_queue_is_served_without_a_restart_and_a_resumed_one_too() {
     let mut bed = Bed::new();
-    with_processors(&mut bed);
+    bed.with_processors();
     let event = bed.try_fire(call_to("brand_new", "t.ping", "1")).unwrap().sys_id;
-    end_of(&bed, &event).recv_timeout(PATIENCE).unwrap();
+    bed.end_of(&event).recv_timeout(PATIENCE).unwrap();
     bed.set_queue("brand_new", &[("active", "false")]);
     let waits = bed.try_fire(call_to("brand_new", "t.ping", "2")).unwrap().sys_id;
     let other = bed.fire("t.ping", "3");
-    end_of(&bed, &other).recv_timeout(PATIENCE).unwrap();
+    bed.end_of(&other).recv_timeout(PATIENCE).unwrap();
     assert_eq!(bed.state(&waits), EventState::Ready);
-    let end = end_of(&bed, &waits);
+    let end = bed.end_of(&waits);
     bed.set_queue("brand_new", &[("active", "true"), ("job_config_value", "2")]);
     end.recv_timeout(PATIENCE).unwrap();
     assert_eq!(bed.recorded(), ["1", "3", "2"]);
@@ -171,11 +149,11 @@ fn a_provisional_queue_is_served_without_a_restart_and_a_resumed_one_too() {
 fn stopping_hands_back_what_was_claimed_and_a_restart_goes_on() {
     let mut bed = Bed::new();
     let events: Vec<SysId> = (0..200).map(|n| bed.fire("t.ping", &n.to_string())).collect();
-    with_processors(&mut bed);
-    end_of(&bed, &events[0]).recv_timeout(PATIENCE).unwrap();
-    with_processors(&mut bed);
+    bed.with_processors();
+    bed.end_of(&events[0]).recv_timeout(PATIENCE).unwrap();
+    bed.with_processors();
     for event in &events {
-        end_of(&bed, event).recv_timeout(PATIENCE).unwrap();
+        bed.end_of(event).recv_timeout(PATIENCE).unwrap();
         assert_eq!(bed.event(event).lapses, 0, "a stop is no lapse");
     }
     let mut recorded = bed.recorded();
@@ -267,12 +245,12 @@ fn a_handler_that_is_slow_does_not_keep_its_neighbours_from_an_idle_processor() 
     let mut bed = Bed::new();
     bed.action("slow", "t.slow", "gs.sleep(400); gs.sleep(400);", &[]);
     bed.action("quick", "t.quick", RECORDER, &[]);
-    with_processors(&mut bed);
+    bed.with_processors();
     let slow: Vec<SysId> = (0..2).map(|_| bed.fire("t.slow", "")).collect();
     let quick = bed.try_fire(call_to("adaptive", "t.quick", "q")).unwrap().sys_id;
-    end_of(&bed, &quick).recv_timeout(PATIENCE).unwrap();
+    bed.end_of(&quick).recv_timeout(PATIENCE).unwrap();
     for event in &slow {
-        end_of(&bed, event).recv_timeout(PATIENCE).unwrap();
+        bed.end_of(event).recv_timeout(PATIENCE).unwrap();
     }
     assert_eq!(bed.recorded(), ["q"]);
 }

@@ -12,7 +12,7 @@ use campanile_engine::records::syslog;
 use campanile_engine::records::unit_of_work::Finish;
 use campanile_model::EventState;
 
-use crate::events_bed::{Bed, call, call_after, call_to};
+use crate::events_bed::{Bed, PATIENCE, call, call_after, call_to};
 use crate::fixture::{Fixture, update_a};
 
 const LIMIT: &str = "campanile.queues.provisional_max";
@@ -232,6 +232,30 @@ fn the_limit_is_exact_when_many_name_queues_at_once() {
     assert_eq!(fired, 40);
     assert_eq!(provisional(&bed).len(), 10);
     assert_eq!(bed.drain().processed, 40);
+}
+
+/// Threads of this process whose names begin with `prefix`.
+fn threads(prefix: &str) -> usize {
+    let all = std::fs::read_dir("/proc/self/task").unwrap();
+    // A thread may end while it is looked at.
+    let names = all.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with(prefix)).count()
+}
+
+#[test]
+fn names_beyond_the_limit_start_no_threads_and_their_events_are_handled() {
+    let mut bed = Bed::quiet();
+    bed.fixture.property(LIMIT, "5");
+    bed.with_processors();
+    let calls = (0..300).map(|n| call_to(&format!("thr_{n}"), "t.ping", "")).collect();
+    for answer in batch(&bed, calls) {
+        bed.end_of(&answer.sys_id).recv_timeout(PATIENCE).unwrap();
+        assert_eq!(bed.state(&answer.sys_id), EventState::Processed);
+    }
+    assert_eq!(threads("q-thr_"), 5);
+    let queues: Vec<_> = bed.engine().queues().processors();
+    assert_eq!(queues.iter().filter(|(name, ..)| name.starts_with("thr_")).count(), 5);
+    assert_eq!(queues.len(), 5 + 3, "the others are those that are shipped");
 }
 
 #[test]

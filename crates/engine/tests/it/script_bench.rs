@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use campanile_engine::Channel;
+use campanile_engine::queues::drain::drain;
 use campanile_engine::queues::processor::Counts;
-use campanile_engine::queues::supervisor::drain;
 use campanile_engine::records::evaluate::{Evaluate, EvaluateKind, evaluate};
 use campanile_engine::records::execution::ExecutionReport;
 use campanile_engine::records::syslog;

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use campanile_model::SysId;
+use campanile_model::limits::PROCESSORS_MAX;
 
 /// Name of the file inside the data folder.
 pub(super) const HANDLING_FILE: &str = "handling";
@@ -21,8 +22,8 @@ const SLOT_BYTES: usize = 64;
 /// Bytes of a slot that its checksum covers.
 const SUMMED: usize = 56;
 
-/// Slots that are written; a processor beyond has its crash not counted.
-const SLOTS_MAX: usize = 4_096;
+/// Slots that are written: no node has more processors.
+const SLOTS_MAX: usize = PROCESSORS_MAX;
 
 /// An attempt that a processor had begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
