@@ -125,7 +125,7 @@ impl Clock for HookClock {
                 hook();
             }
         }
-        Instant::parse_glide_text("2024-03-13 18:30:00").unwrap()
+        now()
     }
 }
 
@@ -141,79 +141,8 @@ impl Fixture {
     }
 
     pub(crate) fn new() -> Self {
-        let house = House::new();
-        house.clock.set(Instant::parse_glide_text("2024-03-13 18:30:00").unwrap());
-        house.define(TABLES);
-        for (id, login, first, last, zone) in [
-            (ABEL, "abel", "Abel", "Tuter", "America/Los_Angeles"),
-            (BETH, "beth", "Beth", "Anglin", ""),
-            (JOE, "joe", "Joe", "Employee", ""),
-        ] {
-            house.add(
-                "sys_user",
-                &[
-                    ("sys_id", id),
-                    ("user_name", login),
-                    ("first_name", first),
-                    ("last_name", last),
-                    ("name", &format!("{first} {last}")),
-                    ("time_zone", zone),
-                ],
-            );
-        }
-        for (table, prefix) in [("incident", "INC"), ("task", "TASK"), ("problem", "PRB")] {
-            house.add(
-                "sys_number",
-                &[
-                    ("category", table),
-                    ("prefix", prefix),
-                    ("number", "1000"),
-                    ("maximum_digits", "7"),
-                ],
-            );
-        }
-        let watchers = format!("{BETH},{JOE}");
-        house.add(
-            "incident",
-            &[
-                ("sys_id", A),
-                ("sys_class_name", "incident"),
-                ("number", "INC0000001"),
-                ("active", "1"),
-                ("priority", "1"),
-                ("state", "1"),
-                ("category", "network"),
-                ("assigned_to", ABEL),
-                ("caller_id", JOE),
-                ("short_description", "Email down"),
-                ("watch_list", &watchers),
-                ("opened_at", "2024-03-01 10:00:00"),
-            ],
-        );
-        house.add(
-            "incident",
-            &[
-                ("sys_id", B),
-                ("sys_class_name", "incident"),
-                ("number", "INC0000002"),
-                ("active", "1"),
-                ("priority", "3"),
-                ("state", "2"),
-            ],
-        );
-        house.add(
-            "incident",
-            &[
-                ("sys_id", C),
-                ("sys_class_name", "incident"),
-                ("number", "INC0000003"),
-                ("active", "0"),
-                ("priority", "1"),
-                ("state", "7"),
-                ("category", "software"),
-                ("reassignment_count", "9"),
-            ],
-        );
+        let house = House::furnished("fixture", furnish);
+        house.clock.set(now());
         Self { house }
     }
 
@@ -414,6 +343,81 @@ impl Fixture {
         let rows = self.house.rows("syslog", &[("level", "2")]);
         rows.iter().map(|row| row.text("message").to_owned()).collect()
     }
+}
+
+fn now() -> Instant {
+    Instant::parse_glide_text("2024-03-13 18:30:00").unwrap()
+}
+
+/// The furniture.
+fn furnish(house: &House) {
+    house.clock.set(now());
+    house.define(TABLES);
+    for (id, login, first, last, zone) in [
+        (ABEL, "abel", "Abel", "Tuter", "America/Los_Angeles"),
+        (BETH, "beth", "Beth", "Anglin", ""),
+        (JOE, "joe", "Joe", "Employee", ""),
+    ] {
+        house.add(
+            "sys_user",
+            &[
+                ("sys_id", id),
+                ("user_name", login),
+                ("first_name", first),
+                ("last_name", last),
+                ("name", &format!("{first} {last}")),
+                ("time_zone", zone),
+            ],
+        );
+    }
+    for (table, prefix) in [("incident", "INC"), ("task", "TASK"), ("problem", "PRB")] {
+        house.add(
+            "sys_number",
+            &[("category", table), ("prefix", prefix), ("number", "1000"), ("maximum_digits", "7")],
+        );
+    }
+    let watchers = format!("{BETH},{JOE}");
+    house.add(
+        "incident",
+        &[
+            ("sys_id", A),
+            ("sys_class_name", "incident"),
+            ("number", "INC0000001"),
+            ("active", "1"),
+            ("priority", "1"),
+            ("state", "1"),
+            ("category", "network"),
+            ("assigned_to", ABEL),
+            ("caller_id", JOE),
+            ("short_description", "Email down"),
+            ("watch_list", &watchers),
+            ("opened_at", "2024-03-01 10:00:00"),
+        ],
+    );
+    house.add(
+        "incident",
+        &[
+            ("sys_id", B),
+            ("sys_class_name", "incident"),
+            ("number", "INC0000002"),
+            ("active", "1"),
+            ("priority", "3"),
+            ("state", "2"),
+        ],
+    );
+    house.add(
+        "incident",
+        &[
+            ("sys_id", C),
+            ("sys_class_name", "incident"),
+            ("number", "INC0000003"),
+            ("active", "0"),
+            ("priority", "1"),
+            ("state", "7"),
+            ("category", "software"),
+            ("reassignment_count", "9"),
+        ],
+    );
 }
 
 /// `update` of incident A after `assignments`.

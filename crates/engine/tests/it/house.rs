@@ -17,30 +17,46 @@ pub(crate) struct House {
     pub(crate) engine: Arc<Engine>,
     pub(crate) clock: Arc<ManualClock>,
     folder: TempDir,
-    /// On PostgreSQL, the database of this house. Goes last.
-    database: Option<TestDatabase>,
+    /// On PostgreSQL, where the database is.
+    url: Option<String>,
+    /// It, unless others are to have it. Goes last.
+    _database: Option<TestDatabase>,
 }
 
 impl House {
     pub(crate) fn new() -> Self {
-        Self::on(on_postgres().then(TestDatabase::create))
+        Self::furnished("house", |_| ())
+    }
+
+    /// One with what `furnish` puts in. On PostgreSQL a house of this `name` is furnished once and then copied.
+    pub(crate) fn furnished(name: &str, furnish: impl FnOnce(&Self)) -> Self {
+        if !on_postgres() {
+            let house = Self::made(None);
+            furnish(&house);
+            return house;
+        }
+        let fill = |url: &str| furnish(&Self::made(Some(url.to_owned())));
+        let database = TestDatabase::create_filled(name, fill);
+        let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
+        let url = Some(database.url().to_owned());
+        let engine = Engine::open(config(&folder, url.clone(), &clock)).unwrap();
+        Self { engine, clock, folder, url, _database: Some(database) }
     }
 
     /// On the embedded engine, for what concerns its folder.
     pub(crate) fn in_a_folder() -> Self {
-        Self::on(None)
+        Self::made(None)
     }
 
-    fn on(database: Option<TestDatabase>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::starting_at(START));
+    fn made(url: Option<String>) -> Self {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
         let options = InitOptions {
             admin_password: Some("correct horse".to_owned()),
             ..InitOptions::default()
         };
-        let made = Engine::init(config(&folder, database.as_ref(), &clock), options).unwrap();
+        let made = Engine::init(config(&folder, url.clone(), &clock), options).unwrap();
         assert_eq!(made.admin_password, None, "a given password is not told back");
-        Self { engine: made.engine, clock, folder, database }
+        Self { engine: made.engine, clock, folder, url, _database: None }
     }
 
     /// Stops the engine and opens the same folder again.
@@ -51,7 +67,7 @@ impl House {
     }
 
     pub(crate) fn config(&self) -> EngineConfig {
-        config(&self.folder, self.database.as_ref(), &self.clock)
+        config(&self.folder, self.url.clone(), &self.clock)
     }
 
     /// Adds a row with its constant defaults, as the product itself would; its key.
@@ -146,14 +162,14 @@ pub(crate) fn on_postgres() -> bool {
     engine == "postgres"
 }
 
-fn config(
-    folder: &TempDir,
-    database: Option<&TestDatabase>,
-    clock: &Arc<ManualClock>,
-) -> EngineConfig {
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::starting_at(START))
+}
+
+fn config(folder: &TempDir, url: Option<String>, clock: &Arc<ManualClock>) -> EngineConfig {
     EngineConfig {
         data_dir: folder.path().to_path_buf(),
-        database: database.map(|database| database.url().to_owned()),
+        database: url,
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         node: "node-a".to_owned(),
         script_workers: 1,

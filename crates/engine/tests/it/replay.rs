@@ -35,9 +35,10 @@ const COLUMNS: [&str; 9] = [
 ];
 
 fn itsm() -> House {
-    let house = House::new();
-    apply_blocking(&house.engine, &source::find("itsm").unwrap(), ApplyOptions::default()).unwrap();
-    house
+    let itsm = source::find("itsm").unwrap();
+    House::furnished("itsm", |house| {
+        apply_blocking(&house.engine, &itsm, ApplyOptions::default()).unwrap();
+    })
 }
 
 fn batch(map: &str, rows: &[&str]) -> ReplayBatch {

@@ -1,8 +1,8 @@
 //! A server for tests: the one that `CAMPANILE_TEST_POSTGRES` names, one on this machine, or one of our own.
 //!
-//! Our own is a throw-away cluster in the folder of temporary files, one for each checkout. All test processes of a run
-//! share it: each holds a lock on one of its files while it lives. A watchdog stops and removes the cluster when nobody
-//! has held that lock for some seconds.
+//! Our own is a throw-away cluster in memory, else in the folder of temporary files, one for each checkout. All test
+//! processes of a run share it: each holds a lock on one of its files while it lives. A watchdog stops and removes the
+//! cluster when nobody has held that lock for some seconds.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -21,6 +21,9 @@ const LOCAL: [&str; 2] = [
     "postgres://postgres@%2Fvar%2Frun%2Fpostgresql/postgres",
     "postgres://postgres@localhost/postgres",
 ];
+
+/// Bytes that must be free in memory for a cluster to be kept there.
+const MEMORY_MIN: u64 = 4 << 30;
 
 /// Seconds without a user after which the cluster goes.
 const QUIET_SECONDS: u32 = 20;
@@ -66,6 +69,14 @@ impl Server {
         }
         Self { url, lock_file, _user: Some(user) }
     }
+
+    /// The URL of another database.
+    pub(super) fn url_of(&self, database: &str) -> String {
+        let (head, options) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        let host_end = head.rfind('/').unwrap_or(head.len());
+        let question = if options.is_empty() { "" } else { "?" };
+        format!("{}/{database}{question}{options}", &head[..host_end])
+    }
 }
 
 /// `file`, locked until it is dropped.
@@ -80,12 +91,25 @@ pub(super) fn locked(file: &Path, how: FlockOperation) -> File {
     file
 }
 
-/// One for each checkout, with a name that is short enough for a socket.
+/// One for each checkout, with a name that is short enough for a socket; in memory where there is room.
 fn folder() -> PathBuf {
-    let hash = env!("CARGO_MANIFEST_DIR").bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    std::env::temp_dir().join(format!("campanile-postgres-{hash:016x}"))
+    let name = format!("campanile-postgres-{:016x}", hash(env!("CARGO_MANIFEST_DIR").as_bytes()));
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).map_or(0, |told| told.f_bavail * told.f_frsize);
+    let in_memory = memory.join(&name);
+    // One that runs there stays there, however full the memory is meanwhile.
+    if room >= MEMORY_MIN || in_memory.join("data").exists() {
+        in_memory
+    } else {
+        std::env::temp_dir().join(name)
+    }
+}
+
+/// FNV-1a.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 fn start(folder: &Path) {

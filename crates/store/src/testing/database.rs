@@ -1,18 +1,17 @@
-//! A database for one test, made from a template and dropped at the end.
+//! A database for one test: a copy of a template, dropped at the end.
 
 use std::process;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::FlockOperation;
-
-use super::cluster::{Server, locked};
-use crate::postgres::{Admin, schema_hash};
+use super::cluster::Server;
+use super::template;
+use crate::postgres::Admin;
 
 static SERVER: OnceLock<Server> = OnceLock::new();
 static MADE: AtomicU64 = AtomicU64::new(0);
 
-/// A database with the newest schema and no rows.
+/// A database that one test has for itself. Dropped with it.
 #[derive(Debug)]
 pub struct TestDatabase {
     name: String,
@@ -20,14 +19,28 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Makes one, starting a server when there is none.
+    /// Makes one with the newest schema and no rows, starting a server when there is none.
     ///
     /// # Panics
     /// When there is no server, or it refuses: a test that needs one has failed.
     #[must_use]
     pub fn create() -> Self {
         let server = SERVER.get_or_init(Server::find);
-        let template = template(server);
+        Self::copy_of(server, template::with_schema(server))
+    }
+
+    /// Makes one with what `fill` wrote: it is called once for all processes of this test program, with the URL of a
+    /// database with the newest schema, and ends its connections. `name` tells apart what a program fills in.
+    ///
+    /// # Panics
+    /// As [`TestDatabase::create`].
+    #[must_use]
+    pub fn create_filled(name: &str, fill: impl FnOnce(&str)) -> Self {
+        let server = SERVER.get_or_init(Server::find);
+        Self::copy_of(server, &template::filled(server, name, fill))
+    }
+
+    fn copy_of(server: &Server, template: &str) -> Self {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("campanile_test_{}_{number}", process::id());
         let admin = Admin::open(&server.url).expect("the server answers");
@@ -36,7 +49,7 @@ impl TestDatabase {
         admin
             .run(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
             .expect("the user may create databases");
-        Self { url: url_of(&server.url, &name), name }
+        Self { url: server.url_of(&name), name }
     }
 
     /// One without any table of ours.
@@ -91,40 +104,4 @@ impl Drop for TestDatabase {
             tracing::warn!(%error, name = self.name, "a test's database could not be dropped");
         }
     }
-}
-
-/// The template with the newest schema; made by whoever is first.
-fn template(server: &Server) -> String {
-    static NAME: OnceLock<String> = OnceLock::new();
-    let make = || {
-        let name = format!("campanile_template_{:016x}", schema_hash());
-        let _guard = locked(&server.lock_file, FlockOperation::LockExclusive);
-        let admin = Admin::open(&server.url).expect("the server answers");
-        let found = admin
-            .texts(&format!("SELECT datname::text FROM pg_database WHERE datname = '{name}'"))
-            .expect("the server lists its databases");
-        if found.is_empty() {
-            let half = format!("{name}_half");
-            admin.run(&format!("DROP DATABASE IF EXISTS {half}")).expect("it is ours");
-            admin.run(&format!("CREATE DATABASE {half}")).expect("the user may create databases");
-            let made = Admin::open(&url_of(&server.url, &half)).expect("the new one answers");
-            made.migrate().expect("the migrations run");
-            drop(made);
-            // Its connection may take a moment to end.
-            let rename = format!("ALTER DATABASE {half} RENAME TO {name}");
-            while admin.run(&rename).is_err() {
-                std::thread::yield_now();
-            }
-        }
-        name
-    };
-    NAME.get_or_init(make).clone()
-}
-
-/// `url` with another database.
-fn url_of(url: &str, database: &str) -> String {
-    let (head, options) = url.split_once('?').map_or((url, ""), |(head, tail)| (head, tail));
-    let host_end = head.rfind('/').unwrap_or(head.len());
-    let question = if options.is_empty() { "" } else { "?" };
-    format!("{}/{database}{question}{options}", &head[..host_end])
 }

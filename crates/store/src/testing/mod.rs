@@ -3,6 +3,7 @@
 mod cluster;
 mod database;
 mod proxy;
+mod template;
 
 pub use database::TestDatabase;
 pub use proxy::{Cut, Proxy};
