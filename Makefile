@@ -3,6 +3,8 @@
 DATA ?= ./campanile-data
 LISTEN ?= 127.0.0.1:8080
 SKIPS := target/skipped-tests.txt
+# The store's own tests choose their engines themselves.
+ON_BOTH_ENGINES := (package(campanile-engine) & binary(it)) | (binary(whole_program) & test(/^rest_/))
 
 .PHONY: run test check structure bench bench-full fmt setup clean-data
 
@@ -11,13 +13,17 @@ run: setup
 	cargo build --release --package campanile
 	./target/release/campanile serve --data $(DATA) --listen $(LISTEN) --demo
 
-## Sets up what the tests need and runs them all.
+## Sets up what the tests need and runs them all; those of the engine and of the APIs a second time, on PostgreSQL.
+test: export CAMPANILE_TEST_SKIPS := $(abspath $(SKIPS))
 test: setup
 	@mkdir -p target && rm -f $(SKIPS)
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	    CAMPANILE_TEST_SKIPS=$(abspath $(SKIPS)) cargo nextest run --workspace; \
+	    cargo nextest run --workspace && \
+	    CAMPANILE_TEST_ENGINE=postgres cargo nextest run --workspace -E '$(ON_BOTH_ENGINES)'; \
 	else \
-	    CAMPANILE_TEST_SKIPS=$(abspath $(SKIPS)) cargo test --workspace; \
+	    cargo test --workspace && \
+	    CAMPANILE_TEST_ENGINE=postgres cargo test --workspace --test it && \
+	    CAMPANILE_TEST_ENGINE=postgres cargo test --workspace --test whole_program rest_; \
 	fi
 	@if [ -s $(SKIPS) ]; then echo; echo "Skipped tests:"; sort -u $(SKIPS); else echo "No test was skipped."; fi
 

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use campanile_store::testing::TestDatabase;
 use serde_json::Value;
 
 /// Password of `admin` in every test.
@@ -22,6 +23,11 @@ pub(crate) fn binary() -> &'static str {
 /// Root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Whether this run of the tests is one on PostgreSQL.
+pub(crate) fn on_postgres() -> bool {
+    std::env::var_os("CAMPANILE_TEST_ENGINE").is_some_and(|engine| engine == "postgres")
 }
 
 /// Notes that a test did not run, and why; `make test` prints the list.
@@ -46,15 +52,31 @@ pub(crate) struct Server {
     child: Child,
     address: String,
     data: PathBuf,
-    _folder: Option<tempfile::TempDir>,
+    /// What only this server uses. Goes after it.
+    _own: Option<Own>,
+}
+
+/// Where a server keeps what it has, when nobody else is to have it.
+enum Own {
+    Folder { _folder: tempfile::TempDir },
+    Database { _database: TestDatabase },
 }
 
 impl Server {
-    /// A server on a fresh folder with the ITSM pack.
+    /// A server with the ITSM pack and nothing else: on a fresh folder, or on a database of its own when this run of the
+    /// tests is one on PostgreSQL (`CAMPANILE_TEST_ENGINE=postgres`).
     pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut server = Self::start_on(&folder.path().join("data"), &[]);
-        server._folder = Some(folder);
+        let (mut server, own) = if on_postgres() {
+            let database = TestDatabase::create_filled(Path::new(binary()), "itsm", |url| {
+                let made = campanile(&["init", "--pack", "itsm", "--database", url]);
+                assert_eq!(made.code, 0, "{}", made.stderr);
+            });
+            (Self::start_on_database(database.url()), Own::Database { _database: database })
+        } else {
+            let folder = tempfile::tempdir().unwrap();
+            (Self::start_on(&folder.path().join("data"), &[]), Own::Folder { _folder: folder })
+        };
+        server._own = Some(own);
         server
     }
 
@@ -103,7 +125,7 @@ impl Server {
             .name("server-output".into())
             .spawn(move || lines.for_each(drop))
             .unwrap();
-        Self { child, address, data: PathBuf::new(), _folder: None }
+        Self { child, address, data: PathBuf::new(), _own: None }
     }
 
     /// `http://host:port`.

@@ -36,7 +36,7 @@ impl House {
             return house;
         }
         let fill = |url: &str| furnish(&Self::made(Some(url.to_owned())));
-        let database = TestDatabase::create_filled(name, fill);
+        let database = TestDatabase::create_filled(&std::env::current_exe().unwrap(), name, fill);
         let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
         let url = Some(database.url().to_owned());
         let engine = Engine::open(config(&folder, url.clone(), &clock)).unwrap();

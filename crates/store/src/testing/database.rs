@@ -1,5 +1,6 @@
 //! A database for one test: a copy of a template, dropped at the end.
 
+use std::path::Path;
 use std::process;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,15 +30,15 @@ impl TestDatabase {
         Self::copy_of(server, template::with_schema(server))
     }
 
-    /// Makes one with what `fill` wrote: it is called once for all processes of this test program, with the URL of a
-    /// database with the newest schema, and ends its connections. `name` tells apart what a program fills in.
+    /// Makes one with what `fill` wrote: it is called once for each build of `program`, with the URL of a database with
+    /// the newest schema, and ends its connections. `name` tells apart what a program fills in.
     ///
     /// # Panics
     /// As [`TestDatabase::create`].
     #[must_use]
-    pub fn create_filled(name: &str, fill: impl FnOnce(&str)) -> Self {
+    pub fn create_filled(program: &Path, name: &str, fill: impl FnOnce(&str)) -> Self {
         let server = SERVER.get_or_init(Server::find);
-        Self::copy_of(server, &template::filled(server, name, fill))
+        Self::copy_of(server, &template::filled(server, program, name, fill))
     }
 
     fn copy_of(server: &Server, template: &str) -> Self {

@@ -3,6 +3,7 @@
 //! To copy one takes 20 ms; to make the tables and rows of the engine takes a second.
 
 use std::fs;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
 
@@ -29,9 +30,14 @@ pub(super) fn with_schema(server: &Server) -> &'static str {
     })
 }
 
-/// The name of the template that `fill` has filled, in this build of this program.
-pub(super) fn filled(server: &Server, name: &str, fill: impl FnOnce(&str)) -> String {
-    let (program, build) = program();
+/// The name of the template that `fill` has filled, for this build of `program`.
+pub(super) fn filled(
+    server: &Server,
+    program: &Path,
+    name: &str,
+    fill: impl FnOnce(&str),
+) -> String {
+    let (program, build) = build_of(program);
     let name = format!("{PREFIX}_{program:08x}_{build:08x}_{name}");
     let with_schema = with_schema(server);
     once(server, &name, |half| {
@@ -79,13 +85,12 @@ fn drop_other_builds(admin: &Admin, program: u32, build: u32) {
     }
 }
 
-/// This test program, and its build.
-fn program() -> (u32, u32) {
-    let path = std::env::current_exe().expect("a program knows its file");
-    let file = fs::metadata(&path).expect("the file of this program is there");
+/// A number for the program, and one for its build.
+fn build_of(program: &Path) -> (u32, u32) {
+    let file = fs::metadata(program).expect("the file of the program is there");
     let written = file.modified().expect("files have times").duration_since(UNIX_EPOCH);
     let build = format!("{} {:?}", file.len(), written.expect("it was built lately"));
-    (short(hash(path.as_os_str().as_encoded_bytes())), short(hash(build.as_bytes())))
+    (short(hash(program.as_os_str().as_encoded_bytes())), short(hash(build.as_bytes())))
 }
 
 #[expect(
