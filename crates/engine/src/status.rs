@@ -98,7 +98,7 @@ impl Engine {
         let mut bytes = 0.0;
         for (name, value) in self.store().gauges() {
             if name == "lapses_counted" {
-                // Counted once, when the store was opened after a crash.
+                // The store counts them.
                 #[expect(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,

@@ -80,7 +80,8 @@ pub trait Store: EventStore + Send + Sync + Debug {
     fn integrity_problems(&self) -> Result<Vec<String>, StoreError>;
 
     /// Numbers for metrics and `doctor`: name and value, for example `database_bytes`, `wal_bytes`,
-    /// `last_sync_ms`; `lapses_counted` for the events whose handling a crash had ended before the opening.
+    /// `last_sync_ms`; `lapses_counted` for the events that this program found, and whose handling had ended with
+    /// another, or with itself before a crash.
     fn gauges(&self) -> Vec<(&'static str, f64)>;
 
     /// Stops the store's threads, writes back what it can and closes. Later calls fail.

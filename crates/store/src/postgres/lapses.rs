@@ -22,18 +22,27 @@ const PROCESSOR_LOST: &str = "processor_lost";
 /// How long the row of a program that is gone is kept, for whoever comes back and asks.
 const GONE_KEPT: &str = "1 day";
 
+/// What taking over came to.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Wakes; to be carried out.
+    pub(super) effects: Effects,
+    /// Events whose handling had ended with their program.
+    pub(super) lapses: u64,
+}
+
 /// Declares programs dead whose lease has lapsed, and takes their events over, in one transaction.
 ///
 /// # Errors
 /// What PostgreSQL said; then nothing was done.
-pub(super) fn take_over(connection: &Connection) -> Result<Effects, StoreError> {
+pub(super) fn take_over(connection: &Connection) -> Result<Taken, StoreError> {
     connection.batch(BEGIN_BY_INDEX)?;
     let taken = take_over_in_transaction(connection);
     connection.batch(if taken.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
     taken
 }
 
-fn take_over_in_transaction(connection: &Connection) -> Result<Effects, StoreError> {
+fn take_over_in_transaction(connection: &Connection) -> Result<Taken, StoreError> {
     let lapsed = connection.query(
         "UPDATE campanile_node SET gone_at = clock_timestamp() WHERE token = ANY (ARRAY ( \
          SELECT token FROM campanile_node WHERE gone_at IS NULL \
@@ -58,11 +67,11 @@ fn take_over_in_transaction(connection: &Connection) -> Result<Effects, StoreErr
     for row in &rows {
         held.push((row.try_get(39)?, read_event(row)?));
     }
-    let mut effects = Effects::default();
     if held.is_empty() {
         forget_the_gone(connection)?;
-        return Ok(effects);
+        return Ok(Taken::default());
     }
+    let mut effects = Effects::default();
     let begun = begun(connection, &held)?;
     let mut lost = Vec::new();
     let mut counted = Vec::new();
@@ -81,13 +90,14 @@ fn take_over_in_transaction(connection: &Connection) -> Result<Effects, StoreErr
     release(connection, &others, 0)?;
     release(connection, &counted, 1)?;
     give_up(connection, &lost)?;
+    let lapses = counted.len() + lost.len();
     tracing::warn!(
         events = others.len(),
-        lapses = counted.len() + lost.len(),
+        lapses,
         given_up = lost.len(),
         "took over the events of programs that are gone"
     );
-    Ok(effects)
+    Ok(Taken { effects, lapses: lapses as u64 })
 }
 
 /// The events that were being handled.

@@ -2,11 +2,12 @@
 //!
 //! Connections (`address`, `tls`, `connection`, `pool`) are asynchronous underneath, on a small runtime of their own;
 //! whoever asks waits (`wait`). Texts and numbers go in and out through `text` and `params`. Records: transactions
-//! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`), answers under keys (`answers`), tables and views after the dictionary (`ddl`).
+//! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`), answers under
+//! keys (`answers`), tables and views after the dictionary (`ddl`).
 //!
 //! Events: rows in two places (`events`). All appends that wait are one transaction (`writer`, `append`), and so are
 //! completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their indexes (`plans`). Claims are
-//! rows (`claims`); they stand on the lease of their program (`nodes`), and when it lapses others take over (`lapses`).
+//! rows (`claims`); they stand on the lease of their program (`nodes`, `beat`), and when it lapses others take over (`lapses`).
 //! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
 
 mod actions;
@@ -16,6 +17,7 @@ mod admin;
 mod answers;
 mod append;
 mod backlog;
+mod beat;
 mod claims;
 mod completer;
 mod completions;

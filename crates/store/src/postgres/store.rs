@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use campanile_model::CorrectedClock;
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use super::address::Address;
+use super::beat;
 use super::claims::Claims;
 use super::completer::Completer;
 use super::connection::{Connection, Listener};
 use super::effects::Effects;
 use super::failure::located;
-use super::lapses::take_over;
+use super::lapses::{Taken, take_over};
 use super::nodes::Node;
 use super::notices::{self, Notices};
 use super::pending::PendingLine;
@@ -108,6 +109,8 @@ pub(super) struct Shared {
     pub(super) pending: PendingLine,
     pub(super) notices: Notices,
     commits: AtomicU64,
+    /// Events that this program took over while they were being handled.
+    lapses: AtomicU64,
 }
 
 impl Shared {
@@ -129,6 +132,12 @@ impl Shared {
     /// Notes a commit. Differs because a commit here has reached the server's disk.
     pub(super) fn committed(&self) -> CommitMark {
         CommitMark(self.commits.fetch_add(1, Ordering::AcqRel) + 1)
+    }
+
+    /// Does what follows taking over.
+    pub(super) fn taken_over(&self, taken: &Taken) {
+        self.lapses.fetch_add(taken.lapses, Ordering::Relaxed);
+        self.carry_out(&taken.effects);
     }
 
     /// Does what follows a commit.
@@ -161,7 +170,7 @@ impl PostgresStore {
         }
         let node = Node::register(&connection, &options.node, options.lease).map_err(at_place)?;
         let sequence_at_opening = last_sequence(&connection).map_err(at_place)?;
-        take_over(&connection).map_err(at_place)?;
+        let taken = take_over(&connection).map_err(at_place)?;
 
         let claims = Arc::new(Claims::default());
         let shared = Arc::new(Shared {
@@ -173,6 +182,7 @@ impl PostgresStore {
             pending: PendingLine::default(),
             notices: Notices::default(),
             commits: AtomicU64::new(0),
+            lapses: AtomicU64::new(taken.lapses),
         });
         let pool = |connections_max| {
             Pool::new(&address, &handle, PoolLimits { connections_max, patience: options.patience })
@@ -192,7 +202,7 @@ impl PostgresStore {
             completer: spawn("store-completer", move || completer.run(), &address)?,
             beat: spawn(
                 "store-beat",
-                move || beat(&for_beat, every, watch, clock.as_deref()),
+                move || beat::run(&for_beat, every, watch, clock.as_deref()),
                 &address,
             )?,
             notices: spawn(
@@ -279,16 +289,18 @@ impl PostgresStore {
         let number = |n: usize| n as f64;
         let (readers, readers_idle) = self.readers.sizes();
         let (writers, writers_idle) = self.writers.sizes();
+        let lapses = self.shared.lapses.load(Ordering::Relaxed);
         #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
-        let schema = crate::migrate::newest_postgres() as f64;
+        let float = |n: u64| n as f64;
         let mut numbers = vec![
-            ("schema_version", schema),
+            ("schema_version", float(crate::migrate::newest_postgres())),
             ("reader_connections", number(readers)),
             ("reader_connections_busy", number(readers - readers_idle)),
             ("writer_connections", number(writers)),
             ("writer_connections_busy", number(writers - writers_idle)),
             ("completions_waiting", number(self.shared.pending.len())),
             ("claimed_events", number(self.claims.len())),
+            ("lapses_counted", float(lapses)),
         ];
         if let Some(clock) = &self.options.clock {
             #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
@@ -345,47 +357,6 @@ impl Drop for PostgresStore {
     fn drop(&mut self) {
         if let Err(error) = self.close_all() {
             tracing::error!(%error, "the store was not closed cleanly");
-        }
-    }
-}
-
-/// Beats, and takes over from whoever does not beat any more.
-fn beat(shared: &Arc<Shared>, every: Duration, watch: Duration, clock: Option<&CorrectedClock>) {
-    let mut connection: Option<Connection> = None;
-    let mut beaten = Instant::now();
-    let mut last_gone = None;
-    while shared.node.wait(every.min(watch)) {
-        let is_due = beaten.elapsed() + watch / 2 >= every;
-        let mut beat_once = || -> Result<Effects, StoreError> {
-            if connection.as_ref().is_none_or(Connection::is_closed) {
-                connection = None;
-                connection = Some(shared.open(None)?);
-            }
-            let Some(open) = &connection else { return Ok(Effects::default()) };
-            if is_due {
-                let token = shared.node.token();
-                if !shared.node.beat(open)? {
-                    shared.node.replace(open, token, || shared.claims.forget_all())?;
-                }
-                beaten = Instant::now();
-            }
-            if let Some(clock) = clock {
-                time::put_right(open, clock)?;
-            }
-            let effects = take_over(open)?;
-            let gone = Node::last_gone(open)?;
-            if gone != last_gone {
-                last_gone = gone;
-                shared.notices.changed_elsewhere(None);
-            }
-            Ok(effects)
-        };
-        match beat_once() {
-            Ok(effects) => shared.carry_out(&effects),
-            Err(error) => {
-                tracing::warn!(%error, "the lease could not be renewed");
-                connection = None;
-            }
         }
     }
 }

@@ -48,6 +48,7 @@ fn claims_of_a_dead_program_go_to_others_and_only_what_was_begun_counts_a_lapse(
     let found: Vec<_> =
         claimed.iter().map(|e| heir.event(&e.fired.sys_id).unwrap().unwrap()).collect();
     assert_eq!(found.iter().map(|e| e.lapses).collect::<Vec<_>>(), [0, 1, 0]);
+    assert!(heir.gauges().contains(&("lapses_counted", 1.0)), "{:?}", heir.gauges());
     assert!(found.iter().all(|e| e.state == EventState::Ready && e.claimed_by.is_empty()));
     let claims: Vec<_> = (0..3).map(|_| names(&heir.claim(&request(9)).unwrap().events)).collect();
     assert_eq!(claims, [["a"], ["b"], ["c"]], "the one that lapsed comes alone");

@@ -1,0 +1,59 @@
+//! The thread that keeps this program's lease, and takes over from whoever does not beat any more.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use campanile_model::CorrectedClock;
+
+use super::connection::Connection;
+use super::lapses::{Taken, take_over};
+use super::nodes::Node;
+use super::store::Shared;
+use super::time;
+use crate::contract::StoreError;
+
+/// Beats `every` so often, and as often as `watch` says puts `clock` right and looks for others, until the store is closed.
+pub(super) fn run(
+    shared: &Arc<Shared>,
+    every: Duration,
+    watch: Duration,
+    clock: Option<&CorrectedClock>,
+) {
+    let mut connection: Option<Connection> = None;
+    let mut beaten = Instant::now();
+    let mut last_gone = None;
+    while shared.node.wait(every.min(watch)) {
+        let is_due = beaten.elapsed() + watch / 2 >= every;
+        let mut beat_once = || -> Result<Taken, StoreError> {
+            if connection.as_ref().is_none_or(Connection::is_closed) {
+                connection = None;
+                connection = Some(shared.open(None)?);
+            }
+            let Some(open) = &connection else { return Ok(Taken::default()) };
+            if is_due {
+                let token = shared.node.token();
+                if !shared.node.beat(open)? {
+                    shared.node.replace(open, token, || shared.claims.forget_all())?;
+                }
+                beaten = Instant::now();
+            }
+            if let Some(clock) = clock {
+                time::put_right(open, clock)?;
+            }
+            let taken = take_over(open)?;
+            let gone = Node::last_gone(open)?;
+            if gone != last_gone {
+                last_gone = gone;
+                shared.notices.changed_elsewhere(None);
+            }
+            Ok(taken)
+        };
+        match beat_once() {
+            Ok(taken) => shared.taken_over(&taken),
+            Err(error) => {
+                tracing::warn!(%error, "the lease could not be renewed");
+                connection = None;
+            }
+        }
+    }
+}
