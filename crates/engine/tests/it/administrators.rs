@@ -38,6 +38,7 @@ fn is_refused<T: std::fmt::Debug>(fixture: &Fixture, result: Result<T, EngineErr
     let Err(EngineError::Integrity { code, detail, .. }) = result else { panic!("{result:?}") };
     assert_eq!(code, "last_administrator");
     assert!(detail.contains("no active administrator would be left"), "{detail}");
+    assert!(detail.contains("'admin' is the last one; give another active user"), "{detail}");
     let admin = session_user(&fixture.house.engine, "admin").unwrap();
     assert!(admin.is_some_and(|admin| admin.is_admin()), "nothing half done");
 }
@@ -141,6 +142,26 @@ fn one_of_two_administrators_may_go_whoever_works_in_the_background_counts_for_n
 }
 
 #[test]
+fn a_refusal_names_all_who_would_be_lost_as_far_as_there_is_room() {
+    let fixture = Fixture::new();
+    let role = admin_role(&fixture);
+    let told = || match delete(&fixture, "sys_user_role", &role) {
+        Err(EngineError::Integrity { code: "last_administrator", detail, .. }) => detail,
+        other => panic!("{other:?}"),
+    };
+    let join = |login: &str| {
+        users::grant(&fixture.house.engine, login, "admin").unwrap();
+        users::set_password(&fixture.house.engine, login, "battery").unwrap();
+    };
+    join("abel");
+    assert!(told().contains(": 'abel' and 'admin' are the last ones; give"), "{}", told());
+    join("beth");
+    assert!(told().contains(": 'abel', 'admin' and 'beth' are the last ones; give"), "{}", told());
+    join("joe");
+    assert!(told().contains("' and others are the last ones; give"), "{}", told());
+}
+
+#[test]
 fn a_pack_cannot_switch_the_last_administrator_off() {
     let fixture = Fixture::new();
     let pack = PackSource {
@@ -151,6 +172,7 @@ fn a_pack_cannot_switch_the_last_administrator_off() {
     let options = ApplyOptions { force: true, ..ApplyOptions::default() };
     let told = apply_blocking(&fixture.house.engine, &pack, options).unwrap_err().to_string();
     assert!(told.contains("no active administrator would be left"), "{told}");
+    assert!(told.contains("'admin' is the last one"), "{told}");
     assert!(session_user(&fixture.house.engine, "admin").unwrap().unwrap().is_admin());
 }
 

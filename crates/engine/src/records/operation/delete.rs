@@ -110,11 +110,9 @@ fn remove(
             sys_id: stored.text("sys_id").to_owned(),
         }));
     }
-    if admins_at_stake
-        && let Some(refusal) = integrity::last_administrator(execution, Kind::Delete, stored)?
-    {
+    if admins_at_stake && administrators::are_lost(execution)? {
         undo(execution)?;
-        return Ok(Some(refusal));
+        return integrity::last_administrator(execution, Kind::Delete, stored).map(Some);
     }
     if dictionary::defines_tables(&class.name) {
         let checked = execution.with_writer(|writer| {

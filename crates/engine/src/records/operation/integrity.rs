@@ -78,14 +78,14 @@ pub(super) fn duplicate(change: &Change, record: &Record, field: &str, value: &s
     refusal("duplicate", change, record, detail)
 }
 
-/// The refusal of a write after which nobody is left who may administer.
+/// The refusal of a write that is undone, because after it nobody would be left who may administer.
 pub(super) fn last_administrator(
     execution: &Execution,
     kind: Kind,
     record: &Record,
-) -> Result<Option<EngineError>, Failure> {
-    let refused = users::administrators::keep_one(execution)?;
-    Ok(refused.map(|detail| refusal_of("last_administrator", kind, record, detail)))
+) -> Result<EngineError, Failure> {
+    let detail = users::administrators::refusal(execution)?;
+    Ok(refusal_of("last_administrator", kind, record, detail))
 }
 
 /// A refusal that names the row.

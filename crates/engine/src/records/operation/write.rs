@@ -283,12 +283,15 @@ fn store(execution: &Rc<Execution>, change: &Change, passage: &Passage) -> Resul
         Err(other) => return Err(other.into()),
     }
     if let Some(savepoint) = savepoint {
-        let refusal = match admins_at_stake {
-            true => integrity::last_administrator(execution, change.kind, &record)?,
-            false => follow_definition(execution, base.as_ref(), &record)?,
-        };
-        if let Some(refusal) = refusal {
-            execution.with_writer(|writer| Ok(writer.rollback_to(savepoint)?))?;
+        let undo = || execution.with_writer(|writer| Ok(writer.rollback_to(savepoint)?));
+        if admins_at_stake {
+            if administrators::are_lost(execution)? {
+                undo()?;
+                let refusal = integrity::last_administrator(execution, change.kind, &record)?;
+                return Ok(Stored::Refused(refusal));
+            }
+        } else if let Some(refusal) = follow_definition(execution, base.as_ref(), &record)? {
+            undo()?;
             return Ok(Stored::Refused(refusal));
         }
         execution.with_writer(|writer| Ok(writer.release(savepoint)?))?;

@@ -15,6 +15,8 @@ const ROLE: &str = "admin";
 const READ_ONLY_ROLE: &str = "snc_read_only";
 /// Background work acts as this user; nobody signs in as it.
 const NOBODY: &str = "system";
+/// A refusal names so many at most.
+const NAMED_MAX: usize = 3;
 
 /// Tables whose rows make somebody an administrator, and the columns that decide; none means all.
 const DECIDING: [(&str, &[&str]); 7] = [
@@ -28,7 +30,7 @@ const DECIDING: [(&str, &[&str]); 7] = [
 ];
 
 /// Whether a change of these fields of a row of `class` may take the role from somebody, and somebody has it now. Asked
-/// before the write; afterwards [`keep_one`] tells whether it did.
+/// before the write; afterwards [`are_lost`] tells whether it did.
 ///
 /// # Errors
 /// What the store answers.
@@ -74,32 +76,64 @@ pub(crate) fn are_at_stake_in_deletion(
     if decides { is_anybody(execution) } else { Ok(false) }
 }
 
-/// The refusal, when nobody is left who may administer.
+/// Whether nobody is left who may administer: the write that was just made takes it from the last.
 ///
 /// # Errors
 /// What the store answers.
-pub(crate) fn keep_one(execution: &Execution) -> Result<Option<String>, EngineError> {
-    if is_anybody(execution)? {
-        return Ok(None);
-    }
-    Ok(Some(format!(
-        "no active administrator would be left who has a password and may write (not '{READ_ONLY_ROLE}'): give \
-         another active user the role '{ROLE}' first"
-    )))
+pub(crate) fn are_lost(execution: &Execution) -> Result<bool, EngineError> {
+    Ok(!is_anybody(execution)?)
+}
+
+/// Why a write is refused after which [`are_lost`] was true: who they are, and what is to be done first. Asked when the write
+/// is undone.
+///
+/// # Errors
+/// What the store answers.
+pub(crate) fn refusal(execution: &Execution) -> Result<String, EngineError> {
+    let mut names = logins(execution, NAMED_MAX + 1)?;
+    names.sort_unstable();
+    let who = match names.as_slice() {
+        [] => "the write takes it from everybody".to_owned(),
+        [one] => format!("'{one}' is the last one"),
+        [some @ .., last] if some.len() < NAMED_MAX => {
+            format!("'{}' and '{last}' are the last ones", some.join("', '"))
+        }
+        [some @ .., _] => format!("'{}' and others are the last ones", some.join("', '")),
+    };
+    Ok(format!(
+        "no active administrator would be left who has a password and may write (not '{READ_ONLY_ROLE}'): {who}; give \
+         another active user a password and the role '{ROLE}' first"
+    ))
 }
 
 /// Whether an active user that can sign in has the role, in one way or another.
 fn is_anybody(execution: &Execution) -> Result<bool, EngineError> {
-    let dictionary = execution.dictionary()?;
-    execution.with_read(|read| Ok(look_for_one(read, &dictionary)))?
+    Ok(!logins(execution, 1)?.is_empty())
 }
 
-fn look_for_one(read: &dyn ReadTx, dictionary: &Dictionary) -> Result<bool, EngineError> {
+/// Logins of active users that can sign in and have the role, in one way or another; no more than `most`.
+fn logins(execution: &Execution, most: usize) -> Result<Vec<String>, EngineError> {
+    let dictionary = execution.dictionary()?;
+    let mut found = Vec::new();
+    execution.with_read(|read| Ok(look_for(read, &dictionary, most, &mut found)))??;
+    Ok(found)
+}
+
+fn look_for(
+    read: &dyn ReadTx,
+    dictionary: &Dictionary,
+    most: usize,
+    found: &mut Vec<String>,
+) -> Result<(), EngineError> {
     let read_only = including(read, dictionary, READ_ONLY_ROLE)?;
+    let mut look_among = |grants: &[Record]| -> Result<bool, EngineError> {
+        add_usable(read, dictionary, grants, &read_only, most, found)?;
+        Ok(found.len() >= most)
+    };
     for role in including(read, dictionary, ROLE)? {
         let direct = rows(read, dictionary, "sys_user_has_role", &[("role", &role)])?;
-        if any_usable(read, dictionary, &direct, &read_only)? {
-            return Ok(true);
+        if look_among(&direct)? {
+            return Ok(());
         }
         for grant in rows(read, dictionary, "sys_group_has_role", &[("role", &role)])? {
             let inherits = grant.get("inherits").is_nil() || grant.get("inherits").is_true();
@@ -110,13 +144,12 @@ fn look_for_one(read: &dyn ReadTx, dictionary: &Dictionary) -> Result<bool, Engi
                 continue;
             };
             let of_group = [("group", group.text("sys_id"))];
-            let members = rows(read, dictionary, "sys_user_grmember", &of_group)?;
-            if any_usable(read, dictionary, &members, &read_only)? {
-                return Ok(true);
+            if look_among(&rows(read, dictionary, "sys_user_grmember", &of_group)?)? {
+                return Ok(());
             }
         }
     }
-    Ok(false)
+    Ok(())
 }
 
 /// Keys of the role `name` and of all that contain it. Elevated roles count for nobody by themselves.
@@ -143,31 +176,38 @@ fn including(
     Ok(granting)
 }
 
-/// Whether one of the users that `grants` name may sign in, and write.
-fn any_usable(
+/// Adds the logins of those users among `grants` who may sign in, and write, until there are `most`.
+fn add_usable(
     read: &dyn ReadTx,
     dictionary: &Dictionary,
     grants: &[Record],
     read_only: &HashSet<String>,
-) -> Result<bool, EngineError> {
+    most: usize,
+    found: &mut Vec<String>,
+) -> Result<(), EngineError> {
     let users = lookup::table(dictionary, "sys_user")?;
     for grant in grants {
+        if found.len() >= most {
+            break;
+        }
         let user = read.get(users, grant.text("user"))?;
-        let can_sign_in = |user: &Record| {
-            let name = user.text("user_name");
-            user.get("active").is_true()
-                && !user.get("locked_out").is_true()
-                && !user.get("user_password").is_nil()
-                && !name.is_empty()
-                && name != NOBODY
-        };
         if let Some(user) = user.filter(can_sign_in)
+            && !found.iter().any(|login| login == user.text("user_name"))
             && !has_any(read, dictionary, user.text("sys_id"), read_only)?
         {
-            return Ok(true);
+            found.push(user.text("user_name").to_owned());
         }
     }
-    Ok(false)
+    Ok(())
+}
+
+fn can_sign_in(user: &Record) -> bool {
+    let name = user.text("user_name");
+    user.get("active").is_true()
+        && !user.get("locked_out").is_true()
+        && !user.get("user_password").is_nil()
+        && !name.is_empty()
+        && name != NOBODY
 }
 
 /// Whether the user has one of `roles`, directly or by an active group.
