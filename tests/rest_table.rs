@@ -345,6 +345,24 @@ fn links_and_locations_keep_the_version_and_take_the_configured_base() {
         link(&forwarded),
         format!("https://proxy.example.com/api/now/table/sys_user/{abel}")
     );
+    // What is no scheme or no host counts as not sent.
+    for (name, value) in
+        [("x-forwarded-proto", "javascript"), ("x-forwarded-host", "a>;rel=\"next")]
+    {
+        let answer = house.admin.send(
+            "GET",
+            "/api/now/table/sys_user?sysparm_limit=1",
+            &[(name, value)],
+            None,
+        );
+        let all: Vec<_> = links(&answer);
+        assert!(!all.is_empty());
+        assert!(
+            all.iter().all(|(_, link)| link.starts_with(house.server.url())),
+            "{name}: {all:?}"
+        );
+        assert!(link(&[(name, value)]).starts_with(house.server.url()), "{name}");
+    }
     house.property("glide.servlet.uri", "https://instance.example.com/");
     assert_eq!(
         link(&forwarded),

@@ -1,6 +1,6 @@
 //! Who is calling (rest-api §3): Basic credentials to a session.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
@@ -8,12 +8,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use campanile_engine::records::users;
-use campanile_engine::{Channel, Engine, Session, User};
+use campanile_engine::{Channel, Session, User};
 use campanile_model::EventSource;
 use campanile_model::limits::PASSWORD_CHECKS_WAITING_MAX;
 
 use crate::app::App;
 use crate::errors::ApiError;
+use crate::extract::base::base_address;
 use crate::extract::params::Params;
 
 /// An authenticated caller and what its request says about itself.
@@ -128,21 +129,6 @@ fn masked(path: &str, query: Option<&str>) -> String {
         })
         .collect();
     format!("{path}?{}", parts.join("&"))
-}
-
-/// rest-api §1: the property when it is set and wanted, the proxy's headers when the peer is trusted, the request.
-fn base_address(engine: &Engine, headers: &HeaderMap, peer: Option<IpAddr>) -> String {
-    if engine.bool_property("glide.rest.replace_request_host_with_property", true)
-        && let Some(base) = engine.property("glide.servlet.uri").filter(|uri| !uri.is_empty())
-    {
-        return base.trim_end_matches('/').to_owned();
-    }
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let trusted = peer.is_some_and(|ip| ip.is_loopback());
-    let forwarded = |name: &str| header(name).filter(|_| trusted);
-    let scheme = forwarded("x-forwarded-proto").unwrap_or("http");
-    let host = forwarded("x-forwarded-host").or_else(|| header("host")).unwrap_or("localhost");
-    format!("{scheme}://{host}")
 }
 
 /// The version segment of an `/api/now` path, with its slash.

@@ -1,5 +1,6 @@
 //! From a request to what the services take.
 
+pub(crate) mod base;
 pub(crate) mod caller;
 pub(crate) mod json_body;
 pub(crate) mod params;
