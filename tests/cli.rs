@@ -248,6 +248,51 @@ fn exit_codes_tell_an_unreachable_server_from_refused_credentials() {
 }
 
 #[test]
+fn an_address_without_its_scheme_is_taken_on_this_machine_and_refused_with_the_fix_elsewhere() {
+    let server = Server::start();
+    let here = server.url().strip_prefix("http://").unwrap();
+    campanile(&["events", "list", "--url", here]).ended(0);
+    campanile(&["fire", "t.x", "--url", &format!("{}/", server.url())]).ended(0);
+    for (url, words) in [
+        ("example.com:8080", "'http://example.com:8080'"),
+        ("https://example.com", "do not speak https"),
+        ("", "http://HOST:PORT"),
+    ] {
+        campanile(&["events", "list", "--url", url]).refused(2, &["--url", words]);
+    }
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    campanile(&["serve", "--data", data, "--listen", "nonsense"]).refused(2, &["--listen"]);
+    let taken = server.url().strip_prefix("http://").unwrap();
+    campanile(&["serve", "--data", data, "--listen", taken]).refused(1, &["in use", "--listen"]);
+}
+
+#[test]
+fn files_that_cannot_be_what_they_should_be_are_named_with_the_line_and_nothing_is_sent() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let map = root().join("packs/itsm/incident_event_log.map.yaml");
+    let map = map.to_str().unwrap();
+    let empty = write(folder.path(), "empty.csv", "");
+    let open =
+        write(folder.path(), "open.csv", "number,incident_state\nINC1,New\nINC2,\"New\nINC3,New\n");
+    let narrow = write(folder.path(), "narrow.csv", "number,incident_state\nINC1,New\n");
+    let away = format!("{empty}.away");
+    for (file, map, words) in [
+        (&empty, map, &[empty.as_str(), "line 1", "the file is empty"][..]),
+        (&open, map, &[&open, "line 3", "never closed"]),
+        (&narrow, map, &[&narrow, "column 'active'"]),
+        (&away, map, &[&away, "could not be read"]),
+        (&narrow, &empty, &[&empty, "the file is empty", "map/v1"]),
+        (&narrow, &away, &[&away, "could not be read"]),
+    ] {
+        on(&server, &["replay", file, "--map", map]).refused(2, words);
+    }
+    on(&server, &["eval", &away]).refused(2, &[&away, "could not be read"]);
+    assert_eq!(server.admin().count("incident", ""), 0);
+}
+
+#[test]
 fn every_command_has_help_with_an_example() {
     for command in [
         &["init"][..],

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{Client, Server, skip, wait_until};
+use crate::harness::{Client, Server, campanile, skip, wait_until};
 use crate::small_disk::SmallDisk;
 
 /// Small enough to be filled quickly, large enough for a fresh database.
@@ -95,4 +95,32 @@ fn a_full_disk_refuses_writing_damages_nothing_and_goes_on_when_there_is_room() 
         .output()
         .expect("sqlite3 is installed by scripts/setup");
     assert_eq!(String::from_utf8_lossy(&checked.stdout).trim(), "ok");
+}
+
+#[test]
+fn a_server_that_starts_on_a_full_disk_names_the_folder_and_the_fix() {
+    let Some(disk) = SmallDisk::mounted(SMALL_BYTES) else {
+        skip("a_server_that_starts_on_a_full_disk_…", "this user may not mount a file system");
+        return;
+    };
+    let data = disk.path().join("data");
+    let data = data.to_str().unwrap();
+    let made = campanile(&["init", "--data", data]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let other = disk.fill();
+    for command in ["serve", "doctor"] {
+        let mut args = vec![command, "--data", data];
+        if command == "serve" {
+            args.extend(["--listen", "127.0.0.1:0"]);
+        }
+        let told = campanile(&args);
+        assert_eq!(told.code, 1, "{command}: {}", told.stderr);
+        let last = told.stderr.lines().last().unwrap();
+        for words in ["the disk that holds", data, "is full", "--data"] {
+            assert!(last.contains(words), "{command}: '{words}' is missing in: {last}");
+        }
+    }
+    std::fs::remove_file(other).unwrap();
+    let checked = campanile(&["doctor", "--data", data]);
+    assert_eq!(checked.code, 0, "{} {}", checked.stdout, checked.stderr);
 }

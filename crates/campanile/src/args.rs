@@ -127,7 +127,7 @@ pub(crate) struct RestoreArgs {
 /// The server a command talks to.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
-    /// Address of the server.
+    /// Address of the server: http://HOST:PORT; on this machine HOST:PORT will do.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(crate) url: String,
     /// Login; the password comes from CAMPANILE_PASSWORD, else from a prompt.

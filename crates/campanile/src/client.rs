@@ -8,6 +8,7 @@ use ureq::http::StatusCode;
 
 use crate::args::ServerArgs;
 use crate::output::Failure;
+use crate::server_url::server_url;
 
 /// Talks to one server as one user.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ impl Answer {
 impl Client {
     /// A client for `server`; asks for the password when `CAMPANILE_PASSWORD` is not set.
     pub(crate) fn new(server: &ServerArgs) -> Result<Self, Failure> {
+        // Told before anybody is asked for a password.
+        let url = server_url(&server.url)?;
         let password = password(&format!("Password of {}: ", server.user))?;
         let token =
             base64::engine::general_purpose::STANDARD.encode(format!("{}:{password}", server.user));
@@ -45,11 +48,7 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(600)))
             .build()
             .into();
-        Ok(Self {
-            agent,
-            url: server.url.trim_end_matches('/').to_owned(),
-            authorization: format!("Basic {token}"),
-        })
+        Ok(Self { agent, url, authorization: format!("Basic {token}") })
     }
 
     /// `GET path`.

@@ -5,6 +5,7 @@ mod bench;
 mod client;
 mod commands;
 mod output;
+mod server_url;
 mod settings;
 
 use std::process::ExitCode;

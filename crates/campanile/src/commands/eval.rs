@@ -47,7 +47,7 @@ fn script(args: &EvalArgs) -> Result<(String, String), Failure> {
         (None, Some(path)) => std::fs::read_to_string(path)
             // A mark of the encoding would shift the columns of the first line.
             .map(|text| (text.trim_start_matches('\u{feff}').to_owned(), path.to_owned()))
-            .map_err(|error| Failure::failed(format!("{path}: could not be read: {error}"))),
+            .map_err(|error| Failure::usage(format!("{path}: could not be read: {error}"))),
         (None, None) => Err(Failure::usage("give a file, or a text with -e")),
     }
 }

@@ -50,6 +50,9 @@ pub(crate) fn opening<T>(
             | StoreError::NewerSchema { .. }
             | StoreError::Statement { .. },
         ) if is_served => Failure::usage(error),
+        EngineError::Store(error @ StoreError::Full { .. }) => Failure::failed(format!(
+            "{error}: free space on it, or give another folder with --data"
+        )),
         error => error.into(),
     })
 }

@@ -35,10 +35,10 @@ pub(crate) fn run(args: &ReplayArgs, json: bool) -> Result<(), Failure> {
     let speed = speed(&args.speed)?;
     let map_file = args.map.display().to_string();
     let map_text = std::fs::read_to_string(&args.map).map_err(|error| {
-        Failure::failed(format!("{map_file}: the file could not be read: {error}"))
+        Failure::usage(format!("{map_file}: the file could not be read: {error}"))
     })?;
-    let map = ReplayMap::parse(&map_file, &map_text)?;
-    let log = rows::read(&args.file, &map)?;
+    let map = ReplayMap::parse(&map_file, &map_text).map_err(Failure::usage)?;
+    let log = rows::read(&args.file, &map).map_err(Failure::usage)?;
     let replay = Replay {
         client: Client::new(&args.server)?,
         batch: ReplayBatch {

@@ -1,11 +1,12 @@
 //! `campanile serve`: the server.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use campanile_engine::Engine;
 use campanile_model::CorrectedClock;
-use campanile_server::{Door, Listener};
+use campanile_server::{Door, Listener, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{folder, init};
@@ -19,8 +20,8 @@ const FIRST_PACK: &str = "itsm";
 /// Serves until it is told to stop (Ctrl-C, SIGTERM): the current work is finished, the rest released.
 pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
     folder::start_logging(&settings);
-    let listener = Listener::bind(args.listen.as_ref().unwrap_or(&settings.listen))
-        .map_err(Failure::failed)?;
+    let listener =
+        Listener::bind(args.listen.as_ref().unwrap_or(&settings.listen)).map_err(not_listening)?;
     let runtime = network()?;
     // From here on whoever asks is told that the server is starting.
     let door = {
@@ -59,6 +60,16 @@ pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
     served?;
     stopped?;
     Ok(())
+}
+
+/// A text that is no address is wrong usage; one that cannot be had is not.
+fn not_listening(error: ServeError) -> Failure {
+    match &error {
+        ServeError::Listen { source, .. } if source.kind() == ErrorKind::InvalidInput => {
+            Failure::usage(error)
+        }
+        _ => Failure::failed(error),
+    }
 }
 
 /// The threads of the network.

@@ -32,14 +32,38 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// The same error with the file's name, where only "the database" was known.
+/// How SQLite words what the file system refused, whatever it was.
+const IO_FAILURE: &str = "disk I/O error";
+
+/// With fewer free bytes the disk counts as full: at the opening SQLite makes files of some ten pages, and does not say that
+/// there was no room for them.
+const ROOM_BYTES: u64 = 256 * 1024;
+
+/// Whether the disk that holds `file` is as good as full.
+fn has_no_room(file: &Path) -> bool {
+    let folder = file.parent().unwrap_or(file);
+    match rustix::fs::statvfs(folder) {
+        Ok(space) => space.f_bavail.saturating_mul(space.f_frsize) < ROOM_BYTES,
+        Err(error) => {
+            tracing::debug!(%error, "the free space could not be read");
+            false
+        }
+    }
+}
+
+/// The same error with the file's name, where only "the database" was known. What the file system refused on a full disk is
+/// told as that.
 pub(in crate::sqlite) fn located(error: StoreError, file: &Path) -> StoreError {
     match error {
         StoreError::Full { place } if place == SOMEWHERE => {
             StoreError::Full { place: file.display().to_string() }
         }
         StoreError::Unavailable { place, reason } if place == SOMEWHERE => {
-            StoreError::Unavailable { place: file.display().to_string(), reason }
+            let place = file.display().to_string();
+            if reason.starts_with(IO_FAILURE) && has_no_room(file) {
+                return StoreError::Full { place };
+            }
+            StoreError::Unavailable { place, reason }
         }
         other => other,
     }

@@ -88,12 +88,30 @@ impl Default for Zone {
     }
 }
 
+/// Longest part of a cell that a message shows, in characters.
+const CELL_SHOWN_CHARS_MAX: usize = 60;
+
+/// A cell as a message shows it: on one line, and not more of it than is needed to find it.
+pub(super) fn shown(cell: &str) -> String {
+    let chars = cell.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut shown: String = chars.take(CELL_SHOWN_CHARS_MAX).collect();
+    if cell.chars().nth(CELL_SHOWN_CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 impl ReplayMap {
     /// Reads and checks the form of a map; what it names in the dictionary is checked when rows come.
     ///
     /// # Errors
     /// [`EngineError::BadInput`] with file, path and fix.
     pub fn parse(file: &str, text: &str) -> Result<Self, EngineError> {
+        if text.trim().is_empty() {
+            let detail =
+                format!("the file is empty: expected a map, beginning with 'campanile: {FORM}'");
+            return Err(bad_input(file, "", detail));
+        }
         let mut map: Self = yaml::read(file, text)?;
         file.clone_into(&mut map.file);
         if map.campanile != FORM {
@@ -155,10 +173,11 @@ impl ReplayMap {
     /// In words, what was expected.
     pub fn instant(&self, text: &str) -> Result<Instant, String> {
         let Some(format) = &self.date_format else {
-            return Instant::parse_glide_text(text)
-                .ok_or_else(|| format!("'{text}' is no date: expected yyyy-MM-dd HH:mm:ss"));
+            return Instant::parse_glide_text(text).ok_or_else(|| {
+                format!("'{}' is no date: expected yyyy-MM-dd HH:mm:ss", shown(text))
+            });
         };
-        let refuse = || format!("'{text}' is no date: expected {format}");
+        let refuse = || format!("'{}' is no date: expected {format}", shown(text));
         let parsed = jiff::fmt::strtime::parse(format, text).map_err(|_error| refuse())?;
         if let Ok(at) = parsed.to_timestamp() {
             return Ok(Instant::from_millis(at.as_millisecond()));

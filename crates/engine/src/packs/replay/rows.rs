@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::path::Path;
 
-use super::map::{OrderKind, ReplayMap};
+use super::map::{OrderKind, ReplayMap, shown};
 use crate::error::EngineError;
 use crate::packs::yaml::bad_input;
 use campanile_model::nearest::suggestion;
@@ -52,6 +52,17 @@ pub fn read(path: &Path, map: &ReplayMap) -> Result<ChangeLog, EngineError> {
 /// As [`read`].
 pub fn parse(file: &str, text: &[u8], map: &ReplayMap) -> Result<ChangeLog, EngineError> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if text.trim_ascii().is_empty() {
+        let key = map.needed_columns().next().unwrap_or_default();
+        let detail = format!(
+            "line 1: the file is empty: expected a header with column '{key}' and the others of the map"
+        );
+        return Err(bad_input(file, "", detail));
+    }
+    if let Some(line) = unclosed_quote(text) {
+        let detail = "a quote opens a cell here and is never closed: close it, or write a quote that belongs to the cell as \"\"";
+        return Err(bad_input(file, format!("line {line}"), detail));
+    }
     let mut reader = csv::Reader::from_reader(text);
     let broken = |error: csv::Error| bad_input(file, "", in_words(text, &error));
     let header = reader.headers().map_err(broken)?.clone();
@@ -96,6 +107,36 @@ pub fn parse(file: &str, text: &[u8], map: &ReplayMap) -> Result<ChangeLog, Engi
     Ok(ChangeLog { columns, rows: rows.into_iter().map(|(_, row)| row).collect() })
 }
 
+/// Where in a cell a reader of CSV is.
+enum Within {
+    Start,
+    Plain,
+    Quotes,
+    /// Behind a quote that may have ended the quoted part.
+    Quote,
+}
+
+/// The line on which a cell's quotes open that nothing closes: everything behind it would be one cell.
+fn unclosed_quote(text: &[u8]) -> Option<u64> {
+    let (mut line, mut opened) = (1, 0);
+    let mut within = Within::Start;
+    for byte in text {
+        within = match (&within, byte) {
+            (Within::Quotes, b'"') => Within::Quote,
+            (Within::Quotes, _) => Within::Quotes,
+            (Within::Start, b'"') => {
+                opened = line;
+                Within::Quotes
+            }
+            (Within::Quote, b'"') => Within::Quotes,
+            (_, b',' | b'\n' | b'\r') => Within::Start,
+            _ => Within::Plain,
+        };
+        line += u64::from(*byte == b'\n');
+    }
+    matches!(within, Within::Quotes).then_some(opened)
+}
+
 /// The line on which a row begins. Where lines end in CR LF, the reader says that a row begins before the LF.
 fn line_of(text: &[u8], position: &csv::Position) -> u64 {
     let at = usize::try_from(position.byte()).unwrap_or(usize::MAX);
@@ -111,7 +152,7 @@ fn sort_key(map: &ReplayMap, kind: OrderKind, cell: &str) -> Result<SortKey, Str
         OrderKind::DateTime => map.instant(cell).map(|at| SortKey::Number(at.as_millis())),
         OrderKind::Integer => match cell.trim().parse() {
             Ok(number) => Ok(SortKey::Number(number)),
-            Err(_not_a_number) => Err(format!("'{cell}' is no whole number")),
+            Err(_not_a_number) => Err(format!("'{}' is no whole number", shown(cell))),
         },
         OrderKind::Text => Ok(SortKey::Text(cell.to_owned())),
     }
@@ -206,6 +247,37 @@ mod tests {
             let rows = read(text.trim_end_matches(['C', '\r', '\n'])).unwrap().rows;
             assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 4], "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_empty_file_and_a_quote_that_is_not_closed_are_told_with_file_and_line() {
+        for text in ["", "\n \r\n", "\u{feff}"] {
+            let told = refusal(text);
+            assert!(told.starts_with("log.csv: line 1: the file is empty"), "{told}");
+        }
+        let header = "number,state,at,count\n";
+        for (rows, line) in [
+            ("A,\"1,01-02-2016 10:00,1\nB,2,01-02-2016 10:00,1\n", 2),
+            ("A,1,01-02-2016 10:00,1\nB,1,01-02-2016 10:00,\"1", 3),
+            ("A,\"x\ny\",01-02-2016 10:00,1\r\nB,\"\"\"", 4),
+        ] {
+            let told = refusal(&format!("{header}{rows}"));
+            let start =
+                format!("log.csv: line {line}: a quote opens a cell here and is never closed");
+            assert!(told.starts_with(&start), "{told}");
+        }
+        assert!(refusal("\"number,state\nA,1\n").starts_with("log.csv: line 1: a quote"));
+        // Quotes that are closed, doubled, or no more than a part of a cell.
+        let fine =
+            "A,\"1 \"\"x\"\",\n2\",01-02-2016 10:00,1\nB 5\" x,\"\",01-02-2016 10:00,\"1\"\n";
+        assert_eq!(read(&format!("{header}{fine}")).unwrap().rows[0].cells[1], "1 \"x\",\n2");
+    }
+
+    #[test]
+    fn a_cell_that_is_quoted_in_a_message_is_cut() {
+        let long = format!("{}\n", "y".repeat(5000));
+        let told = refusal(&format!("number,state,at,count\nA,1,\"{long}\",1\n"));
+        assert!(told.len() < 300 && !told.contains('\n'), "{told}");
     }
 
     #[test]
