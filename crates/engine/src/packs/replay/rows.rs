@@ -64,8 +64,13 @@ pub fn parse(file: &str, text: &[u8], map: &ReplayMap) -> Result<ChangeLog, Engi
         return Err(bad_input(file, format!("line {line}"), detail));
     }
     let mut reader = csv::Reader::from_reader(text);
-    let broken = |error: csv::Error| bad_input(file, "", in_words(text, &error));
-    let header = reader.headers().map_err(broken)?.clone();
+    let broken = |error: csv::Error, behind: &csv::Position| {
+        bad_input(file, "", in_words(text, &error, behind))
+    };
+    let header = match reader.headers() {
+        Ok(header) => header.clone(),
+        Err(error) => return Err(broken(error, reader.position())),
+    };
     let place = |column: &str| {
         header.iter().position(|name| name == column).ok_or_else(|| missing(file, column, &header))
     };
@@ -88,8 +93,9 @@ pub fn parse(file: &str, text: &[u8], map: &ReplayMap) -> Result<ChangeLog, Engi
         .collect::<Result<_, EngineError>>()?;
 
     let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(broken)?;
+    let mut records = reader.into_records();
+    while let Some(record) = records.next() {
+        let record = record.map_err(|error| broken(error, records.reader().position()))?;
         let line = record.position().map_or(0, |position| line_of(text, position));
         let keys: Vec<SortKey> = order
             .iter()
@@ -168,12 +174,27 @@ fn missing(file: &str, column: &str, header: &csv::StringRecord) -> EngineError 
     bad_input(file, format!("column '{column}'"), detail)
 }
 
-fn in_words(text: &[u8], error: &csv::Error) -> String {
+/// Line breaks inside of a row.
+fn breaks_between(text: &[u8], begin: Option<&csv::Position>, behind: &csv::Position) -> u64 {
+    let at = |position: &csv::Position| usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let row = begin.and_then(|begin| text.get(at(begin)..at(behind))).unwrap_or_default();
+    row.trim_ascii().iter().map(|byte| u64::from(*byte == b'\n')).sum()
+}
+
+/// What is wrong with a row; `behind` is where the reader stands after it.
+fn in_words(text: &[u8], error: &csv::Error, behind: &csv::Position) -> String {
     let line_at = |position: Option<&csv::Position>| position.map_or(0, |at| line_of(text, at));
     match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = line_at(pos.as_ref());
-            format!("line {line} has {len} cells, the header has {expected_len}")
+            let told = format!("line {line} has {len} cells, the header has {expected_len}");
+            match breaks_between(text, pos.as_ref(), behind) {
+                0 => told,
+                more => {
+                    let last = line + more;
+                    format!("{told}; it goes on to line {last}: a quote in it may not be closed")
+                }
+            }
         }
         csv::ErrorKind::Utf8 { pos, .. } => {
             let line = line_at(pos.as_ref());
@@ -285,6 +306,10 @@ mod tests {
         assert_eq!(
             refusal("number,state,at,count\nA,1\n"),
             "log.csv: line 2 has 2 cells, the header has 4"
+        );
+        assert_eq!(
+            refusal("number,state,at,count\r\nA,\"1,01-02-2016 10:00,1\r\nB,\"\r\n"),
+            "log.csv: line 2 has 2 cells, the header has 4; it goes on to line 3: a quote in it may not be closed"
         );
         assert!(
             refusal("number,number,state,at,count\n")
