@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use campanile_store::DatabaseUrl;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A self-hosted system-events engine: registers events, queues them durably, hands them to handlers, and keeps a
@@ -98,7 +99,7 @@ pub(crate) struct FolderArgs {
     /// A PostgreSQL database instead of a data folder: postgres://USER:PASSWORD@HOST:PORT/NAME. Others on this machine
     /// see what stands on a command line: a URL with a password is better given as CAMPANILE_DATABASE.
     #[arg(long, value_name = "URL", conflicts_with = "data")]
-    pub(crate) database: Option<String>,
+    pub(crate) database: Option<DatabaseUrl>,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use campanile_model::limits::EVALUATIONS_RUNNING_MAX;
 use campanile_model::{Clock, Dictionary};
-use campanile_store::Store;
+use campanile_store::{DatabaseUrl, Lease, Store};
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 
 use crate::error::EngineError;
@@ -44,7 +44,9 @@ pub struct EngineConfig {
     /// Folder that holds the database, unless `database` names another one.
     pub data_dir: PathBuf,
     /// URL of a PostgreSQL database that other nodes may use too.
-    pub database: Option<String>,
+    pub database: Option<DatabaseUrl>,
+    /// How this node proves to the others on that database that it lives.
+    pub lease: Lease,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// Name of this node, as in `claimed_by`; the machine's when empty.

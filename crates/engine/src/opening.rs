@@ -176,7 +176,8 @@ fn open_store(config: &mut EngineConfig) -> Result<Arc<dyn Store>, EngineError> 
     let store = PostgresStore::open(&PostgresOptions {
         node: config.node.clone(),
         clock: clock.clone(),
-        ..PostgresOptions::new(url)
+        lease: config.lease,
+        ..PostgresOptions::new(url.clone())
     })?;
     if let Some(clock) = clock {
         config.clock = clock;

@@ -11,5 +11,5 @@ mod sqlite;
 pub mod testing;
 
 pub use contract::*;
-pub use postgres::{PostgresOptions, PostgresStore};
+pub use postgres::{DatabaseUrl, Lease, PostgresOptions, PostgresStore};
 pub use sqlite::{DatabaseFile, FileError, FolderLock, SqliteOptions, SqliteStore, snapshot};

@@ -160,6 +160,7 @@ fn config(context: &Context<'_>, folder: &Path, clock: Arc<dyn Clock>) -> Engine
     EngineConfig {
         data_dir: folder.to_owned(),
         database: None,
+        lease: campanile_store::Lease::default(),
         clock,
         node: context.settings.node.clone(),
         script_workers: context.settings.script_workers,

@@ -22,6 +22,7 @@ pub(crate) fn config(settings: &Settings, folder: &FolderArgs, serves: bool) -> 
     EngineConfig {
         data_dir: folder.data.clone().unwrap_or_else(|| settings.data.clone()),
         database: database.filter(|url| !url.is_empty()),
+        lease: settings.lease,
         clock: Arc::new(SystemClock),
         node: settings.node.clone(),
         script_workers: if serves { settings.script_workers } else { 1 },

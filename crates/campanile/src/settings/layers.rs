@@ -1,13 +1,24 @@
 //! One layer of settings over the other.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-
-use toml::Value;
+use std::time::Duration;
 
 use campanile_model::nearest::nearest;
+use campanile_store::{DatabaseUrl, Lease};
+use toml::Value;
 
 const DEFAULTS: &str = include_str!("../../campanile.default.toml");
+
+/// A shorter lease would lapse in every pause of a busy machine; after a longer one nobody waits for a dead node.
+const LEASE_MS: RangeInclusive<i64> = 1_000..=3_600_000;
+
+/// Beats in a lease: one or two that come late or are lost cost nothing.
+const BEATS_MIN: i64 = 3;
+
+/// More often would be a load for the database.
+const BEAT_MS_MIN: i64 = 100;
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,13 +26,15 @@ pub(crate) struct Settings {
     /// Data folder.
     pub(crate) data: PathBuf,
     /// URL of a PostgreSQL database that is used instead; may be empty.
-    pub(crate) database: String,
+    pub(crate) database: DatabaseUrl,
     /// `host:port`.
     pub(crate) listen: String,
     /// Connections at once; 0 leaves it to the machine.
     pub(crate) connections: usize,
     /// Name of this node.
     pub(crate) node: String,
+    /// How it proves to the other nodes that it lives.
+    pub(crate) lease: Lease,
     /// Script threads; never 0.
     pub(crate) script_workers: usize,
     /// Log filter.
@@ -40,6 +53,9 @@ pub(crate) enum SettingsError {
     /// A key that does not exist.
     #[error("{place}: there is no setting '{key}'{suggestion}")]
     Unknown { place: String, key: String, suggestion: String },
+    /// A number that makes no sense.
+    #[error("'{key}' expected a number from {least} to {most}, got {got}")]
+    OutOfRange { key: String, least: i64, most: i64, got: i64 },
     /// A value of the wrong kind.
     #[error("{place}: '{key}' expected {expected}, got {got}")]
     WrongKind { place: String, key: String, expected: &'static str, got: String },
@@ -81,9 +97,10 @@ pub(crate) fn load(
     }
     Ok(Settings {
         data: PathBuf::from(text(&values, "server.data")),
-        database: text(&values, "database"),
+        database: text(&values, "database").into(),
         listen: text(&values, "server.listen"),
         node: text(&values, "node.name"),
+        lease: lease(&values)?,
         connections: usize::try_from(integer(&values, "server.connections")).unwrap_or(0),
         script_workers: workers(integer(&values, "scripts.workers")),
         log_level: text(&values, "log.level"),
@@ -113,6 +130,25 @@ fn workers(wanted: i64) -> usize {
         Ok(number) if number > 0 => number,
         _ => std::thread::available_parallelism().map_or(4, |n| (n.get() * 2).max(4)),
     }
+}
+
+/// The lease and its beat, both within what makes sense.
+fn lease(values: &BTreeMap<String, Value>) -> Result<Lease, SettingsError> {
+    let within = |key: &str, range: RangeInclusive<i64>| {
+        let got = integer(values, key);
+        match u64::try_from(got) {
+            Ok(number) if range.contains(&got) => Ok(Duration::from_millis(number)),
+            _ => Err(SettingsError::OutOfRange {
+                key: key.to_owned(),
+                least: *range.start(),
+                most: *range.end(),
+                got,
+            }),
+        }
+    };
+    let lasts = within("node.lease_ms", LEASE_MS)?;
+    let a_third = integer(values, "node.lease_ms") / BEATS_MIN;
+    Ok(Lease { lasts, beat: within("node.beat_ms", BEAT_MS_MIN..=a_third)? })
 }
 
 fn text(values: &BTreeMap<String, Value>, key: &str) -> String {
@@ -207,6 +243,29 @@ mod tests {
         assert!(error.contains("did you mean 'CAMPANILE_SERVER_LISTEN'"), "{error}");
         assert!(load(None, variable("CAMPANILE_ADMIN_PASSWORD")).is_ok());
         assert!(load(None, variable("CAMPANILE_LOGBOOK")).is_ok());
+    }
+
+    #[test]
+    fn a_lease_needs_several_beats_and_has_bounds() {
+        let variables = |lease: &str, beat: &str| {
+            let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            load(
+                None,
+                [named("CAMPANILE_NODE_LEASE_MS", lease), named("CAMPANILE_NODE_BEAT_MS", beat)],
+            )
+        };
+        assert_eq!(load(None, []).unwrap().lease, Lease::default());
+        let short = variables("3000", "500").unwrap().lease;
+        assert_eq!((short.lasts.as_millis(), short.beat.as_millis()), (3_000, 500));
+        for (lease, beat, told) in [
+            ("3000", "1001", "'node.beat_ms' expected a number from 100 to 1000, got 1001"),
+            ("3000", "-1", "'node.beat_ms' expected a number from 100 to 1000, got -1"),
+            ("999", "100", "'node.lease_ms' expected a number from 1000 to 3600000, got 999"),
+            ("3600001", "100", "'node.lease_ms' expected"),
+        ] {
+            let error = variables(lease, beat).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use campanile_engine::records::{lookup, seed};
 use campanile_engine::{Engine, EngineConfig, InitOptions};
 use campanile_model::{Clock, Instant, ManualClock, Record};
 use campanile_store::testing::TestDatabase;
+use campanile_store::{DatabaseUrl, Lease};
 use tempfile::TempDir;
 
 /// Where the clock stands at first: 2026-03-02 08:00:00 UTC.
@@ -169,7 +170,8 @@ fn clock() -> Arc<ManualClock> {
 fn config(folder: &TempDir, url: Option<String>, clock: &Arc<ManualClock>) -> EngineConfig {
     EngineConfig {
         data_dir: folder.path().to_path_buf(),
-        database: url,
+        database: url.map(DatabaseUrl::from),
+        lease: Lease::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         node: "node-a".to_owned(),
         script_workers: 1,

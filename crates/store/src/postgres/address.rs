@@ -7,6 +7,7 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls;
+use super::url::DatabaseUrl;
 use crate::contract::StoreError;
 
 /// What a URL looks like.
@@ -46,8 +47,9 @@ impl Address {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] with what is wrong in the URL, and never its password.
-    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        let refused = |reason: String| StoreError::Unavailable { place: masked(url), reason };
+    pub(super) fn parse(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let refused = |reason: String| StoreError::Unavailable { place: url.to_string(), reason };
+        let url = url.expose();
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(refused(format!("expected {SHAPE}")));
         }
@@ -122,15 +124,6 @@ fn place(config: &Config) -> String {
     format!("postgres://{host}:{port}/{database}")
 }
 
-/// The URL without user and password.
-fn masked(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-    // Whatever stands before the last '@' may be a password.
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    let rest = rest.split('?').next().unwrap_or(rest);
-    format!("{scheme}://{rest}")
-}
-
 fn reason(error: &tokio_postgres::Error) -> String {
     use std::error::Error;
     match error.source() {
@@ -168,8 +161,12 @@ fn join_options(head: &str, options: &Options) -> String {
 mod tests {
     use super::*;
 
+    fn parsed(url: &str) -> Result<Address, StoreError> {
+        Address::parse(&DatabaseUrl::from(url))
+    }
+
     fn mode(url: &str) -> SslMode {
-        Address::parse(url).unwrap().config().get_ssl_mode()
+        parsed(url).unwrap().config().get_ssl_mode()
     }
 
     #[test]
@@ -191,16 +188,16 @@ mod tests {
             "mysql://u:geheim@h/c",
             "postgres://u:ge@heim@h/c?x",
         ] {
-            let told = Address::parse(url).unwrap_err().to_string();
+            let told = parsed(url).unwrap_err().to_string();
             assert!(!told.contains("geheim") && !told.contains("heim"), "{told}");
         }
-        let told = Address::parse("postgres://u:geheim@h/c?color=red").unwrap_err().to_string();
+        let told = parsed("postgres://u:geheim@h/c?color=red").unwrap_err().to_string();
         assert!(told.contains("color"), "{told}");
     }
 
     #[test]
     fn an_address_is_told_by_host_port_and_database() {
-        let address = Address::parse("postgres://u:geheim@db.example.org:5433/events").unwrap();
+        let address = parsed("postgres://u:geheim@db.example.org:5433/events").unwrap();
         assert_eq!(address.place(), "postgres://db.example.org:5433/events");
         assert!(!format!("{address:?}").contains("geheim"));
     }

@@ -6,6 +6,7 @@ use super::address::Address;
 use super::connection::Connection;
 use super::failure::located;
 use super::store::AtPlace;
+use super::url::DatabaseUrl;
 use crate::contract::StoreError;
 use crate::migrate::migrate_postgres;
 
@@ -24,7 +25,7 @@ impl Admin {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub(crate) fn open(url: &str) -> Result<Self, StoreError> {
-        let address = Address::parse(url)?;
+        let address = Address::parse(&DatabaseUrl::from(url))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

@@ -1,6 +1,6 @@
 //! The shared engine: a PostgreSQL database that many programs work on.
 //!
-//! Connections (`address`, `tls`, `connection`, `pool`) are asynchronous underneath, on a small runtime of their own;
+//! Connections (`url`, `address`, `tls`, `connection`, `pool`) are asynchronous underneath, on a small runtime of their own;
 //! whoever asks waits (`wait`). Texts and numbers go in and out through `text` and `params`. Records: transactions
 //! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`), answers under
 //! keys (`answers`), tables and views after the dictionary (`ddl`).
@@ -45,10 +45,12 @@ mod summary;
 mod text;
 mod time;
 mod tls;
+mod url;
 mod wait;
 mod write_tx;
 mod writer;
 
 #[cfg(feature = "testing")]
 pub(crate) use admin::{Admin, reaches, schema_hash};
-pub use store::{PostgresOptions, PostgresStore};
+pub use store::{Lease, PostgresOptions, PostgresStore};
+pub use url::DatabaseUrl;

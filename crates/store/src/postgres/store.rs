@@ -23,6 +23,7 @@ use super::pending::PendingLine;
 use super::pool::{Pool, PoolLimits};
 use super::summary::last_sequence;
 use super::time;
+use super::url::DatabaseUrl;
 use super::writer::{Line, Writer};
 use crate::contract::{CommitMark, StoreError};
 use crate::migrate::{Database, migrate_postgres};
@@ -33,11 +34,30 @@ const SERVER_MIN: i64 = 140_000;
 /// Threads of the runtime that carries bytes between connections and those who wait for them.
 const RUNTIME_THREADS: usize = 2;
 
+/// Events of a dead program wait for its lease and at most five seconds more.
+const WATCH_MAX: Duration = Duration::from_secs(4);
+
+/// How a program proves to the others that it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// After so long without a beat it counts as dead, and others take its events over.
+    pub lasts: Duration,
+    /// How often it beats: several times in a lease, so that one lost beat costs nothing.
+    pub beat: Duration,
+}
+
+impl Default for Lease {
+    /// A minute, and four beats in it.
+    fn default() -> Self {
+        Self { lasts: Duration::from_secs(60), beat: Duration::from_secs(15) }
+    }
+}
+
 /// How to open.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    /// `postgres://user:password@host:port/database?options`.
-    pub url: String,
+    /// Where the database is.
+    pub url: DatabaseUrl,
     /// This program's name among those on the database.
     pub node: String,
     /// How long an operation waits for a connection or a lock.
@@ -46,10 +66,8 @@ pub struct PostgresOptions {
     pub readers_max: usize,
     /// Connections of record operations, at most.
     pub writers_max: usize,
-    /// After so long without a beat this program counts as dead.
-    pub lease: Duration,
-    /// How often it beats.
-    pub beat: Duration,
+    /// Its standing among the others.
+    pub lease: Lease,
     /// How often it looks for others whose lease has lapsed, and at the database's clock.
     pub watch: Duration,
     /// Put right by the database's clock, from the opening on.
@@ -59,7 +77,7 @@ pub struct PostgresOptions {
 impl PostgresOptions {
     /// The usual settings for the database at `url`.
     #[must_use]
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(url: impl Into<DatabaseUrl>) -> Self {
         Self {
             url: url.into(),
             node: "campanile".to_owned(),
@@ -67,10 +85,8 @@ impl PostgresOptions {
             patience: Duration::from_secs(10),
             readers_max: 16,
             writers_max: 16,
-            lease: Duration::from_secs(60),
-            beat: Duration::from_secs(15),
-            // Events of a dead program wait for the lease and at most five seconds more.
-            watch: Duration::from_secs(4),
+            lease: Lease::default(),
+            watch: WATCH_MAX,
             clock: None,
         }
     }
@@ -168,7 +184,8 @@ impl PostgresStore {
         if let Some(clock) = &options.clock {
             time::put_right(&connection, clock).map_err(at_place)?;
         }
-        let node = Node::register(&connection, &options.node, options.lease).map_err(at_place)?;
+        let node =
+            Node::register(&connection, &options.node, options.lease.lasts).map_err(at_place)?;
         let sequence_at_opening = last_sequence(&connection).map_err(at_place)?;
         let taken = take_over(&connection).map_err(at_place)?;
 
@@ -195,7 +212,7 @@ impl PostgresStore {
         };
         let listening = notices::open(&shared).map_err(at_place)?;
         let (for_beat, for_notices) = (Arc::clone(&shared), Arc::clone(&shared));
-        let (every, watch) = (options.beat, options.watch);
+        let (every, watch) = (options.lease.beat, options.watch);
         let clock = options.clock.clone();
         let running = Running {
             writer: spawn("store-writer", move || writer.run(), &address)?,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_store::testing::{Cut, Proxy, TestDatabase};
-use campanile_store::{EventStore, PostgresOptions, PostgresStore, Store, StoreError, WriteTx};
+use campanile_store::{
+    EventStore, Lease, PostgresOptions, PostgresStore, Store, StoreError, WriteTx,
+};
 
 use crate::conformance::engine::{Bench, key};
 use crate::events_at_hand::{MODE, event};
@@ -23,7 +25,7 @@ impl House {
         let proxy = Proxy::to(database.url());
         let options = PostgresOptions {
             // Nothing but the test commits.
-            beat: Duration::from_secs(3_600),
+            lease: Lease { beat: Duration::from_secs(3_600), ..Lease::default() },
             watch: Duration::from_secs(3_600),
             ..PostgresOptions::new(proxy.url())
         };

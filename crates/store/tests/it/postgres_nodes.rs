@@ -6,7 +6,7 @@ use std::time::Duration;
 use campanile_model::{EventState, NewEvent, Outcome};
 use campanile_store::testing::TestDatabase;
 use campanile_store::{
-    ClaimRequest, EventStore, NextState, PostgresOptions, PostgresStore, Store, StoreError,
+    ClaimRequest, EventStore, Lease, NextState, PostgresOptions, PostgresStore, Store, StoreError,
 };
 
 use crate::events_at_hand::{BY, MODE, NOW, completion, event, event_at, names, request, run_of};
@@ -15,7 +15,7 @@ use crate::events_at_hand::{BY, MODE, NOW, completion, event, event_at, names, r
 fn node(database: &TestDatabase, name: &str) -> Arc<PostgresStore> {
     let options = PostgresOptions {
         node: name.to_owned(),
-        beat: Duration::from_secs(3_600),
+        lease: Lease { beat: Duration::from_secs(3_600), ..Lease::default() },
         watch: Duration::from_secs(3_600),
         ..PostgresOptions::new(database.url())
     };
