@@ -124,6 +124,8 @@ pub struct NewEvent {
     pub cause_handler: Arc<str>,
     /// Caller's idempotency key with the caller's identity in front; empty when none.
     pub dedupe_key: Arc<str>,
+    /// How long ago a key was used that is free again. Of the call, and not kept with the event.
+    pub key_life_ms: i64,
     /// Hash of the content, to tell `key_reused` from a repetition.
     pub content_hash: u64,
     /// What fired it.

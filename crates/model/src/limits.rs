@@ -12,8 +12,8 @@ pub const QUEUE_NAME_CHARS_MAX: usize = 100;
 pub const EVENT_SNAPSHOT_BYTES_MAX: usize = 256 * 1024;
 /// Longest idempotency key (§1.1, rest-api §23).
 pub const DEDUPE_KEY_CHARS_MAX: usize = 100;
-/// How long an idempotency key is remembered (events-and-jobs §3.7, rest-api §23): a caller that tries again does so
-/// within a day.
+/// How long an idempotency key is remembered when `campanile.http.idempotency_hours` is not set (events-and-jobs §3.7,
+/// rest-api §23): a caller that tries again does so within a day.
 pub const IDEMPOTENCY_KEY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Passwords that wait to be checked; the next caller whose credentials were never right is told to come again. Two
 /// seconds of hashing on two cores.

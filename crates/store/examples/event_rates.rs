@@ -125,6 +125,7 @@ fn event(n: usize, due_in_ms: i64) -> NewEvent {
         cause_event: None,
         cause_handler: text(""),
         dedupe_key: text(""),
+        key_life_ms: campanile_model::limits::IDEMPOTENCY_KEY_MS,
         content_hash: 0,
         source: EventSource::Rule,
         coalesce_seconds: 0,

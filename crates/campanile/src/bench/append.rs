@@ -125,6 +125,7 @@ pub(super) fn event(number: usize) -> NewEvent {
         cause_event: None,
         cause_handler: text(""),
         dedupe_key: text(""),
+        key_life_ms: campanile_model::limits::IDEMPOTENCY_KEY_MS,
         content_hash: 0,
         source: EventSource::Api,
         coalesce_seconds: 0,

@@ -6,6 +6,7 @@ pub mod dictionary;
 pub mod display;
 pub mod gate;
 pub mod journal;
+pub(crate) mod key_life;
 pub mod lookup;
 pub mod numbers;
 pub mod projection;

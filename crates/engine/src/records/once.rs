@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::execution::Execution;
 use super::gate::{self, Operation};
+use super::key_life::KeyLife;
 use super::operation::{Failure, Outcome};
 use super::service::{self, WriteRequest, Written};
 use crate::error::EngineError;
@@ -67,15 +68,16 @@ pub fn insert(
     }
     let own = format!("{}{}", key_prefix(&execution.session().user.user_name), key.key);
     let _place = engine.keys_in_use.take(&own, &key.key)?;
-    let now = engine.clock().now();
+    let life = KeyLife::of(&engine);
+    let forgotten = life.forgotten_at(engine.clock().now());
     let known = execution
-        .with_read(|read| read.kept_answer(&own, key.content_hash, now))
-        .map_err(|error| told(error, &key.key))?;
+        .with_read(|read| read.kept_answer(&own, key.content_hash, forgotten))
+        .map_err(|error| told(error, &key.key, life))?;
     if let Some(answer) = known {
         return Ok(Once { answer, replayed: true, mark: engine.store().flush()? });
     }
     let kept: Rc<Mutex<Option<String>>> = Rc::default();
-    let seal = seal(Arc::from(own), key.clone(), Rc::clone(make), Rc::clone(&kept));
+    let seal = seal(Arc::from(own), key.clone(), life, Rc::clone(make), Rc::clone(&kept));
     let written = execution.sealed(seal, || service::insert(execution, request))?;
     let answer = kept.lock().take().ok_or_else(|| {
         EngineError::Unavailable("the answer of the call was lost; ask for it again".to_owned())
@@ -83,7 +85,13 @@ pub fn insert(
     Ok(Once { answer, replayed: false, mark: written.mark })
 }
 
-fn seal(own: Arc<str>, key: CallKey, make: MakeAnswer, kept: Rc<Mutex<Option<String>>>) -> Seal {
+fn seal(
+    own: Arc<str>,
+    key: CallKey,
+    life: KeyLife,
+    make: MakeAnswer,
+    kept: Rc<Mutex<Option<String>>>,
+) -> Seal {
     Rc::new(move |execution, outcome| {
         let Outcome::Done { record, changed, written_again } = outcome else { return Ok(()) };
         let written = Written {
@@ -100,6 +108,7 @@ fn seal(own: Arc<str>, key: CallKey, make: MakeAnswer, kept: Rc<Mutex<Option<Str
             sys_id: Arc::from(written.record.text("sys_id")),
             answer: make(execution, &written)?,
             at: execution.now(),
+            key_life_ms: life.as_millis(),
         };
         execution.with_writer(|writer| match writer.keep_answer(&answer) {
             // Somebody on another node was quicker: ours is rolled back, and its answer is there in a moment.
@@ -114,12 +123,12 @@ fn seal(own: Arc<str>, key: CallKey, make: MakeAnswer, kept: Rc<Mutex<Option<Str
 }
 
 /// The refusal in the caller's words: keys are kept with his name in front.
-pub(crate) fn told(error: EngineError, key: &str) -> EngineError {
+pub(crate) fn told(error: EngineError, key: &str, life: KeyLife) -> EngineError {
     match error {
         EngineError::Store(StoreError::KeyReused { .. }) => EngineError::FireRefused {
             code: "key_reused",
             detail: format!(
-                "idempotency key '{key}' was used for something else within the last 24 hours: \
+                "idempotency key '{key}' was used for something else within {life}: \
                  use a new key for new content"
             ),
         },

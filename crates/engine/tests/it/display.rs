@@ -57,9 +57,9 @@ impl ReadTx for Counting<'_> {
         &self,
         key: &str,
         content_hash: u64,
-        now: campanile_model::Instant,
+        forgotten: campanile_model::Instant,
     ) -> Result<Option<String>, StoreError> {
-        self.inner.kept_answer(key, content_hash, now)
+        self.inner.kept_answer(key, content_hash, forgotten)
     }
 }
 

@@ -15,6 +15,8 @@ pub struct KeptAnswer {
     pub sys_id: Arc<str>,
     /// The answer, as whoever gives it reads it again.
     pub answer: String,
-    /// When; the key is free again 24 hours later.
+    /// When.
     pub at: Instant,
+    /// How long ago a key was used that is free again: one that was used then, or before, is taken over.
+    pub key_life_ms: i64,
 }

@@ -65,8 +65,8 @@ pub trait ReadTx {
     /// As [`ReadTx::select`].
     fn count(&self, query: &BoundQuery) -> Result<u64, StoreError>;
 
-    /// The answer that was kept under `key` within the 24 hours before `now`, for a call that sent the same. `None`
-    /// when the key is free.
+    /// The answer that was kept under `key` after `forgotten`, for a call that sent the same. `None` when the key is free:
+    /// one that was used at `forgotten` or before is.
     ///
     /// # Errors
     /// [`StoreError::KeyReused`] when the key was used for something else, be it an event.
@@ -74,7 +74,7 @@ pub trait ReadTx {
         &self,
         key: &str,
         content_hash: u64,
-        now: Instant,
+        forgotten: Instant,
     ) -> Result<Option<String>, StoreError>;
 }
 

@@ -1,7 +1,6 @@
 //! Idempotency keys of callers: the answers that are kept under them, and when they are forgotten.
 
 use campanile_model::Instant;
-use campanile_model::limits::IDEMPOTENCY_KEY_MS;
 
 use super::connection::Connection;
 use super::text::{read, stored};
@@ -10,12 +9,12 @@ use crate::contract::{KeptAnswer, StoreError};
 /// Keys that are forgotten along with one call that brings a key: more than one, so that they never pile up.
 const FORGET_MAX: i64 = 4;
 
-/// Keys that were used at this moment or before are free again.
-pub(super) fn forgotten_at(now: Instant) -> i64 {
-    now.as_millis().saturating_sub(IDEMPOTENCY_KEY_MS)
+/// Keys that were used at this moment or before are free again for a call at `now` by which keys live `key_life_ms`.
+pub(super) fn forgotten_at(now: Instant, key_life_ms: i64) -> i64 {
+    now.as_millis().saturating_sub(key_life_ms)
 }
 
-/// The answer that was kept under `key`; `None` when the key is free.
+/// The answer that was kept under `key` after `forgotten`; `None` when the key is free.
 ///
 /// # Errors
 /// [`StoreError::KeyReused`] when it was used for something else, an event included.
@@ -23,11 +22,11 @@ pub(super) fn kept(
     connection: &Connection,
     key: &str,
     content_hash: u64,
-    now: Instant,
+    forgotten: Instant,
 ) -> Result<Option<String>, StoreError> {
     let known = connection.query_first(
         "SELECT content_hash, answer FROM sysevent_dedupe WHERE key = $1 AND created > $2",
-        &[&stored(key), &forgotten_at(now)],
+        &[&stored(key), &forgotten.as_millis()],
     )?;
     let Some(row) = known else { return Ok(None) };
     match (row.try_get::<_, i64>(0)?, row.try_get::<_, Option<&str>>(1)?) {
@@ -55,7 +54,7 @@ pub(super) fn keep(connection: &Connection, answer: &KeptAnswer) -> Result<(), S
             &stored(&answer.sys_id),
             &answer.at.as_millis(),
             &stored(&answer.answer),
-            &forgotten_at(answer.at),
+            &forgotten_at(answer.at, answer.key_life_ms),
         ],
     )?;
     if kept == 0 {
@@ -65,18 +64,18 @@ pub(super) fn keep(connection: &Connection, answer: &KeptAnswer) -> Result<(), S
             value: answer.key.to_string(),
         });
     }
-    forget(connection, answer.at)
+    forget(connection, forgotten_at(answer.at, answer.key_life_ms))
 }
 
-/// Forgets some keys whose time is over; those that somebody else is about to forget, or to use again, are his.
+/// Forgets some keys that were used at `forgotten` or before; those that somebody else is about to forget, or to use again, are his.
 ///
 /// # Errors
 /// What PostgreSQL said.
-pub(super) fn forget(connection: &Connection, now: Instant) -> Result<(), StoreError> {
+pub(super) fn forget(connection: &Connection, forgotten: i64) -> Result<(), StoreError> {
     connection.execute(
         "DELETE FROM sysevent_dedupe WHERE key = ANY (ARRAY (SELECT key FROM sysevent_dedupe \
          WHERE created <= $1 ORDER BY created LIMIT $2 FOR UPDATE SKIP LOCKED))",
-        &[&forgotten_at(now), &FORGET_MAX],
+        &[&forgotten, &FORGET_MAX],
     )?;
     Ok(())
 }

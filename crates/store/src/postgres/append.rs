@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use campanile_model::limits::IDEMPOTENCY_KEY_MS;
 use campanile_model::{NewEvent, SysId};
 
 use super::answers;
@@ -228,6 +227,9 @@ fn take_keys(
             &[&keys(&internal), &ids(&internal)],
         )?);
     }
+    // Calls of one append differ only while the property changes: then a key counts as taken for the longest life, and the
+    // call that would have had it is told to come again.
+    let key_life_ms = callers.iter().map(|event| event.key_life_ms).max().unwrap_or(0);
     if let Some(latest) = callers.iter().map(|event| event.created).max() {
         let hashes: Vec<i64> = callers.iter().map(|e| e.content_hash.cast_signed()).collect();
         let created: Vec<i64> = callers.iter().map(|e| e.created.as_millis()).collect();
@@ -237,10 +239,10 @@ fn take_keys(
              ORDER BY k COLLATE \"C\" ON CONFLICT (key) DO UPDATE SET content_hash = excluded.content_hash, \
              sys_id = excluded.sys_id, created = excluded.created, answer = NULL \
              WHERE known.created <= excluded.created - $5::bigint RETURNING key",
-            &[&keys(&callers), &hashes, &ids(&callers), &created, &IDEMPOTENCY_KEY_MS],
+            &[&keys(&callers), &hashes, &ids(&callers), &created, &key_life_ms],
         )?;
         if !taken.is_empty() {
-            answers::forget(connection, latest)?;
+            answers::forget(connection, answers::forgotten_at(latest, key_life_ms))?;
         }
         rows.extend(taken);
     }
@@ -275,7 +277,7 @@ fn known_key(
     }
     let known = connection.query_first(
         "SELECT content_hash, answer IS NULL, sys_id FROM sysevent_dedupe WHERE key = $1 AND created > $2",
-        &[&stored(dedupe_key), &answers::forgotten_at(event.created)],
+        &[&stored(dedupe_key), &answers::forgotten_at(event.created, event.key_life_ms)],
     )?;
     let Some(row) = known else { return Ok(None) };
     // The key of a row's answer stands beside the row's key, which may have any spelling.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use campanile_model::limits::IDEMPOTENCY_KEY_MS;
 use campanile_model::{Event, EventSource, EventState, Instant, NewEvent, SysId};
 use tokio_postgres::Row;
 
@@ -77,6 +78,7 @@ pub(super) fn read_event(row: &Row) -> Result<Event, StoreError> {
         cause_event: sys_id_or_none(row, 19)?,
         cause_handler: text(row, 20)?,
         dedupe_key: text(row, 21)?,
+        key_life_ms: IDEMPOTENCY_KEY_MS,
         content_hash: 0,
         source: EventSource::from_word(row.try_get(22)?),
         coalesce_seconds: row.try_get(27)?,

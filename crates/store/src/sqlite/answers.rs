@@ -1,7 +1,6 @@
 //! Idempotency keys of callers: the answers that are kept under them, and when they are forgotten.
 
 use campanile_model::Instant;
-use campanile_model::limits::IDEMPOTENCY_KEY_MS;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::contract::{KeptAnswer, StoreError};
@@ -9,12 +8,12 @@ use crate::contract::{KeptAnswer, StoreError};
 /// Keys that are forgotten along with one call that brings a key: more than one, so that they never pile up.
 const FORGET_MAX: i64 = 4;
 
-/// Keys that were used at this moment or before are free again.
-pub(super) fn forgotten_at(now: Instant) -> i64 {
-    now.as_millis().saturating_sub(IDEMPOTENCY_KEY_MS)
+/// Keys that were used at this moment or before are free again for a call at `now` by which keys live `key_life_ms`.
+pub(super) fn forgotten_at(now: Instant, key_life_ms: i64) -> i64 {
+    now.as_millis().saturating_sub(key_life_ms)
 }
 
-/// The answer that was kept under `key`; `None` when the key is free.
+/// The answer that was kept under `key` after `forgotten`; `None` when the key is free.
 ///
 /// # Errors
 /// [`StoreError::KeyReused`] when it was used for something else, an event included.
@@ -22,13 +21,13 @@ pub(super) fn kept(
     connection: &Connection,
     key: &str,
     content_hash: u64,
-    now: Instant,
+    forgotten: Instant,
 ) -> Result<Option<String>, StoreError> {
     let known = connection
         .prepare_cached(
             "SELECT content_hash, answer FROM sysevent_dedupe WHERE key = ?1 AND created > ?2",
         )?
-        .query_row((key, forgotten_at(now)), |row| {
+        .query_row((key, forgotten.as_millis()), |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?))
         })
         .optional()?;
@@ -57,7 +56,7 @@ pub(super) fn keep(connection: &Connection, answer: &KeptAnswer) -> Result<(), S
             &*answer.sys_id,
             answer.at.as_millis(),
             answer.answer,
-            forgotten_at(answer.at),
+            forgotten_at(answer.at, answer.key_life_ms),
         ])?;
     if kept == 0 {
         return Err(StoreError::Duplicate {
@@ -66,19 +65,19 @@ pub(super) fn keep(connection: &Connection, answer: &KeptAnswer) -> Result<(), S
             value: answer.key.to_string(),
         });
     }
-    forget(connection, answer.at)
+    forget(connection, forgotten_at(answer.at, answer.key_life_ms))
 }
 
-/// Forgets some keys whose time is over.
+/// Forgets some keys that were used at `forgotten` or before.
 ///
 /// # Errors
 /// What SQLite said.
-pub(super) fn forget(connection: &Connection, now: Instant) -> Result<(), StoreError> {
+pub(super) fn forget(connection: &Connection, forgotten: i64) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "DELETE FROM sysevent_dedupe WHERE key IN \
              (SELECT key FROM sysevent_dedupe WHERE created <= ?1 ORDER BY created LIMIT ?2)",
         )?
-        .execute((forgotten_at(now), FORGET_MAX))?;
+        .execute((forgotten, FORGET_MAX))?;
     Ok(())
 }

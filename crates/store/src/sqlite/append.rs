@@ -199,7 +199,7 @@ fn known_key(
             "SELECT content_hash, answer IS NULL, sys_id FROM sysevent_dedupe \
              WHERE key = ?1 AND created > ?2",
         )?
-        .query_row((key, answers::forgotten_at(event.created)), |row| {
+        .query_row((key, answers::forgotten_at(event.created, event.key_life_ms)), |row| {
             let is_event: bool = row.get(1)?;
             // The key of a row's answer stands beside the row's key, which may have any spelling.
             let first = if is_event { Some(sys_id(row, 2)?) } else { None };
@@ -238,7 +238,7 @@ fn remember_key(
              sys_id = excluded.sys_id, created = excluded.created, answer = NULL",
         )?
         .execute(params![key, event.content_hash.cast_signed(), event.sys_id.as_str(), created])?;
-    answers::forget(connection, event.created)
+    answers::forget(connection, answers::forgotten_at(event.created, event.key_life_ms))
 }
 
 /// Forgets the internal keys of an event whose epoch has ended.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use campanile_model::limits::IDEMPOTENCY_KEY_MS;
 use campanile_model::{Event, EventSource, EventState, Instant, NewEvent, SysId};
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -154,6 +155,7 @@ pub(super) fn read_event(row: &Row<'_>, texts: &mut Texts) -> rusqlite::Result<E
         cause_event: sys_id_or_none(row, 19)?,
         cause_handler: texts.shared(row, 20)?,
         dedupe_key: texts.own(row, 21)?,
+        key_life_ms: IDEMPOTENCY_KEY_MS,
         content_hash: 0,
         source: EventSource::from_word(row.get_ref(22)?.as_str()?),
         coalesce_seconds: row.get(27)?,

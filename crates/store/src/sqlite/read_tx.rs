@@ -65,8 +65,8 @@ impl ReadTx for SqliteReadTx {
         &self,
         key: &str,
         content_hash: u64,
-        now: Instant,
+        forgotten: Instant,
     ) -> Result<Option<String>, StoreError> {
-        self.on(|connection| answers::kept(connection, key, content_hash, now))
+        self.on(|connection| answers::kept(connection, key, content_hash, forgotten))
     }
 }

@@ -140,9 +140,9 @@ impl ReadTx for SqliteWriteTx {
         &self,
         key: &str,
         content_hash: u64,
-        now: Instant,
+        forgotten: Instant,
     ) -> Result<Option<String>, StoreError> {
-        answers::kept(self.turn.connection()?, key, content_hash, now)
+        answers::kept(self.turn.connection()?, key, content_hash, forgotten)
             .map_err(|e| self.turn.located(e))
     }
 }

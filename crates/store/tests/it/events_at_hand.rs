@@ -164,6 +164,7 @@ pub(crate) fn event(name: &str) -> NewEvent {
         cause_event: None,
         cause_handler: Arc::from(""),
         dedupe_key: Arc::from(""),
+        key_life_ms: campanile_model::limits::IDEMPOTENCY_KEY_MS,
         content_hash: 0,
         source: EventSource::Api,
         coalesce_seconds: 0,

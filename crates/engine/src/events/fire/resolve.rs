@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use campanile_model::content_hash::ContentHash;
 use campanile_model::limits::{
     DEDUPE_KEY_CHARS_MAX, EVENT_DEPTH_MAX, EVENT_NAME_CHARS_MAX, EVENT_PARM_CHARS_MAX,
+    IDEMPOTENCY_KEY_MS,
 };
 use campanile_model::queue_def::normalise_queue_name;
 use campanile_model::{EventSource, Instant, NewEvent, Registration, SysId};
@@ -22,6 +23,7 @@ use crate::error::EngineError;
 use crate::events::global_events;
 use crate::events::queue_registry::QueueRegistry;
 use crate::events::registry::{EventRegistry, PRIORITY_DEFAULT};
+use crate::records::key_life::KeyLife;
 use crate::session::Session;
 
 /// Property: an unregistered name is refused (§3.2).
@@ -73,6 +75,10 @@ pub fn resolve(
         queue_of(engine, session, registration, &request, &mut provisions)?;
     let content = content_hash(&request);
     let dedupe_key = key_of(session, ordinals, &request, content);
+    let key_life_ms = match request.dedupe_key {
+        Some(_) => KeyLife::of(engine).as_millis(),
+        None => IDEMPOTENCY_KEY_MS,
+    };
     let process_on = process_on(&request, now);
     let snapshot = match &request.record {
         Some(record) if request.deleting || registration.is_some_and(|r| r.capture_snapshot) => {
@@ -110,6 +116,7 @@ pub fn resolve(
         cause_handler: session.cause.as_ref().map_or_else(empty, |cause| {
             Arc::from(format!("{}:{}", cause.handler_kind.as_str(), cause.handler))
         }),
+        key_life_ms,
         dedupe_key,
         content_hash: content,
         source: request.source.unwrap_or(session.source),

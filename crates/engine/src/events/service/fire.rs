@@ -15,6 +15,7 @@ use crate::events::fire::provision::{self, Provision, Waiting};
 use crate::events::fire::{FireRequest, Resolved, count_fired, key_prefix, provisional, resolve};
 use crate::events::registry::EventRegistry;
 use crate::records::gate;
+use crate::records::key_life::KeyLife;
 use crate::session::Session;
 use crate::worker::spawn_named;
 
@@ -188,6 +189,7 @@ struct Places {
     user: Arc<str>,
     source: EventSource,
     atomic: bool,
+    key_life: KeyLife,
     calls: Vec<Place>,
 }
 
@@ -224,7 +226,9 @@ impl Prepared {
         let user = Arc::clone(&session.user.user_name);
         let calls_max = calls.len();
         let source = session.source;
-        let places = Places { user, source, atomic, calls: Vec::with_capacity(calls_max) };
+        let key_life = KeyLife::of(engine);
+        let places =
+            Places { user, source, atomic, key_life, calls: Vec::with_capacity(calls_max) };
         let events = Vec::with_capacity(calls_max);
         let mut prepared = Self { events, provisions: Vec::new(), places };
         for call in calls {
@@ -318,8 +322,9 @@ impl Places {
                         let own = key_prefix(&self.user);
                         let key = key.strip_prefix(&own).unwrap_or(&key);
                         let detail = format!(
-                            "idempotency key '{key}' was used for another event within the last 24 hours: \
-                             use a new key for '{name}'"
+                            "idempotency key '{key}' was used for another event within {}: \
+                             use a new key for '{name}'",
+                            self.key_life
                         );
                         refused.push((index, "key_reused", detail.clone()));
                         Err(EngineError::FireRefused { code: "key_reused", detail })

@@ -11,6 +11,7 @@ use crate::error::EngineError;
 use crate::events::fire::FireRequest;
 use crate::events::row::{EVENT_TABLE, EventLayout};
 use crate::records::execution::{Execution, FireResult};
+use crate::records::key_life::KeyLife;
 use crate::records::service::{WriteRequest, Written};
 use crate::records::special_tables::SpecialTable;
 use crate::records::{gate, lookup, once};
@@ -47,7 +48,9 @@ fn insert(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, 
     add_record(execution, &mut call)?;
     let as_given = call.clone();
     let key = as_given.dedupe_key.as_deref().unwrap_or_default();
-    let fired = execution.fire(call).map_err(|error| once::told(error, key))?;
+    let fired = execution
+        .fire(call)
+        .map_err(|error| once::told(error, key, KeyLife::of(execution.engine())))?;
     let (sys_id, repeated) = match fired {
         FireResult::Stored(appended) => (appended.sys_id, appended.duplicate),
         FireResult::Waiting(sys_id) => (sys_id, false),

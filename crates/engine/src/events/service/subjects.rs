@@ -83,8 +83,8 @@ impl ReadTx for Committed<'_> {
         &self,
         key: &str,
         content: u64,
-        now: Instant,
+        forgotten: Instant,
     ) -> Result<Option<String>, StoreError> {
-        self.view()?.kept_answer(key, content, now)
+        self.view()?.kept_answer(key, content, forgotten)
     }
 }

@@ -257,6 +257,12 @@ pub const KNOWN: &[KnownProperty] = &[
         "Begin links with glide.servlet.uri when it is set.",
     ),
     known(
+        "campanile.http.idempotency_hours",
+        whole(1, 720),
+        "24",
+        "How long an idempotency key is remembered after its first use, in hours.",
+    ),
+    known(
         "campanile.http.max_waiters",
         whole(0, 1_000_000),
         "10000",

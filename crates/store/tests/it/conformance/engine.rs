@@ -67,7 +67,8 @@ macro_rules! conformance {
                 an_answer_is_kept_with_its_row_or_not_at_all,
                 of_two_that_keep_an_answer_under_one_key_the_second_is_refused,
                 events_and_answers_share_one_space_of_keys,
-                a_key_is_free_again_after_a_day;
+                a_key_is_free_again_after_a_day,
+                a_key_lives_as_long_as_the_call_that_comes_says;
             tables:
                 ensuring_twice_changes_nothing,
                 a_new_field_is_nil_in_old_rows,
