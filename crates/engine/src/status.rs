@@ -10,7 +10,9 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::fire::{PROVISIONAL_MAX, provisional};
 use crate::events::queue_registry::QueueRegistry;
+use crate::records::operation::hidden_methods::hiding as hiding_column;
 use crate::records::properties;
+use crate::records::seed::{SYSTEM_PACK, stable_id};
 
 /// One check of `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +148,25 @@ impl Engine {
         self.queues_that_stand_still(&mut findings)?;
         self.properties_that_do_not_fit(&mut findings)?;
         self.queues_that_are_not_made(&mut findings)?;
+        self.columns_that_hide_methods(&mut findings)?;
         Ok(findings)
+    }
+
+    /// Nobody can mend a column of the product, so those are left out.
+    fn columns_that_hide_methods(&self, findings: &mut Vec<Finding>) -> Result<(), EngineError> {
+        for column in self.rows_of("sys_dictionary")? {
+            let (table, element) = (column.text("name"), column.text("element"));
+            let own = stable_id(SYSTEM_PACK, "tables", &format!("{table}.{element}"));
+            if !column.get("active").is_true() || column.text("sys_id") == own.as_str() {
+                continue;
+            }
+            findings.extend(hiding_column(table, element).map(|column| Finding {
+                serious: false,
+                what: column.what,
+                fix: column.fix,
+            }));
+        }
+        Ok(())
     }
 
     /// Values are judged when they are saved; these were stored by an older version, or by another program.

@@ -23,6 +23,7 @@ mod syntax;
 mod watchdog;
 
 pub use compile::check;
+pub use glide::{HiddenMethod, method_hidden_by};
 pub use host::{
     ConditionId, ElementKind, EventCall, ExternalValue, FieldMeta, Host, HostError, HostRecord,
     LogLevel, MessageKind, PathId, RecordRef, ScheduledEventCall, UserInfo,

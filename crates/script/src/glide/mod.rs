@@ -30,6 +30,7 @@ mod errors;
 mod globals;
 mod gs_log;
 mod gs_session;
+mod hidden;
 mod install;
 mod list;
 mod native;
@@ -40,5 +41,6 @@ mod record_query;
 mod record_write;
 mod run_state;
 
+pub use hidden::{HiddenMethod, method_hidden_by};
 pub(crate) use install::{begin, end, install, wrap_current, wrap_record};
 pub(crate) use run_state::RunControl;

@@ -7,6 +7,7 @@ use campanile_model::table_def::INTERNAL_TYPES;
 use campanile_model::{Dictionary, FieldType, Record};
 use campanile_script::ScriptKind;
 
+use super::hidden_methods::hiding;
 use super::save_checks::check_script;
 use crate::error::EngineError;
 use crate::records::conversion;
@@ -68,6 +69,9 @@ pub(super) fn column(
     }
     let mut warnings = default_value(execution, record, before)?;
     warnings.extend(unfitting_default(record));
+    let made =
+        if before.is_none() { hiding(record.text("name"), record.text("element")) } else { None };
+    warnings.extend(made.map(|column| format!("{}: {}", column.what, column.fix)));
     Ok(warnings)
 }
 

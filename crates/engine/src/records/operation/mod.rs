@@ -9,6 +9,7 @@ pub(crate) mod defaults;
 mod definition_checks;
 pub(crate) mod delete;
 mod delete_checks;
+pub(crate) mod hidden_methods;
 pub(crate) mod integrity;
 pub(crate) mod journal;
 pub(crate) mod outermost;

@@ -10,4 +10,5 @@ pub use rows::{apply_constant_defaults, stamp_new};
 pub use spec::{
     ChoiceListSpec, ChoiceSpec, FieldSpec, OverrideSpec, Scalar, TableRows, TableSpec, stable_id,
 };
+pub(crate) use system::PACK as SYSTEM_PACK;
 pub use system::{system_dictionary, system_table};

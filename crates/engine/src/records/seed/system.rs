@@ -12,7 +12,7 @@ use crate::records::dictionary::{DictionaryRows, choice_lists, flatten};
 use crate::records::lookup;
 
 /// Name of the pack that the system's own rows belong to.
-pub(super) const PACK: &str = "system";
+pub(crate) const PACK: &str = "system";
 
 const DOCUMENT: &str = include_str!("../../../seed/system.yaml");
 
