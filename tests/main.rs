@@ -31,4 +31,5 @@ mod rest_table_pages;
 mod rest_table_writes;
 mod rest_told;
 mod rest_warnings;
+mod rules_by_http;
 mod small_disk;

@@ -2,15 +2,17 @@
 //! (business-rules §19.4, §19.6).
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use campanile_engine::records::lookup;
 use campanile_engine::records::service::{self, ListRequest};
+use campanile_engine::records::{lookup, syslog};
 use campanile_engine::{Channel, Engine, Session};
 use campanile_script::LogLevel;
 
-use crate::fixture::{A, B, C, Fixture, HookClock, JOE};
+use crate::fixture::{A, B, C, Fixture, JOE};
+use crate::hook_clock::HookClock;
 
 /// The numbers that a script finds with `query`, in its order.
 fn by_script(fixture: &Fixture, table: &str, query: &str) -> Vec<String> {
@@ -180,6 +182,10 @@ fn br_87_an_invalid_arm_is_left_out_with_a_warning() {
     assert_eq!(ran.text, "2");
     let warnings = ran.lines(LogLevel::Warn);
     assert!(warnings.len() == 1 && warnings[0].contains("nope"), "{warnings:?}");
+    // Logged: somebody who looks later finds it in the system log.
+    syslog::flush(&fixture.house.engine);
+    let logged = fixture.house.rows("syslog", &[("level", "1")]);
+    assert!(logged.iter().any(|row| row.text("message").contains("nope")), "{logged:?}");
 }
 
 #[test]
@@ -283,36 +289,56 @@ fn br_24_an_event_is_not_visible_to_others_before_the_commit() {
     let mut fixture = Fixture::new();
     let clock = fixture.hook_clock();
     fixture.after("fires", "gs.eventQueue('incident.updated', current, '', '')");
+    // It runs later, and says from when to when; its loop is the time that the case gives to the reader.
     fixture.rule(
         "lets others look",
         &[
             ("when", "after"),
             ("order", "200"),
-            ("script", "for (var i = 0; i < 100; i++) gs.nowNoTZ()"),
+            (
+                "script",
+                "var first = Date.now(); for (var i = 0; i < 100; i++) gs.nowNoTZ(); \
+                 gs.print(first + ' ' + Date.now())",
+            ),
         ],
     );
     let (seen, told) = std::sync::mpsc::channel();
     look_at_every_look(clock, Arc::clone(&fixture.house.engine), seen);
-    fixture.script(&format!(
+    let ran = fixture.script(&format!(
         "var g = new GlideRecord('incident'); g.get('{A}'); g.state = 2; g.update()"
     ));
-    let visible: Vec<usize> = told.try_iter().collect();
-    let before = visible.iter().take_while(|events| **events == 0).count();
-    assert!(before >= 100, "{visible:?}: the second rule alone looks 100 times");
-    assert!(visible.len() < 200, "most looks are those of the second rule");
-    assert_eq!(fixture.events(), ["incident.updated"]);
+    let printed = ran.trace().concat();
+    let (first, last) = printed.trim().split_once(' ').unwrap();
+    let loop_of_rule: RangeInclusive<i64> = first.parse().unwrap()..=last.parse().unwrap();
+    let looks: Vec<(i64, usize)> = told.try_iter().collect();
+    let in_rule: Vec<usize> = looks
+        .iter()
+        .filter(|(at, _)| loop_of_rule.contains(at))
+        .map(|(_, visible)| *visible)
+        .collect();
+    assert!(in_rule.len() >= 100, "{looks:?}");
+    assert!(in_rule.iter().all(|visible| *visible == 0), "queued, and not committed: {in_rule:?}");
+    assert_eq!(fixture.events(), ["incident.updated"], "and after the commit it is there");
+    let id = fixture.house.rows("sysevent", &[]).remove(0).text("sys_id").parse().unwrap();
+    let event = fixture.house.engine.store().event(&id).unwrap().unwrap();
+    assert!(event.fired.created.as_millis() < *loop_of_rule.start(), "it was queued before");
 }
 
-/// Counts the visible events whenever a script thread asks for the time.
-fn look_at_every_look(clock: Arc<HookClock>, engine: Arc<Engine>, seen: Sender<usize>) {
+/// Counts, as another reader, the visible events whenever a script thread asks for the time; and says at what time.
+fn look_at_every_look(clock: Arc<HookClock>, engine: Arc<Engine>, seen: Sender<(i64, usize)>) {
     let again = Arc::clone(&clock);
-    clock.at_next_look(move || {
-        let dictionary = engine.dictionary().unwrap();
-        let table = lookup::table(&dictionary, "sysevent").unwrap();
-        let read = Arc::clone(engine.store()).read().unwrap();
-        let events = read.select(&lookup::equal(table, &[])).unwrap().len();
-        drop(read);
-        if seen.send(events).is_ok() {
+    clock.at_next_look(move |now| {
+        let reader = std::thread::Builder::new().name("reader".to_owned());
+        let events = std::thread::scope(|scope| {
+            let look = || {
+                let dictionary = engine.dictionary().unwrap();
+                let table = lookup::table(&dictionary, "sysevent").unwrap();
+                let read = Arc::clone(engine.store()).read().unwrap();
+                read.select(&lookup::equal(table, &[])).unwrap().len()
+            };
+            reader.spawn_scoped(scope, look).unwrap().join().unwrap()
+        });
+        if seen.send((now.as_millis(), events)).is_ok() {
             look_at_every_look(again, engine, seen);
         }
     });

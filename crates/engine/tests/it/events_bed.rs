@@ -200,3 +200,12 @@ pub(crate) fn code(result: Result<FireAnswer, EngineError>) -> &'static str {
         other => panic!("expected a refusal, got {other:?}"),
     }
 }
+
+/// Beth, who may publish events, over HTTP.
+pub(crate) fn publisher() -> Session {
+    let mut session = Fixture::session("beth", Channel::Http);
+    let mut user = (*session.user).clone();
+    user.roles = vec!["event_publisher".into()];
+    session.user = user.into();
+    session
+}

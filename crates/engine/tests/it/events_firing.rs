@@ -1,10 +1,10 @@
-//! Firing: events-and-jobs §14, cases 1 to 20, and what a hostile caller would try.
+//! Firing: events-and-jobs §14, what becomes of a call, and what a hostile caller would try.
 
-use campanile_engine::events::service::{FireCall, FireTime};
+use campanile_engine::events::service::FireCall;
 use campanile_engine::{EngineError, Session};
-use campanile_model::{EventState, Instant};
+use campanile_model::EventState;
 
-use crate::events_bed::{Bed, RECORDER, call, call_after, call_to, code};
+use crate::events_bed::{Bed, call, code, publisher};
 use crate::fixture::{A, ABEL, BETH, Fixture, update_a};
 
 #[test]
@@ -64,84 +64,6 @@ fn ev_003_an_aborted_operation_leaves_neither_record_nor_event() {
 }
 
 #[test]
-fn ev_004_an_unregistered_name_is_stored_flagged_and_handled() {
-    let bed = Bed::quiet();
-    bed.action("listens", "t.unknown", RECORDER, &[]);
-    let event = bed.fire("t.unknown", "heard");
-    assert!(!bed.event(&event).fired.registered);
-    bed.drain();
-    assert_eq!(bed.state(&event), EventState::Processed);
-    assert_eq!(bed.recorded(), ["heard"]);
-}
-
-#[test]
-fn an_unregistered_name_is_logged_once_a_day_with_the_nearest_registered_one() {
-    let bed = Bed::quiet();
-    for _ in 0..3 {
-        bed.fire("T.Ping", "");
-    }
-    campanile_engine::records::syslog::flush(bed.engine());
-    let lines = bed.fixture.house.rows("syslog", &[("source", "events")]);
-    let lines: Vec<_> = lines.iter().map(|row| row.text("message").to_owned()).collect();
-    assert_eq!(
-        lines,
-        ["event 'T.Ping' is not registered: stored all the same; did you mean 't.ping'?"]
-    );
-    bed.advance_seconds(86_400);
-    bed.fire("T.Ping", "");
-    campanile_engine::records::syslog::flush(bed.engine());
-    assert_eq!(bed.fixture.house.rows("syslog", &[("source", "events")]).len(), 2);
-}
-
-#[test]
-fn ev_005_with_require_registration_an_unregistered_name_is_refused() {
-    let bed = Bed::quiet();
-    bed.fixture.property("campanile.events.require_registration", "true");
-    assert_eq!(code(bed.try_fire(call("t.unknown", ""))), "name_unregistered");
-    assert!(bed.events("").is_empty());
-    assert!(bed.try_fire(call("t.ping", "")).is_ok());
-}
-
-#[test]
-fn ev_006_the_queue_argument_wins_over_the_registration_for_that_call_only() {
-    let bed = Bed::quiet();
-    bed.queue("q1", &[]);
-    bed.queue("q2", &[]);
-    bed.register("t.queued", &[("queue", "q1")]);
-    let with = bed.try_fire(call_to("q2", "t.queued", "")).unwrap();
-    let without = bed.try_fire(call("t.queued", "")).unwrap();
-    let to_default = bed.try_fire(call_to("DEFAULT", "t.queued", "")).unwrap();
-    assert_eq!((&*with.queue, &*without.queue, &*to_default.queue), ("q2", "q1", ""));
-    bed.fixture.script(
-        "gs.eventQueue('t.queued', null, 'with', '', 'q2'); gs.eventQueue('t.queued', null, 'without', '');",
-    );
-    let queue_of = |parm1: &str| bed.events(&format!("parm1={parm1}"))[0].fired.queue.to_string();
-    assert_eq!((queue_of("with"), queue_of("without")), ("q2".to_owned(), "q1".to_owned()));
-}
-
-#[test]
-fn ev_007_a_scheduled_event_takes_the_registrations_queue_and_waits_aside() {
-    let bed = Bed::quiet();
-    bed.queue("q1", &[]);
-    bed.register("t.later", &[("queue", "q1")]);
-    bed.fixture.script(&format!(
-        "var g = new GlideRecord('incident'); g.get('{A}');
-         var when = new GlideDateTime('2024-03-13 18:40:00');
-         gs.eventQueueScheduled('t.later', g, 'a', 'b', when);"
-    ));
-    let event = &bed.events("name=t.later")[0];
-    assert_eq!(&*event.fired.queue, "q1");
-    assert!(event.fired.scheduled);
-    assert_eq!(event.fired.process_on, Instant::parse_glide_text("2024-03-13 18:40:00").unwrap());
-    let backlog = bed.engine().store().backlog(bed.engine().clock().now()).unwrap();
-    let q1 = backlog.iter().find(|queue| queue.queue == "q1").unwrap();
-    assert_eq!((q1.ready, q1.scheduled), (0, 1));
-    assert_eq!(bed.drain().claimed, 0);
-    bed.advance_seconds(600);
-    assert_eq!(bed.drain().processed, 1);
-}
-
-#[test]
 fn ev_008_a_scheduled_event_without_parms_takes_the_display_value_of_its_record() {
     let bed = Bed::quiet();
     bed.fixture.script(&format!(
@@ -153,66 +75,6 @@ fn ev_008_a_scheduled_event_without_parms_takes_the_display_value_of_its_record(
     assert_eq!((&*events[0].fired.parm1, &*events[0].fired.parm2), ("INC0000001", ""));
     assert_eq!((&*events[1].fired.parm1, &*events[1].fired.instance), ("", A));
     assert_eq!(&*events[1].fired.table, "incident", "the table comes from the registration");
-}
-
-#[test]
-fn ev_009_a_time_in_the_past_means_now() {
-    let bed = Bed::new();
-    let past = bed.engine().clock().now().plus_millis(-3_600_000);
-    let at = FireCall { process_on: Some(FireTime::At(past)), ..call("t.ping", "past") };
-    let event = bed.try_fire(at).unwrap().sys_id;
-    assert!(!bed.event(&event).fired.scheduled);
-    bed.drain();
-    assert_eq!(bed.recorded(), ["past"]);
-}
-
-#[test]
-fn ev_010_an_unknown_queue_is_provisioned_and_served() {
-    let bed = Bed::new();
-    let event = bed.try_fire(call_to("brand_new", "t.ping", "new")).unwrap().sys_id;
-    let rows = bed.fixture.house.rows("sysevent_queue", &[("queue", "brand_new")]);
-    assert_eq!(rows.len(), 1);
-    let row = &rows[0];
-    assert_eq!(row.text("processing_order"), "parallel");
-    assert_eq!((row.text("job_config"), row.text("job_config_value")), ("job_count", "1"));
-    assert_eq!(row.text("poll_interval"), "1970-01-01 00:00:30");
-    assert_eq!(row.text("provisional"), "1");
-    bed.drain();
-    assert_eq!(bed.state(&event), EventState::Processed);
-    bed.fixture.property("campanile.queues.unknown", "hold");
-    let held = bed.try_fire(call_to("held_back", "t.ping", "")).unwrap().sys_id;
-    bed.drain();
-    assert_eq!(bed.state(&held), EventState::Ready);
-    assert_eq!(bed.explain(&held).verdict, "ready; queue 'held_back' does not exist");
-    bed.fixture.property("campanile.queues.unknown", "default");
-    let fell_back = bed.try_fire(call_to("nowhere", "t.ping", "")).unwrap();
-    assert_eq!(&*fell_back.queue, "");
-}
-
-#[test]
-fn an_unknown_queue_in_a_rule_is_provisioned_with_the_operation_or_not_at_all() {
-    let bed = Bed::new();
-    let fires = "gs.eventQueue('t.ping', current, 'a', '', 'from_rule');";
-    bed.fixture.after("fires", fires);
-    bed.fixture.script(&update_a("gA.short_description = 'x'"));
-    assert_eq!(bed.fixture.house.rows("sysevent_queue", &[("queue", "from_rule")]).len(), 1);
-    bed.drain();
-    assert_eq!(bed.recorded(), ["a"]);
-}
-
-#[test]
-fn ev_011_a_wrong_queue_name_is_refused_with_the_nearest_valid_one() {
-    let bed = Bed::quiet();
-    let refused = bed.try_fire(call_to("My Queue!", "t.ping", "")).unwrap_err();
-    assert!(refused.to_string().contains("'my_queue'"), "{refused}");
-    assert_eq!(code(Err(refused)), "queue_invalid");
-    let ran = bed.fixture.script(
-        "try { gs.eventQueue('t.ping', null, '', '', 'My Queue!'); gs.print('stored'); } catch (e) { \
-         gs.print('refused: ' + e.message); }",
-    );
-    assert!(ran.trace()[0].starts_with("refused: "), "{:?}", ran.trace());
-    assert!(bed.events("").is_empty());
-    assert!(bed.fixture.house.rows("sysevent_queue", &[("queue", "My Queue!")]).is_empty());
 }
 
 #[test]
@@ -234,50 +96,6 @@ fn ev_013_undefined_becomes_empty_and_an_object_becomes_json() {
     bed.fixture.script("gs.eventQueue('t.ping', null, undefined, {a: 1});");
     let event = &bed.events("name=t.ping")[0];
     assert_eq!((&*event.fired.parm1, &*event.fired.parm2), ("", "{\"a\":1}"));
-}
-
-#[test]
-fn ev_014_a_name_of_41_characters_is_kept_whole_with_a_warning_and_101_are_refused() {
-    let bed = Bed::quiet();
-    let name = format!("t.{}", "x".repeat(39));
-    let values = [("event_name", &*name)];
-    let written = bed.fixture.insert("admin", "sysevent_register", &values).unwrap();
-    assert_eq!(written.record.text("event_name"), name);
-    assert!(written.warnings.iter().any(|w| w.contains("40 characters")), "{:?}", written.warnings);
-    bed.action("long", &name, RECORDER, &[]);
-    bed.fire(&name, "whole");
-    bed.drain();
-    assert_eq!(bed.recorded(), ["whole"]);
-    let too_long = "x".repeat(101);
-    bed.fixture.insert("admin", "sysevent_register", &[("event_name", &too_long)]).unwrap_err();
-    assert_eq!(code(bed.try_fire(call(&too_long, ""))), "name_invalid");
-}
-
-#[test]
-fn ev_018_a_repeated_key_stores_one_event_and_other_content_under_it_is_refused() {
-    let bed = Bed::quiet();
-    let keyed =
-        |parm1: &str| FireCall { dedupe_key: Some("k-1".to_owned()), ..call("t.ping", parm1) };
-    let first = bed.try_fire(keyed("a")).unwrap();
-    let second = bed.try_fire(keyed("a")).unwrap();
-    assert!(!first.duplicate && second.duplicate);
-    assert_eq!(first.sys_id, second.sys_id);
-    assert_eq!(code(bed.try_fire(keyed("b"))), "key_reused");
-    assert_eq!(bed.events("name=t.ping").len(), 1);
-    // Keys belong to the user.
-    let beth = publisher();
-    let other = campanile_engine::events::service::fire_blocking(bed.engine(), &beth, keyed("b"));
-    assert!(!other.unwrap().duplicate);
-    bed.advance_seconds(24 * 3_600 + 1);
-    assert!(!bed.try_fire(keyed("b")).unwrap().duplicate, "a key is forgotten after 24 hours");
-}
-
-fn publisher() -> Session {
-    let mut session = Fixture::session("beth", campanile_engine::Channel::Http);
-    let mut user = (*session.user).clone();
-    user.roles = vec!["event_publisher".into()];
-    session.user = user.into();
-    session
 }
 
 #[test]
@@ -339,35 +157,6 @@ fn ev_020_a_loop_ends_after_51_events_and_shows_its_chain() {
     assert!(last.error_message.contains("t.loop ×51"), "{}", last.error_message);
     assert!(events[..50].iter().all(|event| event.state == EventState::Processed));
     assert_eq!(bed.outcomes(&last.fired.sys_id), ["loops failed/loop_suspected"]);
-}
-
-#[test]
-fn names_that_are_empty_or_hold_control_characters_are_refused() {
-    let bed = Bed::quiet();
-    for name in ["", "a\nb", "a\u{0}", "\u{7f}"] {
-        assert_eq!(code(bed.try_fire(call(name, ""))), "name_invalid", "{name:?}");
-    }
-    assert!(bed.try_fire(call("ä name with blanks is no registration but fires", "")).is_ok());
-}
-
-#[test]
-fn an_inactive_registration_stores_nothing_and_says_so() {
-    let bed = Bed::quiet();
-    bed.register("t.off", &[("active", "false")]);
-    assert_eq!(code(bed.try_fire(call("t.off", ""))), "registration_inactive");
-    bed.fixture.script("gs.eventQueue('t.off', null, '', '');");
-    assert!(bed.events("").is_empty());
-    campanile_engine::records::syslog::flush(bed.engine());
-    let lines = bed.fixture.house.rows("syslog", &[("source", "events")]);
-    assert_eq!(lines.len(), 2);
-    assert!(lines[0].text("message").contains("registration_inactive"));
-}
-
-#[test]
-fn an_unknown_table_is_refused_when_it_is_named() {
-    let bed = Bed::quiet();
-    let call = FireCall { table: "no_such_table".to_owned(), ..call("t.ping", "") };
-    assert_eq!(code(bed.try_fire(call)), "table_unknown");
 }
 
 #[test]
@@ -436,18 +225,6 @@ fn a_row_of_sysevent_fires_and_everything_but_an_action_is_refused() {
     assert_eq!(change(&[("state", "ready")]).unwrap().record.text("epoch"), "1");
     bed.drain();
     assert_eq!(bed.recorded(), ["row", "row"]);
-}
-
-#[test]
-fn a_key_of_a_delayed_call_is_the_same_when_the_call_is_repeated_later() {
-    let bed = Bed::quiet();
-    let keyed =
-        || FireCall { dedupe_key: Some("later".to_owned()), ..call_after(60, "t.ping", "a") };
-    let first = bed.try_fire(keyed()).unwrap();
-    bed.advance_seconds(5);
-    let again = bed.try_fire(keyed()).unwrap();
-    assert!(again.duplicate);
-    assert_eq!(again.sys_id, first.sys_id);
 }
 
 #[test]

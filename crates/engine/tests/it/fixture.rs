@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use campanile_engine::records::execution::{Execution, ExecutionReport};
 use campanile_engine::records::service::{self, InputValue, WriteRequest, Written};
@@ -15,6 +15,7 @@ use campanile_script::{
     Bindings, LimitKind, Limits, LogLevel, ScriptErrorKind, ScriptKind, ScriptSource,
 };
 
+use crate::hook_clock::HookClock;
 use crate::house::House;
 
 pub(crate) const A: &str = "a0000000000000000000000000000001";
@@ -95,37 +96,6 @@ impl Ran {
             .filter(|line| line.level == level)
             .map(|line| line.text.as_str())
             .collect()
-    }
-}
-
-/// A clock that stands still and does something once when it is looked at by a script thread.
-#[derive(Default)]
-pub(crate) struct HookClock {
-    hook: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-}
-
-impl HookClock {
-    /// `hook` runs at the next look from a thread of the fixture.
-    pub(crate) fn at_next_look(&self, hook: impl FnOnce() + Send + 'static) {
-        *self.hook.lock().unwrap() = Some(Box::new(hook));
-    }
-}
-
-impl std::fmt::Debug for HookClock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("HookClock")
-    }
-}
-
-impl Clock for HookClock {
-    fn now(&self) -> Instant {
-        if std::thread::current().name() == Some("fixture") {
-            let hook = self.hook.lock().unwrap().take();
-            if let Some(hook) = hook {
-                hook();
-            }
-        }
-        now()
     }
 }
 
@@ -345,7 +315,7 @@ impl Fixture {
     }
 }
 
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::parse_glide_text("2024-03-13 18:30:00").unwrap()
 }
 
