@@ -164,6 +164,25 @@ fn a_role_that_a_registration_names_is_told_of_its_own_tables_only() {
 }
 
 #[test]
+fn the_log_holds_no_value_of_a_secret_property() {
+    let house = House::new();
+    house.insert(
+        "sysevent_script_action",
+        &json!({"name": "Compares", "event_name": "t.prop", "active": "true", "script": "gs.log('x');",
+                "condition_script": "current.value == 'never' && current.name"}),
+    );
+    let sentence = |kind: &str| {
+        let values = json!({"name": format!("t.{kind}"), "type": kind, "value": "hush"});
+        let property = house.insert("sys_properties", &values);
+        let event = json!({"name": "t.prop", "table": "sys_properties", "instance": property});
+        text(&house.fired(&event)["runs"][0], "sentence")
+    };
+    assert!(sentence("string").contains("current.value is 'hush'"));
+    let told = sentence("password2");
+    assert!(told.contains("current.name is 't.password2'") && !told.contains("hush"), "{told}");
+}
+
+#[test]
 fn values_that_a_rule_gave_an_event_are_shown_with_the_record() {
     let scene = Scene::new();
     scene.house.insert(
@@ -286,6 +305,13 @@ fn no_query_finds_out_what_a_closed_record_holds() {
         assert_eq!(status, 400, "{query}");
         assert!(detail.contains("withhold"), "{detail}");
     }
+    // However often it is asked, the query does not grow without bound: what is too much is left out.
+    let often = format!("name=t.look{}", "^state=none^ORdescriptive_name=x".repeat(70));
+    let answer = eve.get(&format!("/api/events?query={}", encode(&often)));
+    assert_eq!(refusal(&answer).0, 400, "{}", answer.text);
+    assert_eq!(eve.count("sysevent", &often), 0);
+    let once = format!("name=t.open{}", "^descriptive_nameSTARTSWITHt".repeat(100));
+    assert_eq!(eve.count("sysevent", &once), 1);
     let order = |word: &str| eve.rows("sysevent", &format!("{word}descriptive_name"), "sys_id");
     assert_eq!(order("ORDERBY"), order("ORDERBYDESC"));
     // What may be read is found as ever, and the administrator finds everything.

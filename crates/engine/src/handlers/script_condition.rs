@@ -2,6 +2,8 @@
 
 use campanile_script::{Bindings, Completion, RecordRef};
 
+use crate::records::properties::secrets;
+
 /// Fields that a sentence tells of, at most.
 const FIELDS_SHOWN_MAX: usize = 5;
 /// Characters of one value that a sentence shows.
@@ -32,10 +34,16 @@ pub fn sentence(condition: &str, answer: &Completion, bindings: &Bindings) -> St
 }
 
 fn value(record: &RecordRef, field: &str) -> Option<String> {
-    if record.is_null_like() {
+    if record.is_null_like() || is_secret(record, field) {
         return None;
     }
     Some(record.script_text(record.field(field)?).to_string())
+}
+
+/// The log is read by more people than a secret property is.
+fn is_secret(record: &RecordRef, field: &str) -> bool {
+    let is_value = field == "value" && record.table_name() == secrets::TABLE;
+    is_value && record.field("type").is_some_and(|kind| &*record.script_text(kind) == secrets::TYPE)
 }
 
 fn shown(value: &str) -> String {
