@@ -10,6 +10,7 @@ pub mod tree;
 pub mod build;
 pub mod operator;
 pub mod parse;
+pub mod parse_limits;
 pub mod print;
 
 pub mod bind;
@@ -36,7 +37,8 @@ pub use bound::{
 pub use build::Operand;
 pub use explain::explain_mismatch;
 pub use memory::{EvaluationMode, References, Subject, matches};
-pub use parse::{ParseLimits, QueryTooLarge, parse, parse_counting};
+pub use parse::{parse, parse_counting};
+pub use parse_limits::{ParseLimits, QueryTooLarge};
 pub use path::{names_a_field, resolve};
 pub use print::print;
 pub use tree::{Alternative, Group, InvalidTerm, Operator, Order, Query, Term};

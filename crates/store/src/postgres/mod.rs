@@ -33,6 +33,7 @@ mod lapses;
 mod move_kind;
 mod nodes;
 mod notices;
+mod options;
 mod params;
 mod pending;
 mod plans;
@@ -52,5 +53,6 @@ mod writer;
 
 #[cfg(feature = "testing")]
 pub(crate) use admin::{Admin, reaches, schema_hash};
-pub use store::{Lease, PostgresOptions, PostgresStore};
+pub use options::{Lease, PostgresOptions};
+pub use store::PostgresStore;
 pub use url::DatabaseUrl;

@@ -1,7 +1,6 @@
 //! The events half of the store: each promise of [`EventStore`] as a unit of the group writer or a read.
 
 use std::sync::Arc;
-use std::time::Instant as Moment;
 
 use campanile_model::{Event, EventState, HandlerRun, Instant, NewEvent, SysId};
 use parking_lot::Mutex;
@@ -12,8 +11,9 @@ use super::append::{Arrivals, append_events};
 use super::backlog::backlog;
 use super::claims::{Claims, Readers as LendReaders};
 use super::clock_back::{self, LatestNow};
-use super::completions::{BATCH_MAX, Pending, PendingLine, Todo, UNIT_MAX, write_batch};
+use super::completions::{Pending, PendingLine, Todo};
 use super::effects::EventEffects;
+use super::event_units::{AppendUnit, CompletionUnit};
 use super::events::{Place, find};
 use super::handling::Handling;
 use super::lapses::count_lapses;
@@ -22,8 +22,6 @@ use super::readers::Readers;
 use super::runs::runs;
 use super::store::SqliteStore;
 use super::summary::summary;
-use super::unit::{Haste, Unit};
-use super::writer::Writer;
 use crate::contract::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Backlog, Claim,
     ClaimRequest, CommitMark, Completion, EventAction, EventStore, EventSummary, KindMoved,
@@ -35,7 +33,7 @@ use crate::contract::{
 pub(in crate::sqlite) struct Events {
     pub(in crate::sqlite) claims: Arc<Claims>,
     pub(in crate::sqlite) arrivals: Arrivals,
-    pending: PendingLine,
+    pub(super) pending: PendingLine,
     latest_now: LatestNow,
     /// Events whose handling had ended with the process before this opening.
     lapses_counted: usize,
@@ -131,148 +129,6 @@ impl LendReaders for Readers {
         let outcome = read(&connection);
         self.give_back(connection);
         outcome
-    }
-}
-
-/// One append.
-struct AppendUnit {
-    store: Arc<Events>,
-    events: Vec<NewEvent>,
-    mode: AppendMode,
-    outcomes: Vec<AppendOutcome>,
-    /// An atomic append was refused: these outcomes are told, and nothing was stored.
-    is_refused: bool,
-    effects: Option<EventEffects>,
-    done: AppendCallback,
-}
-
-impl Unit for AppendUnit {
-    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        self.is_refused = false;
-        // What a first run held is let go before the second holds it again.
-        self.effects = None;
-        let (outcomes, effects) = self.store.append(connection, &self.events)?;
-        self.outcomes = outcomes;
-        self.effects = Some(effects);
-        let refusal = self.outcomes.iter().find_map(|outcome| outcome.as_ref().err());
-        match refusal {
-            Some(error) if self.mode.atomic => {
-                self.is_refused = true;
-                Err(error.clone())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn runs_again(&self) -> bool {
-        true
-    }
-
-    fn committed(&mut self, outcome: &Result<CommitMark, StoreError>) {
-        let effects = self.effects.take();
-        if let (Ok(_), Some(effects)) = (outcome, effects) {
-            effects.carry_out();
-        }
-    }
-
-    fn answer(self: Box<Self>, outcome: Result<CommitMark, StoreError>) {
-        let answer = match outcome {
-            Ok(mark) => Ok((self.outcomes, mark)),
-            Err(_) if self.is_refused => Ok((self.outcomes, CommitMark::default())),
-            Err(error) => Err(error),
-        };
-        (self.done)(answer);
-    }
-
-    fn haste(&self) -> Haste {
-        if self.mode.durable { Haste::Disk } else { Haste::Commit }
-    }
-
-    fn rows(&self) -> usize {
-        self.events.len()
-    }
-}
-
-/// A batch of what nobody waits for.
-struct CompletionUnit {
-    store: Arc<Events>,
-    writer: Writer,
-    batch: Vec<Pending>,
-    effects: Option<EventEffects>,
-}
-
-impl CompletionUnit {
-    fn schedule(store: &Arc<Events>, writer: &Writer) {
-        writer.submit(Box::new(Self {
-            store: Arc::clone(store),
-            writer: writer.clone(),
-            batch: Vec::new(),
-            effects: None,
-        }));
-        if store.pending.len() >= BATCH_MAX {
-            writer.hurry();
-        }
-    }
-}
-
-impl Unit for CompletionUnit {
-    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        let mut effects = EventEffects::new(&self.store.claims);
-        // Not empty when this runs again.
-        write_batch(connection, &self.batch, &mut effects)?;
-        let began = Moment::now();
-        loop {
-            // Taken as late as possible, so that a batch is as large as it can be.
-            let batch = self.store.pending.take();
-            let from = self.batch.len();
-            self.batch.extend(batch);
-            write_batch(connection, &self.batch[from..], &mut effects)?;
-            if self.batch.len() - from < BATCH_MAX || began.elapsed() >= UNIT_MAX {
-                break;
-            }
-        }
-        self.effects = Some(effects);
-        Ok(())
-    }
-
-    fn runs_again(&self) -> bool {
-        true
-    }
-
-    fn committed(&mut self, outcome: &Result<CommitMark, StoreError>) {
-        let effects = self.effects.take();
-        match outcome {
-            Ok(_) => {
-                if let Some(effects) = effects {
-                    effects.carry_out();
-                }
-                self.store.pending.written(std::mem::take(&mut self.batch).len());
-            }
-            Err(error) => {
-                // The events stay claimed, so nothing is done twice while this process lives.
-                tracing::error!(%error, count = self.batch.len(), "completions could not be written");
-                self.store.pending.put_back(std::mem::take(&mut self.batch), error.clone());
-            }
-        }
-    }
-
-    fn answer(self: Box<Self>, outcome: Result<CommitMark, StoreError>) {
-        if outcome.is_ok() && self.store.pending.go_on() {
-            Self::schedule(&self.store, &self.writer);
-        }
-    }
-
-    fn haste(&self) -> Haste {
-        Haste::Nobody
-    }
-
-    fn rows(&self) -> usize {
-        // Live, log and about one run each.
-        3 * BATCH_MAX
-    }
-
-    fn must_run(&self) -> bool {
-        true
     }
 }
 

@@ -27,6 +27,7 @@ mod ddl;
 mod effects;
 mod event_search;
 mod event_store;
+mod event_units;
 mod events;
 mod failure;
 mod group;

@@ -1,0 +1,66 @@
+//! How a store on PostgreSQL is opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use campanile_model::CorrectedClock;
+
+use super::url::DatabaseUrl;
+
+/// Events of a dead program wait for its lease and at most five seconds more.
+const WATCH_MAX: Duration = Duration::from_secs(4);
+
+/// How a program proves to the others that it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// After so long without a beat it counts as dead, and others take its events over.
+    pub lasts: Duration,
+    /// How often it beats: several times in a lease, so that one lost beat costs nothing.
+    pub beat: Duration,
+}
+
+impl Default for Lease {
+    /// A minute, and four beats in it.
+    fn default() -> Self {
+        Self { lasts: Duration::from_secs(60), beat: Duration::from_secs(15) }
+    }
+}
+
+/// How to open.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// Where the database is.
+    pub url: DatabaseUrl,
+    /// This program's name among those on the database.
+    pub node: String,
+    /// How long an operation waits for a connection or a lock.
+    pub patience: Duration,
+    /// Connections that read, at most.
+    pub readers_max: usize,
+    /// Connections of record operations, at most.
+    pub writers_max: usize,
+    /// Its standing among the others.
+    pub lease: Lease,
+    /// How often it looks for others whose lease has lapsed, and at the database's clock.
+    pub watch: Duration,
+    /// Put right by the database's clock, from the opening on.
+    pub clock: Option<Arc<CorrectedClock>>,
+}
+
+impl PostgresOptions {
+    /// The usual settings for the database at `url`.
+    #[must_use]
+    pub fn new(url: impl Into<DatabaseUrl>) -> Self {
+        Self {
+            url: url.into(),
+            node: "campanile".to_owned(),
+            // Longer than any operation may write (`campanile.script.max_writer_ms` is 5,000).
+            patience: Duration::from_secs(10),
+            readers_max: 16,
+            writers_max: 16,
+            lease: Lease::default(),
+            watch: WATCH_MAX,
+            clock: None,
+        }
+    }
+}
