@@ -281,13 +281,14 @@ fn files_that_cannot_be_what_they_should_be_are_named_with_the_line_and_nothing_
     for (file, map, words) in [
         (&empty, map, &[empty.as_str(), "line 1", "the file is empty"][..]),
         (&open, map, &[&open, "line 3", "never closed"]),
-        (&narrow, map, &[&narrow, "column 'active'"]),
         (&away, map, &[&away, "could not be read"]),
         (&narrow, &empty, &[&empty, "the file is empty", "map/v1"]),
         (&narrow, &away, &[&away, "could not be read"]),
     ] {
         on(&server, &["replay", file, "--map", map]).refused(2, words);
     }
+    // One that is a CSV and does not fit its map is refused.
+    on(&server, &["replay", &narrow, "--map", map]).refused(1, &[&narrow, "column 'active'"]);
     on(&server, &["eval", &away]).refused(2, &[&away, "could not be read"]);
     assert_eq!(server.admin().count("incident", ""), 0);
 }

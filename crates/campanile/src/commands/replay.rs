@@ -38,7 +38,9 @@ pub(crate) fn run(args: &ReplayArgs, json: bool) -> Result<(), Failure> {
         Failure::usage(format!("{map_file}: the file could not be read: {error}"))
     })?;
     let map = ReplayMap::parse(&map_file, &map_text).map_err(Failure::usage)?;
-    let log = rows::read(&args.file, &map).map_err(Failure::usage)?;
+    // What is no CSV is wrong usage; one that does not fit the map is refused, as the server refuses rows.
+    let csv = rows::load(&args.file, &map).map_err(Failure::usage)?;
+    let log = rows::parse(&args.file.display().to_string(), &csv, &map)?;
     let replay = Replay {
         client: Client::new(&args.server)?,
         batch: ReplayBatch {

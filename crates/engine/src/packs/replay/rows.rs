@@ -34,35 +34,31 @@ enum SortKey {
     Text(String),
 }
 
-/// Reads the file. Rows that are equal in all columns of the order keep their order in the file.
+/// The text of a file that has the form of a CSV; whether it fits the map is for [`parse`] to tell.
 ///
 /// # Errors
-/// [`EngineError::BadInput`]: the file cannot be read, a column of the map is missing, a row has more or fewer cells
-/// than the header, a cell of an ordering column has another form; with file, column and line.
-pub fn read(path: &Path, map: &ReplayMap) -> Result<ChangeLog, EngineError> {
+/// [`EngineError::BadInput`]: the file cannot be read, is empty, or has a quote that nothing closes; with file and line.
+pub fn load(path: &Path, map: &ReplayMap) -> Result<Vec<u8>, EngineError> {
     let file = path.display().to_string();
     let text = std::fs::read(path)
         .map_err(|error| bad_input(&file, "", format!("the file could not be read: {error}")))?;
-    parse(&file, &text, map)
+    check_form(&file, without_mark(&text), map)?;
+    Ok(text)
 }
 
-/// As [`read`], of text that is there already.
+/// The text without the mark of its encoding.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// Reads the text of `file`. Rows that are equal in all columns of the order keep their order in the file.
 ///
 /// # Errors
-/// As [`read`].
+/// [`EngineError::BadInput`]: as [`load`]; a column of the map is missing, a row has more or fewer cells than the header, a
+/// cell of an ordering column has another form; with file, column and line.
 pub fn parse(file: &str, text: &[u8], map: &ReplayMap) -> Result<ChangeLog, EngineError> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    if text.trim_ascii().is_empty() {
-        let key = map.needed_columns().next().unwrap_or_default();
-        let detail = format!(
-            "line 1: the file is empty: expected a header with column '{key}' and the others of the map"
-        );
-        return Err(bad_input(file, "", detail));
-    }
-    if let Some(line) = unclosed_quote(text) {
-        let detail = "a quote opens a cell here and is never closed: close it, or write a quote that belongs to the cell as \"\"";
-        return Err(bad_input(file, format!("line {line}"), detail));
-    }
+    let text = without_mark(text);
+    check_form(file, text, map)?;
     let mut reader = csv::Reader::from_reader(text);
     let broken = |error: csv::Error, behind: &csv::Position| {
         bad_input(file, "", in_words(text, &error, behind))
@@ -111,6 +107,22 @@ pub fn parse(file: &str, text: &[u8], map: &ReplayMap) -> Result<ChangeLog, Engi
     }
     rows.sort_by(|(left, _), (right, _)| left.partial_cmp(right).unwrap_or(Ordering::Equal));
     Ok(ChangeLog { columns, rows: rows.into_iter().map(|(_, row)| row).collect() })
+}
+
+/// Refuses what is no CSV at all, whatever the map says.
+fn check_form(file: &str, text: &[u8], map: &ReplayMap) -> Result<(), EngineError> {
+    if text.trim_ascii().is_empty() {
+        let key = map.needed_columns().next().unwrap_or_default();
+        let detail = format!(
+            "line 1: the file is empty: expected a header with column '{key}' and the others of the map"
+        );
+        return Err(bad_input(file, "", detail));
+    }
+    if let Some(line) = unclosed_quote(text) {
+        let detail = "a quote opens a cell here and is never closed: close it, or write a quote that belongs to the cell as \"\"";
+        return Err(bad_input(file, format!("line {line}"), detail));
+    }
+    Ok(())
 }
 
 /// Where in a cell a reader of CSV is.
