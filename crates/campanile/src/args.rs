@@ -80,6 +80,14 @@ pub(crate) enum Command {
         after_help = "Example:\n  campanile restore --from /backups/monday.db --data /var/lib/campanile-monday"
     )]
     Restore(RestoreArgs),
+    /// Copies everything of one database into another: a data folder to PostgreSQL, or back.
+    #[command(
+        after_help = "Examples:\n  CAMPANILE_DATABASE=postgres://… campanile copy --from sqlite:/var/lib/campanile --to \
+                            postgres\n  campanile copy --from postgres://me@localhost/campanile --to sqlite:./moved\n\n\
+                            No server may run on either. A copy that was broken off goes on when the same command \
+                            is given again; until it has ended, nothing can be started on its target."
+    )]
+    Copy(CopyArgs),
     /// Users of a data folder (the server must not be running on it) or database.
     #[command(subcommand)]
     User(UserCommand),
@@ -123,6 +131,17 @@ pub(crate) struct RestoreArgs {
     /// Data folder: empty, or one that does not exist yet [default: ./campanile-data].
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// Where everything is: sqlite:DIR, postgres://USER:PASSWORD@HOST:PORT/NAME, or postgres for the URL in
+    /// CAMPANILE_DATABASE (others on this machine see what stands on a command line).
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) from: String,
+    /// Where it goes: an empty data folder or database, in the same words.
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) to: String,
 }
 
 /// The server a command talks to.

@@ -116,6 +116,23 @@ pub enum EngineError {
         /// What is wrong and how to mend it.
         detail: String,
     },
+    /// What a copy has brought over is not what the source has.
+    #[error(
+        "table '{table}' is not the same on both sides ({expected} rows in {from}, {found} in {to}): one of them was changed \
+         since the copy began; empty the target and copy again"
+    )]
+    CopyDiffers {
+        /// The table.
+        table: String,
+        /// The source.
+        from: String,
+        /// The target.
+        to: String,
+        /// Rows of the source.
+        expected: u64,
+        /// Rows of the target.
+        found: u64,
+    },
     /// Credentials were refused.
     #[error("wrong user name or password")]
     Unauthenticated,

@@ -4,6 +4,7 @@
 //! HTTP and the command line call the `service` of a subject; nothing else reaches the store.
 
 pub mod backup;
+pub mod copy;
 pub mod data_folder;
 pub mod engine;
 pub mod error;

@@ -186,8 +186,13 @@ fn open_store(config: &mut EngineConfig) -> Result<Arc<dyn Store>, EngineError> 
 }
 
 fn is_initialised(store: &Arc<dyn Store>) -> Result<bool, EngineError> {
+    Ok(initialised(store)?.is_some())
+}
+
+/// When the making of the database came to its end, if it did.
+pub(crate) fn initialised(store: &Arc<dyn Store>) -> Result<Option<String>, EngineError> {
     let tx = Arc::clone(store).write()?;
-    Ok(tx.meta_get(INITIALISED_KEY)?.is_some())
+    Ok(tx.meta_get(INITIALISED_KEY)?)
 }
 
 fn make_password() -> String {

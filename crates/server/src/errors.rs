@@ -274,7 +274,9 @@ impl From<EngineError> for ApiError {
                 "Precondition failed",
                 error.to_string(),
             ),
-            EngineError::BadInput { .. } => Self::unprocessable("bad_input", error.to_string()),
+            EngineError::BadInput { .. } | EngineError::CopyDiffers { .. } => {
+                Self::unprocessable("bad_input", error.to_string())
+            }
             EngineError::Unauthenticated => Self::unauthenticated(),
             EngineError::LimitReached(reached) => Self::limit_reached(&reached),
             EngineError::Unavailable(detail) => Self::unavailable("overloaded", detail),
@@ -302,7 +304,8 @@ impl From<StoreError> for ApiError {
             StoreError::OutcomeUnknown { .. } => Self::unavailable("outcome_unknown", text),
             StoreError::Unavailable { .. }
             | StoreError::Locked { .. }
-            | StoreError::NewerSchema { .. } => Self::unavailable("storage", text),
+            | StoreError::NewerSchema { .. }
+            | StoreError::UnfinishedCopy { .. } => Self::unavailable("storage", text),
             StoreError::Statement { .. } => {
                 let reference = campanile_model::SysId::generate(campanile_model::Clock::now(
                     &campanile_model::SystemClock,

@@ -11,5 +11,8 @@ mod sqlite;
 pub mod testing;
 
 pub use contract::*;
-pub use postgres::{DatabaseUrl, Lease, PostgresOptions, PostgresStore};
-pub use sqlite::{DatabaseFile, FileError, FolderLock, SqliteOptions, SqliteStore, snapshot};
+pub use postgres::{DatabaseUrl, Lease, PostgresLoader, PostgresOptions, PostgresStore};
+pub use sql::dump::dump_tables;
+pub use sqlite::{
+    DatabaseFile, FileError, FolderLock, SqliteLoader, SqliteOptions, SqliteStore, snapshot,
+};

@@ -46,6 +46,7 @@ pub(crate) fn opening<T>(
 ) -> Result<T, Failure> {
     let is_served = config.database.is_some();
     open(config).map_err(|error| match error {
+        EngineError::Store(StoreError::UnfinishedCopy { .. }) => Failure::usage(error),
         EngineError::Store(
             StoreError::Unavailable { .. }
             | StoreError::NewerSchema { .. }

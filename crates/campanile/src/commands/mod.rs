@@ -3,6 +3,7 @@
 mod apply;
 mod backup;
 mod bench;
+mod copy;
 mod doctor;
 mod eval;
 mod events;

@@ -1,6 +1,6 @@
 //! From the parsed command line to the command.
 
-use super::{apply, backup, bench, doctor, eval, events, fire, init, replay, serve, user};
+use super::{apply, backup, bench, copy, doctor, eval, events, fire, init, replay, serve, user};
 use crate::args::{Cli, Command};
 use crate::output::Failure;
 use crate::settings::{self, Settings};
@@ -26,6 +26,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Doctor(args) => doctor::run(&settings, args, json),
         Command::Backup(args) => backup::back_up(&settings, args, json),
         Command::Restore(args) => backup::restore(&settings, args, json),
+        Command::Copy(args) => copy::run(&settings, &args, json),
         Command::User(command) => user::run(&settings, command, json),
         Command::Bench(args) => bench::run(&settings, args, json),
     }

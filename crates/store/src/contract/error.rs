@@ -93,6 +93,16 @@ pub enum StoreError {
         /// The newest that this version knows.
         known: i64,
     },
+    /// Another database is being copied into this one, or that was broken off.
+    #[error(
+        "{place} holds an unfinished copy of {source_place}: end it with the same 'campanile copy' once more, or empty it"
+    )]
+    UnfinishedCopy {
+        /// File or address.
+        place: String,
+        /// What is or was copied.
+        source_place: String,
+    },
     /// A statement that we built was refused: a defect of ours.
     #[error("a statement failed: {reason}")]
     Statement {

@@ -1,6 +1,7 @@
 //! The promises of a store, a file per family. No word here belongs to one engine.
 
 mod answers;
+mod dump;
 mod error;
 mod events;
 mod records;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use campanile_model::{Record, TableDef};
 
 pub use answers::KeptAnswer;
+pub use dump::{CopyMark, Dump, DumpKind, DumpRow, DumpSum, DumpTable, DumpValue, Load};
 pub use error::StoreError;
 pub use events::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Appended, Backlog,
@@ -63,6 +65,21 @@ pub trait Store: EventStore + Send + Sync + Debug {
 
     /// Sets who is told of tables that other programs have changed. Replaces an earlier listener.
     fn set_table_listener(&self, _listener: TableListener) {}
+
+    /// Names of the other programs that work on the database, as far as their leases tell.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be reached.
+    fn others(&self) -> Result<Vec<String>, StoreError> {
+        // Where one program has the database, there are none.
+        Ok(Vec::new())
+    }
+
+    /// Everything that is in the database now, for a copy.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be reached.
+    fn dump(self: Arc<Self>) -> Result<Box<dyn Dump>, StoreError>;
 
     /// Returns when everything up to `mark` is on disk.
     ///

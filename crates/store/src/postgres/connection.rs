@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Error, Row, SimpleQueryMessage, Statement as Prepared};
 
 use super::address::Address;
@@ -14,6 +16,7 @@ use super::params::{numbered, refs};
 use super::wait::wait;
 use crate::contract::StoreError;
 use crate::sql::Statement;
+use crate::sql::values::Param;
 
 /// Prepared statements kept by a connection. Each form of a query is one.
 const STATEMENTS_MAX: usize = 256;
@@ -133,6 +136,23 @@ impl Connection {
     /// Runs a built statement that changes rows. Returns how many.
     pub(super) fn change(&self, statement: &Statement) -> Result<u64, Error> {
         self.execute(&statement.text, &refs(&statement.params))
+    }
+
+    /// Adds rows, each with a value for each of `types`, by a COPY statement that reads binary rows.
+    pub(super) fn copy_in(
+        &self,
+        sql: &str,
+        types: &[Type],
+        rows: &[Vec<Param>],
+    ) -> Result<u64, Error> {
+        wait(async {
+            let sink = self.client.copy_in(sql).await?;
+            let mut writer = pin!(BinaryCopyInWriter::new(sink, types));
+            for row in rows {
+                writer.as_mut().write(&refs(row)).await?;
+            }
+            writer.finish().await
+        })
     }
 
     fn prepared(&self, sql: &str) -> Result<Prepared, Error> {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use campanile_model::{Record, TableDef};
 
+use super::nodes::working;
 use super::read_tx::PostgresReadTx;
 use super::rows;
 use super::store::PostgresStore;
 use super::write_tx::PostgresWriteTx;
 use crate::contract::{
-    CommitMark, DurableCallback, ReadTx, Store, StoreError, TableListener, WriteTx,
+    CommitMark, Dump, DurableCallback, ReadTx, Store, StoreError, TableListener, WriteTx,
 };
 
 impl Store for PostgresStore {
@@ -43,6 +44,16 @@ impl Store for PostgresStore {
 
     fn set_table_listener(&self, listener: TableListener) {
         self.shared.notices.set_table_listener(listener);
+    }
+
+    /// Differs because there are others.
+    fn others(&self) -> Result<Vec<String>, StoreError> {
+        let connection = self.readers.take()?;
+        working(&connection, self.shared.node.token()).map_err(|e| self.located(e))
+    }
+
+    fn dump(self: Arc<Self>) -> Result<Box<dyn Dump>, StoreError> {
+        Ok(Box::new(PostgresReadTx::begin(self)?))
     }
 
     /// Differs because a commit is answered when it is on the server's disk.

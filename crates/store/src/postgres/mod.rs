@@ -9,6 +9,8 @@
 //! completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their indexes (`plans`). Claims are
 //! rows (`claims`); they stand on the lease of their program (`nodes`, `beat`), and when it lapses others take over (`lapses`).
 //! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
+//!
+//! Copies of everything: `dump` reads, `load` writes.
 
 mod actions;
 mod address;
@@ -24,12 +26,14 @@ mod completions;
 mod connection;
 mod contract;
 mod ddl;
+mod dump;
 mod effects;
 mod event_store;
 mod events;
 mod failure;
 mod fate;
 mod lapses;
+mod load;
 mod move_kind;
 mod nodes;
 mod notices;
@@ -53,6 +57,7 @@ mod writer;
 
 #[cfg(feature = "testing")]
 pub(crate) use admin::{Admin, reaches, schema_hash};
+pub use load::PostgresLoader;
 pub use options::{Lease, PostgresOptions};
 pub use store::PostgresStore;
 pub use url::DatabaseUrl;

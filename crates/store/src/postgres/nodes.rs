@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::connection::Connection;
-use super::text::stored;
+use super::text::{read, stored};
 use crate::contract::StoreError;
 
 /// Connections that write, by number: the one that appends and the one that completes.
@@ -25,6 +25,19 @@ pub(super) struct Node {
     registering: Mutex<()>,
     /// It is time to end.
     stopped: Condvar,
+}
+
+/// Names of the programs, other than the one with this token, whose lease goes on.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn working(connection: &Connection, except: i64) -> Result<Vec<String>, StoreError> {
+    let found = connection.query(
+        "SELECT name FROM campanile_node WHERE gone_at IS NULL AND token <> $1 \
+         AND beat_at + lease_ms * interval '1 millisecond' > clock_timestamp() ORDER BY token",
+        &[&except],
+    )?;
+    found.iter().map(|row| Ok(read(row.try_get(0)?).into_owned())).collect()
 }
 
 #[derive(Debug, Default)]

@@ -27,7 +27,12 @@ impl PostgresReadTx {
         Ok(Self { store, connection, has_begun: Cell::new(false) })
     }
 
-    fn on<T>(
+    /// The address, for people.
+    pub(super) fn address(&self) -> String {
+        self.store.shared.place().to_owned()
+    }
+
+    pub(super) fn on<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

@@ -16,6 +16,7 @@ use super::connection::{Connection, Listener};
 use super::effects::Effects;
 use super::failure::located;
 use super::lapses::{Taken, take_over};
+use super::load::unfinished;
 use super::nodes::Node;
 use super::notices::{self, Notices};
 use super::options::PostgresOptions;
@@ -111,17 +112,16 @@ impl PostgresStore {
     /// unknown host or database, missing rights, a server that is too old or only a replica.
     pub fn open(options: &PostgresOptions) -> Result<Arc<Self>, StoreError> {
         let address = Arc::new(Address::parse(&options.url)?);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(RUNTIME_THREADS)
-            .thread_name("store-postgres")
-            .enable_all()
-            .build()
-            .map_err(|error| unavailable(&address, &error))?;
+        let runtime = small_runtime(&address)?;
         let handle = runtime.handle().clone();
         let connection = Connection::open(&address, &handle, None)?;
         let at_place = |error: StoreError| located(error, address.place());
         check_server(&connection, &address)?;
         migrate_postgres(&AtPlace(&connection, &address)).map_err(at_place)?;
+        if let Some(source_place) = unfinished(&connection).map_err(at_place)? {
+            let place = address.place().to_owned();
+            return Err(StoreError::UnfinishedCopy { place, source_place });
+        }
         if let Some(clock) = &options.clock {
             time::put_right(&connection, clock).map_err(at_place)?;
         }
@@ -319,8 +319,18 @@ impl Drop for PostgresStore {
     }
 }
 
+/// What carries bytes between connections and those who wait for them.
+pub(super) fn small_runtime(address: &Address) -> Result<Runtime, StoreError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .thread_name("store-postgres")
+        .enable_all()
+        .build()
+        .map_err(|error| unavailable(address, &error))
+}
+
 /// A server that is too old, or that takes no writes, is told at once.
-fn check_server(connection: &Connection, address: &Address) -> Result<(), StoreError> {
+pub(super) fn check_server(connection: &Connection, address: &Address) -> Result<(), StoreError> {
     let refused =
         |reason: String| StoreError::Unavailable { place: address.place().to_owned(), reason };
     let row = connection

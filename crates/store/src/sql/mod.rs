@@ -5,6 +5,7 @@
 
 mod comparison;
 mod dialect;
+pub(crate) mod dump;
 mod joins;
 mod query;
 mod schema;

@@ -8,7 +8,7 @@ use super::read_tx::SqliteReadTx;
 use super::rows;
 use super::store::SqliteStore;
 use super::write_tx::SqliteWriteTx;
-use crate::contract::{CommitMark, DurableCallback, ReadTx, Store, StoreError, WriteTx};
+use crate::contract::{CommitMark, Dump, DurableCallback, ReadTx, Store, StoreError, WriteTx};
 
 impl Store for SqliteStore {
     fn read(self: Arc<Self>) -> Result<Box<dyn ReadTx>, StoreError> {
@@ -32,6 +32,10 @@ impl Store for SqliteStore {
 
     fn write(self: Arc<Self>) -> Result<Box<dyn WriteTx>, StoreError> {
         Ok(Box::new(SqliteWriteTx::begin(self)?))
+    }
+
+    fn dump(self: Arc<Self>) -> Result<Box<dyn Dump>, StoreError> {
+        Ok(Box::new(SqliteReadTx::begin(self)?))
     }
 
     fn wait_durable(&self, mark: CommitMark) -> Result<(), StoreError> {

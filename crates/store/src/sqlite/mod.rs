@@ -10,6 +10,7 @@
 //! `log_index_round`, `ranges`) and searched by `event_search`. `clock_back` follows a clock that was set back.
 //!
 //! Backups: `snapshot` copies a database that is in use, `database_file` looks at one that is not.
+//! Copies of everything: `dump` reads, `load` writes.
 
 mod actions;
 mod answers;
@@ -24,6 +25,7 @@ mod connection;
 mod contract;
 mod database_file;
 mod ddl;
+mod dump;
 mod effects;
 mod event_search;
 mod event_store;
@@ -34,6 +36,7 @@ mod group;
 mod handling;
 mod keyed;
 mod lapses;
+mod load;
 mod lock;
 mod log_index;
 mod log_index_round;
@@ -60,6 +63,7 @@ mod write_tx;
 mod writer;
 
 pub use database_file::{DatabaseFile, FileError};
+pub use load::SqliteLoader;
 pub use lock::FolderLock;
 pub use snapshot::snapshot;
 pub use store::{SqliteOptions, SqliteStore};

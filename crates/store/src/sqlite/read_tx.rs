@@ -29,7 +29,12 @@ impl SqliteReadTx {
         Ok(tx)
     }
 
-    fn on<T>(
+    /// The database file.
+    pub(in crate::sqlite) fn file(&self) -> String {
+        self.store.file().display().to_string()
+    }
+
+    pub(in crate::sqlite) fn on<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

@@ -14,6 +14,7 @@ use super::connection::{self, Role};
 use super::event_store::Events;
 use super::events::show_claims;
 use super::failure::{io_failure, located};
+use super::load::unfinished;
 use super::lock::FolderLock;
 use super::log_index_round::Indexer;
 use super::readers::Readers;
@@ -91,6 +92,10 @@ impl SqliteStore {
 
         let mut connection = connection::open(&file, Role::Writer).map_err(at_file)?;
         migrate_sqlite(&mut connection, &file).map_err(|e| located(e, &file))?;
+        if let Some(source_place) = unfinished(&connection).map_err(|e| located(e, &file))? {
+            let place = file.display().to_string();
+            return Err(StoreError::UnfinishedCopy { place, source_place });
+        }
         if let Some(pages) = options.pages_max {
             connection
                 .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod conformance;
+mod copies;
 mod event_actions;
 mod event_claims;
 mod event_clock;

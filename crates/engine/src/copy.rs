@@ -1,0 +1,230 @@
+//! Moving house: everything of one database into another, of the same engine or the other one.
+//!
+//! Rows go in pages, each in one transaction with the mark that tells how far their table is, so that a copy that was
+//! broken off goes on where it stood. At the end both are read once more and compared. Until then nothing can be
+//! started on the target.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use campanile_store::{
+    CopyMark, DatabaseUrl, Dump, DumpSum, DumpTable, Load, PostgresLoader, PostgresOptions, PostgresStore,
+    SqliteLoader, SqliteOptions, SqliteStore, Store, dump_tables,
+};
+
+use crate::data_folder::{self, FolderState};
+use crate::error::EngineError;
+use crate::opening::initialised;
+use crate::records::dictionary;
+
+/// Rows that are read and written at once. Long rows (a text of 64 KiB, a snapshot of 256 KiB) decide: so many of the
+/// longest are some hundred megabytes, which hardly ever meet.
+const PAGE_ROWS: usize = 500;
+
+/// One side of a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A data folder.
+    Folder(PathBuf),
+    /// A PostgreSQL database.
+    Database(DatabaseUrl),
+}
+
+/// How far a copy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyProgress<'a> {
+    /// Both sides are being read and compared.
+    pub is_comparing: bool,
+    /// The table at hand.
+    pub table: &'a str,
+    /// Its place among all, from 1.
+    pub number: usize,
+    /// How many tables there are.
+    pub tables: usize,
+    /// Rows of it so far.
+    pub rows: u64,
+}
+
+/// What a copy came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyReport {
+    /// Source and target in words, without a password.
+    pub from: String,
+    /// See `from`.
+    pub to: String,
+    /// Tables with their rows: the same on both sides.
+    pub tables: Vec<(String, u64)>,
+    /// Rows that an earlier run, which was broken off, had copied already.
+    pub rows_before: u64,
+}
+
+/// Copies everything of `from` to `to`, which must be empty or hold an unfinished copy of the same source. Nobody may work
+/// on either. What arrives is compared; then, and not before, a server can be started on it.
+///
+/// # Errors
+/// [`EngineError::BadInput`] when a side cannot be used as it is; [`EngineError::CopyDiffers`] when the comparison finds a
+/// difference; what the stores answer, for example that a server has the folder.
+pub fn copy(
+    from: &Place,
+    to: &Place,
+    progress: &mut dyn FnMut(CopyProgress<'_>),
+) -> Result<CopyReport, EngineError> {
+    let source = open_source(from)?;
+    let copied = copy_from(&source, to, progress);
+    let closed = source.close();
+    let report = copied?;
+    closed?;
+    Ok(report)
+}
+
+fn copy_from(
+    source: &Arc<dyn Store>,
+    to: &Place,
+    progress: &mut dyn FnMut(CopyProgress<'_>),
+) -> Result<CopyReport, EngineError> {
+    // Whoever starts on the source waits until the end.
+    let _alone = Arc::clone(source).alone()?;
+    let dump = Arc::clone(source).dump()?;
+    let place = dump.place();
+    if let Some(name) = source.others()?.first() {
+        let detail = format!(
+            "'{name}' works on it: stop every server on it (one that was killed counts until its lease is over)"
+        );
+        return Err(EngineError::BadInput { path: place, detail });
+    }
+    let Some(made) = initialised(source)? else {
+        let detail = "it has no complete database: name the one to copy with --from".to_owned();
+        return Err(EngineError::BadInput { path: place, detail });
+    };
+    let dictionary = dictionary::read(&*Arc::clone(source).read()?)?;
+    let tables = dump_tables(&dictionary)?;
+    let mut target = open_target(to)?;
+    let name = format!("{place} (made {made})");
+    expect_free(&*target, &name)?;
+    target.begin(&name, &dictionary)?;
+    let mut rows_before = 0;
+    for (at, table) in tables.iter().enumerate() {
+        rows_before += target.mark(table)?.rows;
+        copy_table(&*dump, &mut *target, table, &mut |rows| {
+            progress(told(&tables, at, rows, false));
+        })?;
+    }
+    let compared = compare(&*dump, &*target, &tables, progress)?;
+    target.finish()?;
+    Ok(CopyReport { from: place, to: target.place(), tables: compared, rows_before })
+}
+
+fn told(tables: &[DumpTable], at: usize, rows: u64, is_comparing: bool) -> CopyProgress<'_> {
+    let table = tables.get(at).map_or("", |table| &*table.name);
+    CopyProgress { is_comparing, table, number: at + 1, tables: tables.len(), rows }
+}
+
+/// Copies the rows of `table` behind its mark.
+fn copy_table(
+    source: &dyn Dump,
+    target: &mut dyn Load,
+    table: &DumpTable,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), EngineError> {
+    let mut mark = target.mark(table)?;
+    progress(mark.rows);
+    loop {
+        let rows = source.rows(table, &mark.key, PAGE_ROWS)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        let count = u64::try_from(rows.len()).unwrap_or(0);
+        mark = CopyMark { key: table.key_of(last), rows: mark.rows + count };
+        target.load(table, &rows, &mark)?;
+        progress(mark.rows);
+    }
+}
+
+/// Reads both sides and compares count and sum of each table.
+fn compare(
+    source: &dyn Dump,
+    target: &dyn Load,
+    tables: &[DumpTable],
+    progress: &mut dyn FnMut(CopyProgress<'_>),
+) -> Result<Vec<(String, u64)>, EngineError> {
+    let mut compared = Vec::new();
+    for (at, table) in tables.iter().enumerate() {
+        let mut tell = |rows| progress(told(tables, at, rows, true));
+        let expected = sum(source, table, &mut tell)?;
+        // A loader is a dump too.
+        let found = sum(target, table, &mut tell)?;
+        if expected != found {
+            return Err(EngineError::CopyDiffers {
+                table: table.name.clone(),
+                from: source.place(),
+                to: target.place(),
+                expected: expected.rows,
+                found: found.rows,
+            });
+        }
+        compared.push((table.name.clone(), found.rows));
+    }
+    Ok(compared)
+}
+
+fn sum(
+    dump: &dyn Dump,
+    table: &DumpTable,
+    progress: &mut dyn FnMut(u64),
+) -> Result<DumpSum, EngineError> {
+    let mut sum = DumpSum::default();
+    let mut after = Vec::new();
+    loop {
+        let rows = dump.rows(table, &after, PAGE_ROWS)?;
+        let Some(last) = rows.last() else { return Ok(sum) };
+        after = table.key_of(last);
+        rows.iter().for_each(|row| sum.add(row));
+        progress(sum.rows);
+    }
+}
+
+fn open_source(place: &Place) -> Result<Arc<dyn Store>, EngineError> {
+    Ok(match place {
+        Place::Folder(folder) => {
+            if data_folder::inspect(folder)? == FolderState::Empty {
+                let detail = "there is no database in it: name the one to copy with --from";
+                return Err(refuse(folder.display().to_string(), detail));
+            }
+            SqliteStore::open(&SqliteOptions::new(folder))?
+        }
+        Place::Database(url) => PostgresStore::open(&PostgresOptions {
+            node: "campanile copy".to_owned(),
+            ..PostgresOptions::new(url.clone())
+        })?,
+    })
+}
+
+fn open_target(place: &Place) -> Result<Box<dyn Load>, EngineError> {
+    Ok(match place {
+        Place::Folder(folder) => {
+            data_folder::inspect(folder)?;
+            data_folder::prepare(folder)?;
+            Box::new(SqliteLoader::open(folder)?)
+        }
+        Place::Database(url) => Box::new(PostgresLoader::open(url.clone())?),
+    })
+}
+
+/// A target is empty, or holds what an earlier run for the same source has left.
+fn expect_free(target: &dyn Load, source: &str) -> Result<(), EngineError> {
+    if let Some(table) = target.occupied_by()? {
+        let detail = format!("it is not empty ('{table}'): name an empty one with --to");
+        return Err(refuse(target.place(), &detail));
+    }
+    match target.unfinished()? {
+        Some(other) if other != source => {
+            let detail = format!(
+                "it holds an unfinished copy of {other}: copy that one to its end, or name an empty one with --to"
+            );
+            Err(refuse(target.place(), &detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse(path: String, detail: &str) -> EngineError {
+    EngineError::BadInput { path, detail: detail.to_owned() }
+}
