@@ -7,6 +7,7 @@ mod backup;
 mod backup_refusals;
 mod boot;
 mod cli;
+mod copy;
 mod crash;
 mod disk;
 mod error_pages;

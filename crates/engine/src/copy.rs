@@ -14,6 +14,7 @@ use campanile_store::{
 
 use crate::data_folder::{self, FolderState};
 use crate::error::EngineError;
+use crate::half_file::failure;
 use crate::opening::initialised;
 use crate::records::dictionary;
 
@@ -188,6 +189,8 @@ fn open_source(place: &Place) -> Result<Arc<dyn Store>, EngineError> {
                 let detail = "there is no database in it: name the one to copy with --from";
                 return Err(refuse(folder.display().to_string(), detail));
             }
+            // Known again, from wherever the next run is started.
+            let folder = folder.canonicalize().map_err(|error| failure(&error, folder))?;
             SqliteStore::open(&SqliteOptions::new(folder))?
         }
         Place::Database(url) => PostgresStore::open(&PostgresOptions {
