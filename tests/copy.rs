@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use campanile_store::testing::TestDatabase;
 use serde_json::{Value, json};
 
-use crate::harness::{CliRun, Client, Server, binary, campanile, wait_until};
+use crate::harness::{CliRun, Client, Server, binary, campanile, skip, wait_until};
+use crate::small_disk::SmallDisk;
 
 fn copy(from: &str, to: &str) -> CliRun {
     campanile(&["copy", "--from", from, "--to", to])
@@ -47,6 +48,10 @@ fn new_incident(admin: &Client) -> String {
     row["number"].as_str().unwrap().to_owned()
 }
 
+fn first_incident(admin: &Client) -> String {
+    field(&admin.rows("incident", "ORDERBYnumber", "sys_id")[0], "sys_id")
+}
+
 /// A house with an inhabitant's table, handled events, one for later, and incidents. Returns the event for later.
 fn furnish(admin: &Client) -> String {
     let action = json!({
@@ -54,8 +59,9 @@ fn furnish(admin: &Client) -> String {
         "script": "gs.eventQueue('t.follow', null, event.parm1, event.sys_id);",
     });
     admin.post("/api/now/table/sysevent_script_action", &action).result();
-    (0..30).for_each(|number| drop(fire(admin, number, &json!({}))));
     (0..3).for_each(|_| drop(new_incident(admin)));
+    let about = json!({"table": "incident", "instance": first_incident(admin)});
+    (0..30).for_each(|number| drop(fire(admin, number, &about)));
     let later = fire(admin, 99, &json!({"process_on": "PT1H"}));
     admin.wait_until_drained();
     later
@@ -85,6 +91,8 @@ fn live_in(admin: &Client, before: &Seen, later: &str) {
     let now = look(admin);
     assert_eq!(now.events[..before.events.len()], before.events, "no event is lost or done again");
     assert_eq!(now.numbers, before.numbers);
+    let about = format!("name=t.moved^instance={}", first_incident(admin));
+    assert_eq!(admin.count("sysevent", &about), 30, "the events of a record are found");
     let number = new_incident(admin);
     assert!(!before.numbers.contains(&number), "{number} is given twice");
     assert!(number.starts_with("INC") && Some(&number) > before.numbers.last(), "{number}");
@@ -181,6 +189,25 @@ fn a_copy_that_was_killed_goes_on_and_no_server_starts_before_its_end() {
     let server = Server::start_on_database(database.url());
     assert_eq!(server.admin().count("sysevent", "name=t.many^state=processed"), 15_000);
     assert!(server.stop());
+}
+
+#[test]
+fn a_copy_that_finds_its_disk_full_goes_on_when_there_is_room() {
+    let Some(disk) = SmallDisk::mounted(1 << 20) else {
+        skip("a_copy_that_finds_its_disk_full_…", "this user may not mount a file system");
+        return;
+    };
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("data");
+    made(&data);
+    let target = disk.path().join("data");
+    let run = copy(&folder(&data), &folder(&target));
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("full"), "{}", run.stderr);
+    disk.grow(64 << 20);
+    copied(&folder(&data), &folder(&target));
+    let examined = campanile(&["doctor", "--data", target.to_str().unwrap()]);
+    assert_eq!(examined.code, 0, "{}", examined.stdout);
 }
 
 #[test]

@@ -119,6 +119,22 @@ impl PostgresLoader {
         found.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
+    /// How a page would be read.
+    #[cfg(test)]
+    pub(super) fn page_plan(
+        &self,
+        table: &DumpTable,
+        after: &[DumpValue],
+    ) -> Result<Vec<String>, StoreError> {
+        let mut statement = crate::sql::dump::page(crate::sql::Dialect::Postgres, table, after, 10);
+        statement.text.insert_str(0, "EXPLAIN ");
+        self.in_transaction(|connection| {
+            connection.batch(super::dump::ALONG_AN_INDEX)?;
+            let lines = connection.select(&statement)?;
+            lines.iter().map(|line| Ok(line.try_get(0)?)).collect()
+        })
+    }
+
     fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
         self.on(|loader| meta_get(&loader.connection, key))
     }

@@ -65,3 +65,36 @@ fn value(row: &Row<'_>, table: &DumpTable, column: usize) -> Result<DumpValue, S
         (_, other) => return Err(refused(&format!("a value of type {}", other.data_type()))),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::SqliteLoader;
+    use super::*;
+    use crate::contract::Load;
+    use crate::sql::dump::dump_tables;
+
+    /// A page that sorted its table, or read it from the beginning, would make a copy take the square of its size.
+    #[test]
+    fn every_page_is_read_along_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let dictionary = campanile_model::testing::dictionary();
+        SqliteLoader::open(folder.path()).unwrap().begin("source", &dictionary).unwrap();
+        let connection = Connection::open(folder.path().join("campanile.db")).unwrap();
+        for table in dump_tables(&dictionary).unwrap() {
+            let value = |at: &usize| match table.columns[*at].1 {
+                DumpKind::Integer => DumpValue::Integer(7),
+                _ => DumpValue::Text("k".into()),
+            };
+            let after: Vec<DumpValue> = table.key.iter().map(value).collect();
+            let statement = page(Dialect::Sqlite, &table, &after, 10);
+            let mut explained =
+                connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.text)).unwrap();
+            let lines = explained
+                .query_map(params_from_iter(&statement.params), |row| row.get::<_, String>(3))
+                .unwrap();
+            let plan: Vec<String> = lines.map(Result::unwrap).collect();
+            let is_search = matches!(&plan[..], [line] if line.starts_with("SEARCH"));
+            assert!(is_search, "{}: {plan:?}", table.name);
+        }
+    }
+}
