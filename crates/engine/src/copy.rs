@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use campanile_store::{
-    CopyMark, DatabaseUrl, Dump, DumpSum, DumpTable, Load, PostgresLoader, PostgresOptions, PostgresStore,
-    SqliteLoader, SqliteOptions, SqliteStore, Store, dump_tables,
+    CopyMark, DatabaseUrl, Dump, DumpSum, DumpTable, Load, PostgresLoader, PostgresOptions,
+    PostgresStore, SqliteLoader, SqliteOptions, SqliteStore, Store, dump_tables,
 };
 
 use crate::data_folder::{self, FolderState};
