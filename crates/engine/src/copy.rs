@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use campanile_store::{
-    CopyMark, DatabaseUrl, Dump, DumpSum, DumpTable, Load, PostgresLoader, PostgresOptions,
-    PostgresStore, SqliteLoader, SqliteOptions, SqliteStore, Store, dump_tables,
+    CopyMark, DatabaseUrl, Dump, DumpRow, DumpSum, DumpTable, DumpValue, Load, PostgresLoader,
+    PostgresOptions, PostgresStore, SqliteLoader, SqliteOptions, SqliteStore, Store, dump_tables,
 };
 
 use crate::data_folder::{self, FolderState};
@@ -18,9 +18,15 @@ use crate::half_file::failure;
 use crate::opening::initialised;
 use crate::records::dictionary;
 
-/// Rows that are read and written at once. Long rows (a text of 64 KiB, a snapshot of 256 KiB) decide: so many of the
-/// longest are some hundred megabytes, which hardly ever meet.
-const PAGE_ROWS: usize = 500;
+/// Rows of the first page of a table, when nobody knows yet how long they are: of the longest (a snapshot of 256 KiB, texts of
+/// 64 KiB) some 20 MB.
+const PAGE_ROWS_FIRST: usize = 50;
+
+/// Most rows of a page: more would only make a broken copy repeat more.
+const PAGE_ROWS_MAX: usize = 2_000;
+
+/// What a page should hold: it is in memory as a whole, on both sides.
+const PAGE_BYTES: usize = 4 << 20;
 
 /// One side of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,10 +134,12 @@ fn copy_table(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), EngineError> {
     let mut mark = target.mark(table)?;
+    let mut page_rows = PAGE_ROWS_FIRST;
     progress(mark.rows);
     loop {
-        let rows = source.rows(table, &mark.key, PAGE_ROWS)?;
+        let rows = source.rows(table, &mark.key, page_rows)?;
         let Some(last) = rows.last() else { return Ok(()) };
+        page_rows = next_page(page_rows, &rows);
         let count = u64::try_from(rows.len()).unwrap_or(0);
         mark = CopyMark { key: table.key_of(last), rows: mark.rows + count };
         target.load(table, &rows, &mark)?;
@@ -173,13 +181,22 @@ fn sum(
 ) -> Result<DumpSum, EngineError> {
     let mut sum = DumpSum::default();
     let mut after = Vec::new();
+    let mut page_rows = PAGE_ROWS_FIRST;
     loop {
-        let rows = dump.rows(table, &after, PAGE_ROWS)?;
+        let rows = dump.rows(table, &after, page_rows)?;
         let Some(last) = rows.last() else { return Ok(sum) };
+        page_rows = next_page(page_rows, &rows);
         after = table.key_of(last);
         rows.iter().for_each(|row| sum.add(row));
         progress(sum.rows);
     }
+}
+
+/// How many rows the next page may have: as many as fill it when they are as long as these, and twice as many as before at most.
+fn next_page(page_rows: usize, rows: &[DumpRow]) -> usize {
+    let bytes: usize = rows.iter().flatten().map(DumpValue::bytes).sum();
+    let fitting = rows.len().saturating_mul(PAGE_BYTES) / bytes.max(1);
+    fitting.clamp(1, PAGE_ROWS_MAX.min(page_rows * 2))
 }
 
 fn open_source(place: &Place) -> Result<Arc<dyn Store>, EngineError> {
@@ -230,4 +247,22 @@ fn expect_free(target: &dyn Load, source: &str) -> Result<(), EngineError> {
 
 fn refuse(path: String, detail: &str) -> EngineError {
     EngineError::BadInput { path, detail: detail.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_grows_with_short_rows_and_shrinks_with_long_ones() {
+        let rows = |count: usize, bytes: usize| -> Vec<DumpRow> {
+            vec![vec![DumpValue::Text("x".repeat(bytes).into()), DumpValue::Null]; count]
+        };
+        assert_eq!(next_page(50, &rows(50, 10)), 100);
+        assert_eq!(next_page(1_500, &rows(1_500, 10)), PAGE_ROWS_MAX);
+        let long = next_page(100, &rows(100, 200_000));
+        assert!((10..25).contains(&long), "{long}");
+        assert_eq!(next_page(2, &rows(2, 8 << 20)), 1);
+        assert_eq!(next_page(50, &[]), 1, "nothing comes behind nothing");
+    }
 }

@@ -36,6 +36,17 @@ pub enum DumpValue {
     Real(f64),
 }
 
+impl DumpValue {
+    /// About how much room it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => size_of::<Self>() + text.len(),
+            _ => size_of::<Self>(),
+        }
+    }
+}
+
 /// One row: a value for each column.
 pub type DumpRow = Vec<DumpValue>;
 

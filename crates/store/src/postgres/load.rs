@@ -74,7 +74,7 @@ impl PostgresLoader {
 
     fn expect_to_be_alone(&self) -> Result<(), StoreError> {
         let refused = |reason: String| StoreError::Unavailable { place: self.place(), reason };
-        self._alone.batch("BEGIN")?;
+        self._alone.batch("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")?;
         if self._alone.query_first(TRY_TO_BE_ALONE, &[])?.is_none() {
             return Err(refused(
                 "another campanile starts on it or copies to it: wait for its end".to_owned(),

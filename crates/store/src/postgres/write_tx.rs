@@ -69,7 +69,10 @@ impl PostgresWriteTx {
     /// Waits until no other program holds the lock of whoever starts; it is held until this ends.
     pub(super) fn wait_to_be_alone(&mut self) -> Result<(), StoreError> {
         // Whoever is before us may be making a whole database.
-        self.run("SET LOCAL lock_timeout = '5min'; SELECT pg_advisory_xact_lock(1667329392, 3)")
+        self.run(
+            "SET LOCAL lock_timeout = '5min'; SET LOCAL idle_in_transaction_session_timeout = 0; \
+             SELECT pg_advisory_xact_lock(1667329392, 3)",
+        )
     }
 
     fn on<T>(
