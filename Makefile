@@ -35,12 +35,12 @@ check: setup
 ## Benchmarks: a table with ratios, under eight minutes.
 bench: setup
 	cargo build --release --package campanile
-	./target/release/campanile bench --out target/bench.md
+	scripts/with-postgres ./target/release/campanile bench --out target/bench.md
 
 ## The same with a million and ten million rows in the log.
 bench-full: setup
 	cargo build --release --package campanile
-	./target/release/campanile bench --full --out target/bench-full.md
+	scripts/with-postgres ./target/release/campanile bench --full --out target/bench-full.md
 
 fmt:
 	cargo fmt --all

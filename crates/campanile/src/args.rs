@@ -446,6 +446,10 @@ pub(crate) struct BenchArgs {
     /// Folder for the databases that are measured [default: the one for temporary files].
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// A PostgreSQL server to measure on too: postgres://USER:PASSWORD@HOST:PORT/NAME, without TLS. Its user must be allowed to
+    /// make databases; those that are measured are called campanile_bench_… and dropped at the end.
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<DatabaseUrl>,
     /// Adds ten million rows in the log: needs some ten minutes and 15 GB.
     #[arg(long)]
     pub(crate) full: bool,

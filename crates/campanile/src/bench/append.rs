@@ -27,7 +27,7 @@ pub(super) fn measure(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
     let (mut batched, mut raw_batched) = (Took::FOREVER, Took::FOREVER);
     for _ in 0..context.rounds {
         raw_batched = raw_batched.min(raw.insert(BATCHED, BATCH)?);
-        batched = batched.min(batches(house.engine.store())?);
+        batched = batched.min(batches(house.engine.store(), BATCHED)?);
     }
     let raw_single = context.shortest(|| raw.insert(RAW_SINGLE, 1))?;
     let raw = Figure::rate("raw inserts, 500 a transaction", BATCHED, raw_batched);
@@ -49,10 +49,10 @@ pub(super) fn measure(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
 }
 
 /// Four callers hand in batches, so that the writer never waits for one of them.
-fn batches(store: &Arc<dyn Store>) -> Result<Took, Failure> {
+pub(super) fn batches(store: &Arc<dyn Store>, count: usize) -> Result<Took, Failure> {
     side_by_side(4, |caller| {
-        (0..BATCHED / BATCH / 4).try_for_each(|batch| {
-            let first = (caller * BATCHED / BATCH + batch) * BATCH;
+        (0..count / BATCH / 4).try_for_each(|batch| {
+            let first = (caller * count / BATCH + batch) * BATCH;
             append(store, (first..first + BATCH).map(event).collect())
         })
     })

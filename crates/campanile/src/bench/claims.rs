@@ -15,15 +15,15 @@ use super::spread::micros_each;
 use crate::output::Failure;
 
 /// Events of a round.
-const EVENTS: usize = 50_000;
+pub(super) const EVENTS: usize = 50_000;
 /// Events of a claim.
-const CLAIM: usize = 100;
+pub(super) const CLAIM: usize = 100;
 /// Events for later.
 const LATER: usize = 1_000_000;
 
 /// What one event cost.
 #[derive(Clone, Copy)]
-struct Cost {
+pub(super) struct Cost {
     /// A claim of [`CLAIM`] events.
     claim: Duration,
     /// Everything, from the first claim to the commit of the last completion.
@@ -91,7 +91,11 @@ fn cheapest(context: &Context<'_>, store: &Arc<dyn Store>) -> Result<Cost, Failu
     Ok(cheapest)
 }
 
-fn append(
+/// Appends events that wait in the default queue.
+///
+/// # Errors
+/// What the store answers.
+pub(super) fn append(
     store: &Arc<dyn Store>,
     count: usize,
     change: impl Fn(NewEvent) -> NewEvent,
@@ -107,7 +111,11 @@ fn append(
 /// Who claims.
 const CLAIMANT: &str = "bench/default/1";
 
-fn drain(store: &Arc<dyn Store>) -> Result<Cost, Failure> {
+/// Claims and completes all of [`EVENTS`].
+///
+/// # Errors
+/// What the store answers.
+pub(super) fn drain(store: &Arc<dyn Store>) -> Result<Cost, Failure> {
     let began = Monotonic::now();
     let mut claims = Duration::ZERO;
     let mut done = 0;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use campanile_store::DatabaseUrl;
+
 use super::took::Took;
 use crate::output::Failure;
 use crate::settings::Settings;
@@ -15,6 +17,8 @@ pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
     /// Folder of all data folders.
     pub(super) root: PathBuf,
+    /// A PostgreSQL server to measure on.
+    pub(super) postgres: Option<DatabaseUrl>,
     /// Adds ten million rows.
     pub(super) full: bool,
     /// How often a short measurement is repeated; the best counts, since other work on the machine only slows down.

@@ -10,6 +10,7 @@ use campanile_engine::records::service::{self as records, InputValue, WriteReque
 use campanile_engine::worker::Worker;
 use campanile_engine::{Channel, Engine, EngineConfig, EngineError, InitOptions, Session};
 use campanile_model::{Clock, EventSource, SystemClock};
+use campanile_store::DatabaseUrl;
 
 use super::context::Context;
 use crate::output::Failure;
@@ -53,6 +54,19 @@ impl House {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
         let folder = context.fresh_folder(name)?;
+        Self::make_in(config(context, &folder, None, clock))
+    }
+
+    /// In a PostgreSQL database that has nothing in it.
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub(super) fn make_on(context: &Context<'_>, url: &str) -> Result<Self, Failure> {
+        Self::make_in(config(context, Path::new(""), Some(url), Arc::new(SystemClock)))
+    }
+
+    fn make_in(config: EngineConfig) -> Result<Self, Failure> {
+        let folder = config.data_dir.clone();
         let options = InitOptions {
             admin_password: Some(PASSWORD.to_owned()),
             packs: vec![
@@ -61,7 +75,7 @@ impl House {
             ],
             demo: false,
         };
-        let engine = Engine::init(config(context, &folder, clock), options)?.engine;
+        let engine = Engine::init(config, options)?.engine;
         let house = Self { engine, folder };
         house.fill()?;
         Ok(house)
@@ -72,8 +86,18 @@ impl House {
     /// # Errors
     /// What the engine answers.
     pub(super) fn open(context: &Context<'_>, folder: &Path) -> Result<Self, Failure> {
-        let engine = Engine::open(config(context, folder, Arc::new(SystemClock)))?;
+        let engine = Engine::open(config(context, folder, None, Arc::new(SystemClock)))?;
         Ok(Self { engine, folder: folder.to_owned() })
+    }
+
+    /// One more node on a PostgreSQL database that was made before.
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub(super) fn open_on(context: &Context<'_>, url: &str) -> Result<Self, Failure> {
+        let config = config(context, Path::new(""), Some(url), Arc::new(SystemClock));
+        let folder = config.data_dir.clone();
+        Ok(Self { engine: Engine::open(config)?, folder })
     }
 
     /// Starts the processors of the queues.
@@ -110,6 +134,15 @@ impl House {
             let calls = (first..count.min(first + BATCH)).map(|n| call(name, n)).collect();
             events::fire_batch_blocking(&self.engine, &session(), calls, true)?;
         }
+        Ok(())
+    }
+
+    /// Fires event number `number`, called `name`, and waits until it is durable.
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub(super) fn fire_one(&self, name: &str, number: usize) -> Result<(), Failure> {
+        events::fire_blocking(&self.engine, &session(), call(name, number))?;
         Ok(())
     }
 
@@ -156,10 +189,15 @@ impl House {
     }
 }
 
-fn config(context: &Context<'_>, folder: &Path, clock: Arc<dyn Clock>) -> EngineConfig {
+fn config(
+    context: &Context<'_>,
+    folder: &Path,
+    database: Option<&str>,
+    clock: Arc<dyn Clock>,
+) -> EngineConfig {
     EngineConfig {
         data_dir: folder.to_owned(),
-        database: None,
+        database: database.map(DatabaseUrl::from),
         lease: campanile_store::Lease::default(),
         clock,
         node: context.settings.node.clone(),

@@ -2,14 +2,16 @@
 
 use super::context::Context;
 use super::figure::Figure;
-use super::{append, claims, drain, fire, latency, memory, scripts, slow_rule, start, updates};
+use super::{
+    append, claims, drain, fire, latency, memory, postgres, scripts, slow_rule, start, updates,
+};
 use crate::output::Failure;
 
 /// Measures something and says what came out.
 pub(super) type Measure = fn(&Context<'_>) -> Result<Vec<Figure>, Failure>;
 
 /// Every measurement with its name.
-pub(super) const ALL: [(&str, Measure); 10] = [
+pub(super) const ALL: [(&str, Measure); 14] = [
     ("append", append::measure),
     ("fire", fire::measure),
     ("drain", drain::measure),
@@ -20,4 +22,8 @@ pub(super) const ALL: [(&str, Measure); 10] = [
     ("memory", memory::measure),
     ("claims", claims::measure),
     ("start", start::measure),
+    ("postgres-append", postgres::append),
+    ("postgres-claims", postgres::claim),
+    ("postgres-fire", postgres::fire),
+    ("postgres-sustained", postgres::sustained),
 ];

@@ -23,6 +23,7 @@ mod drain;
 mod fire;
 mod latency;
 mod memory;
+mod postgres;
 mod scripts;
 mod slow_rule;
 mod start;

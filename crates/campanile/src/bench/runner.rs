@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use campanile_store::DatabaseUrl;
+
 use super::context::{self, Context};
 use super::machine::Machine;
 use super::measurements::ALL;
@@ -15,6 +17,8 @@ use crate::settings::Settings;
 pub(crate) struct Wanted {
     /// Folder for the data folders; it is made when missing. Only what the measurements make in it is removed.
     pub(crate) data: PathBuf,
+    /// URL of a PostgreSQL server to measure on, whose user may make databases.
+    pub(crate) postgres: Option<DatabaseUrl>,
     /// Adds ten million rows.
     pub(crate) full: bool,
     /// Only measurements whose name contains this.
@@ -42,7 +46,13 @@ pub(crate) fn run(settings: &Settings, wanted: Wanted) -> Result<Report, Failure
         Failure::failed(format!("{} could not be made: {error}", root.display()))
     })?;
     let machine = Machine::look(&root);
-    let context = Context { settings, root, full: wanted.full, rounds: wanted.rounds.max(1) };
+    let context = Context {
+        settings,
+        root,
+        postgres: wanted.postgres,
+        full: wanted.full,
+        rounds: wanted.rounds.max(1),
+    };
     let mut figures = Vec::new();
     for (at, (name, measure)) in chosen.iter().enumerate() {
         eprintln!("[{}/{}] {name}", at + 1, chosen.len());

@@ -9,6 +9,10 @@ use crate::settings::Settings;
 pub(crate) fn run(settings: &Settings, args: BenchArgs, json: bool) -> Result<(), Failure> {
     let wanted = Wanted {
         data: args.data.unwrap_or_else(std::env::temp_dir),
+        postgres: args
+            .database
+            .or_else(|| Some(settings.database.clone()))
+            .filter(|url| !url.is_empty()),
         full: args.full,
         only: args.only,
         rounds: args.rounds,

@@ -191,12 +191,13 @@ fn the_memory_of_bombs_is_given_back() {
 #[test]
 fn what_a_run_says_is_bounded_however_it_says_it() {
     let fixture = Fixture::new();
-    fixture.property("campanile.script.background.max_ms", "700");
     for says in ["gs.addErrorMessage", "gs.addInfoMessage", "gs.info", "gs.print", "gs.error"] {
-        for size in ["1e6", "100"] {
-            let script = format!("var x = 'x'.repeat({size}); for (;;) {says}(x);");
+        // Counted, not timed: a busy machine says less in the time.
+        for (size, calls) in [("1e6", 100), ("100", 8_000)] {
+            let script =
+                format!("var x = 'x'.repeat({size}); for (var i = 0; i < {calls}; i++) {says}(x);");
             let (result, report) = background(&fixture, &script);
-            assert_eq!(result, Err(LimitKind::Time), "{says} {size}");
+            assert!(result.is_ok(), "{says} {size}: {result:?}");
             let kept = report.messages.iter().map(|(_, text)| text.len()).sum::<usize>()
                 + report.log.iter().map(|line| line.text.len()).sum::<usize>();
             assert!(kept > 0 && kept <= SCRIPT_OUTPUT_BYTES_MAX, "{says} {size}: {kept} bytes");

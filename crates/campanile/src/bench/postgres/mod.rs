@@ -1,0 +1,200 @@
+//! On PostgreSQL: the figures of the shared engine, beside the bare server in the same rounds.
+
+mod limits;
+mod server;
+
+use limits::Limits;
+use server::{Database, Server};
+
+use super::append::{batches, side_by_side};
+use super::claims::{self, CLAIM, EVENTS};
+use super::context::Context;
+use super::figure::Figure;
+use super::fire::{handled, one};
+use super::house::House;
+use super::load::{Load, Request};
+use super::served::Served;
+use super::took::{Began, Took};
+use crate::output::Failure;
+
+/// Events appended in batches.
+const BATCHED: usize = 100_000;
+/// Events fired one by one.
+const FIRED: usize = 20_000;
+/// Fires that wait for their answer at once.
+const UNANSWERED: [usize; 2] = [64, 16];
+
+/// A database, and a house in it.
+struct Place {
+    house: House,
+    /// Goes after the house.
+    database: Database,
+}
+
+impl Place {
+    fn make(context: &Context<'_>, server: &Server, name: &str) -> Result<Self, Failure> {
+        let database = server.database(name)?;
+        Ok(Self { house: House::make_on(context, &database.url)?, database })
+    }
+}
+
+/// Appends in batches, beside bare inserts.
+pub(super) fn append(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
+    on_server(context, appends)
+}
+
+/// Claims and completions, beside a bare loop of the same writes.
+pub(super) fn claim(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
+    on_server(context, claims)
+}
+
+/// Fires over HTTP.
+pub(super) fn fire(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
+    on_server(context, fires)
+}
+
+/// Events fired to done, by one node and by two.
+pub(super) fn sustained(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
+    on_server(context, sustain)
+}
+
+fn on_server(
+    context: &Context<'_>,
+    measure: fn(&Context<'_>, &Server) -> Result<Vec<Figure>, Failure>,
+) -> Result<Vec<Figure>, Failure> {
+    let Some(url) = &context.postgres else {
+        context.say(
+            "not measured: name a server with --database (its user must be allowed to make databases)",
+        );
+        return Ok(Vec::new());
+    };
+    let server = Server::at(url.expose());
+    context.say(&server.sentence()?);
+    measure(context, &server)
+}
+
+/// The tables of the product, and nothing in them.
+fn limits(context: &Context<'_>, server: &Server, name: &str) -> Result<Limits, Failure> {
+    let place = Place::make(context, server, name)?;
+    place.house.stop()?;
+    Ok(Limits::on(place.database))
+}
+
+fn appends(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failure> {
+    let mut raw = limits(context, server, "raw")?;
+    let place = Place::make(context, server, "append")?;
+    let (mut ours, mut bare) = (Took::FOREVER, Took::FOREVER);
+    for _ in 0..context.rounds {
+        bare = bare.min(raw.insert(BATCHED)?);
+        ours = ours.min(batches(place.house.engine.store(), BATCHED)?);
+    }
+    place.house.stop()?;
+    let bare = Figure::rate("PostgreSQL: bare insert … select, 500 a transaction", BATCHED, bare);
+    let limit = bare.value();
+    let ours = Figure::rate("PostgreSQL: append, batches of 500", BATCHED, ours)
+        .target(0.6 * limit, limit)
+        .beside(limit, "bare insert … select");
+    Ok(vec![bare, ours])
+}
+
+fn claims(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failure> {
+    let mut raw = limits(context, server, "raw")?;
+    let place = Place::make(context, server, "claims")?;
+    let (mut ours, mut bare) = (Took::FOREVER, Took::FOREVER);
+    for _ in 0..context.rounds {
+        raw.insert(EVENTS)?;
+        bare = bare.min(raw.claim_and_complete(CLAIM)?);
+        claims::append(place.house.engine.store(), EVENTS, |event| event)?;
+        let began = Began::now();
+        claims::drain(place.house.engine.store())?;
+        ours = ours.min(began.took());
+    }
+    place.house.stop()?;
+    let bare = Figure::rate("PostgreSQL: bare loop of the same claims and writes", EVENTS, bare);
+    let limit = bare.value();
+    let ours = Figure::rate("PostgreSQL: claim and completion", EVENTS, ours)
+        .target(0.6 * limit, limit)
+        .beside(limit, "bare loop");
+    Ok(vec![bare, ours])
+}
+
+fn fires(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failure> {
+    let place = Place::make(context, server, "fire")?;
+    let served = Served::start(&place.house.engine)?;
+    let load = Load::new(served.address);
+    let took = context.shortest(|| Ok(load.closed_loop(16, FIRED, one)?.0))?;
+    served.stop()?;
+    place.house.stop()?;
+    let figure = Figure::rate("PostgreSQL: fire over HTTP, 16 in flight", FIRED, took);
+    Ok(vec![figure.target(8_000.0, 15_000.0)])
+}
+
+fn sustain(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failure> {
+    let mut figures = Vec::new();
+    let mut of_one_node = 0.0;
+    for unanswered in UNANSWERED {
+        let took = context.shortest(|| in_process(context, server, unanswered))?;
+        let what = format!("PostgreSQL: fired to done in process, {unanswered} unanswered");
+        let mut figure = Figure::rate(what, FIRED, took);
+        if unanswered == UNANSWERED[0] {
+            figure = figure.target(8_000.0, 12_000.0);
+            of_one_node = figure.value();
+        }
+        figures.push(figure);
+    }
+    let took = context.shortest(|| two_nodes(context, server))?;
+    figures.push(
+        Figure::rate("PostgreSQL: the same by two nodes, 32 unanswered each", FIRED, took)
+            .beside(of_one_node, "one node"),
+    );
+    let took = context.shortest(|| over_http(context, server))?;
+    figures.push(Figure::rate("PostgreSQL: fired over HTTP to done, 16 in flight", FIRED, took));
+    Ok(figures)
+}
+
+fn in_process(context: &Context<'_>, server: &Server, callers: usize) -> Result<Took, Failure> {
+    let place = Place::make(context, server, "sustained")?;
+    place.house.start_processors()?;
+    let began = Began::now();
+    side_by_side(callers, |caller| fire_some(&place.house, caller, callers))?;
+    place.house.wait_until_done()?;
+    let took = began.took();
+    place.house.stop()?;
+    Ok(took)
+}
+
+fn two_nodes(context: &Context<'_>, server: &Server) -> Result<Took, Failure> {
+    let place = Place::make(context, server, "sustained")?;
+    let second = House::open_on(context, &place.database.url)?;
+    let houses = [&place.house, &second];
+    for house in houses {
+        house.start_processors()?;
+    }
+    let callers = UNANSWERED[0];
+    let began = Began::now();
+    side_by_side(callers, |caller| fire_some(houses[caller % 2], caller, callers))?;
+    place.house.wait_until_done()?;
+    let took = began.took();
+    second.stop()?;
+    place.house.stop()?;
+    Ok(took)
+}
+
+/// The fires of one of many callers, one after another.
+fn fire_some(house: &House, caller: usize, callers: usize) -> Result<(), Failure> {
+    (caller..FIRED).step_by(callers).try_for_each(|number| house.fire_one("bench.handled", number))
+}
+
+fn over_http(context: &Context<'_>, server: &Server) -> Result<Took, Failure> {
+    let place = Place::make(context, server, "sustained")?;
+    place.house.start_processors()?;
+    let served = Served::start(&place.house.engine)?;
+    let load = Load::new(served.address);
+    let began = Began::now();
+    load.closed_loop(16, FIRED, |n| Request::post("/api/events", handled(n)))?;
+    place.house.wait_until_done()?;
+    let took = began.took();
+    served.stop()?;
+    place.house.stop()?;
+    Ok(took)
+}
