@@ -55,7 +55,7 @@ impl Joins {
                 Dialect::Postgres => dialect.no_case(&format!("{alias}.\"sys_id\"")),
             };
             statement.push(" ON ").push(&key).push(" = ").push(&dialect.no_case(&reference));
-            statement.class_condition(" AND ", &alias, &step.target);
+            statement.class_condition_beside_key(" AND ", &alias, &step.target);
         }
     }
 }

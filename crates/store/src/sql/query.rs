@@ -95,7 +95,7 @@ pub(crate) fn by_key(
     push_columns(&mut statement, table, &fields);
     statement.push(" FROM ").name(&table.root).push(" AS t0 WHERE ");
     statement.is_key("t0.\"sys_id\"", sys_id);
-    statement.class_condition(" AND ", "t0", table);
+    statement.class_condition_beside_key(" AND ", "t0", table);
     (statement, fields)
 }
 

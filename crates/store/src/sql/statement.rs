@@ -106,6 +106,23 @@ impl Statement {
         }
     }
 
+    /// The same, beside a condition that finds one row by its key: no index of classes is to be used instead. On PostgreSQL both
+    /// look equally cheap while the server knows little of the table, and the class then reads all its rows.
+    pub(crate) fn class_condition_beside_key(
+        &mut self,
+        before: &str,
+        alias: &str,
+        table: &TableDef,
+    ) -> bool {
+        match self.dialect {
+            Dialect::Sqlite => self.class_condition(before, alias, table),
+            Dialect::Postgres => {
+                let column = format!("({alias}.\"sys_class_name\" || '')");
+                self.class_in(before, &column, table)
+            }
+        }
+    }
+
     /// The same, for a statement that has no other condition.
     pub(crate) fn class_condition_by_index(
         &mut self,
@@ -113,10 +130,14 @@ impl Statement {
         alias: &str,
         table: &TableDef,
     ) -> bool {
+        self.class_in(before, &format!("{alias}.\"sys_class_name\""), table)
+    }
+
+    fn class_in(&mut self, before: &str, column: &str, table: &TableDef) -> bool {
         if !table.has_class || table.name == table.root {
             return false;
         }
-        self.push(before).push(alias).push(".\"sys_class_name\"");
+        self.push(before).push(column);
         let classes = table.subtree.iter().cloned().map(Param::Text).collect();
         self.is_one_of(classes, ColumnStorage::Text);
         true

@@ -56,6 +56,6 @@ pub(crate) fn update(
 pub(crate) fn delete(dialect: Dialect, table: &TableDef, sys_id: &str) -> Statement {
     let mut statement = Statement::new(dialect, "DELETE FROM ");
     statement.name(&table.root).push(" AS t0 WHERE ").is_key("\"sys_id\"", sys_id);
-    statement.class_condition(" AND ", "t0", table);
+    statement.class_condition_beside_key(" AND ", "t0", table);
     statement
 }
