@@ -3,9 +3,8 @@
 //! Services call it; scripts that run as a consequence do not pass it again (business-rules §16.4).
 
 use campanile_model::query::{BoundPath, BoundQuery, BoundTerm, InvalidTerm, Test};
-use campanile_model::{Dictionary, FieldDef, FieldIndex, Record, TableDef};
+use campanile_model::{FieldDef, FieldIndex, Record, TableDef};
 
-use super::withheld;
 use crate::error::EngineError;
 use crate::session::{Channel, Session};
 
@@ -141,17 +140,9 @@ pub fn may_walk_to(session: &Session, table: &TableDef, field: FieldIndex) -> bo
 }
 
 /// Leaves out of a query from outside what would tell, by its effect, of rows that the session may not read: terms and
-/// orders that walk into closed tables become invalid, what events tell of records is asked of those only that the session
-/// may read, and whoever may see the own row only asks for nothing else.
-pub fn restrict(
-    session: &Session,
-    dictionary: &Dictionary,
-    query: &mut BoundQuery,
-    invalid_returns_no_rows: bool,
-) {
-    let invalid_before = query.dropped.len();
-    withheld::restrict_events(session, dictionary, query);
-    let mut dropped = query.dropped.split_off(invalid_before);
+/// orders that walk into closed tables become invalid, and whoever may see the own row only asks for nothing else.
+pub fn restrict(session: &Session, query: &mut BoundQuery, invalid_returns_no_rows: bool) {
+    let mut dropped = Vec::new();
     for group in query.alternatives.iter_mut().flatten() {
         group.retain(|term| {
             let open = may_walk(session, &term.path) && may_compare(session, &term.test);

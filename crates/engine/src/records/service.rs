@@ -343,7 +343,7 @@ fn query_of(
     let strict = execution.engine().bool_property("glide.invalid_query.returns_no_rows", false);
     let options = BindOptions { mode: BindMode::Database, invalid_returns_no_rows: strict };
     let mut bound = bind(&query, table, &dictionary, options);
-    gate::restrict(execution.session(), &dictionary, &mut bound, strict);
+    gate::restrict(execution.session(), &mut bound, strict);
     Ok(bound)
 }
 

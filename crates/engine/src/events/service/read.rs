@@ -268,7 +268,7 @@ fn bound_query(
         parse(&filter.query, ParseLimits::HTTP).map_err(|large| bad("query", large.to_string()))?;
     let options = BindOptions { mode: BindMode::Database, invalid_returns_no_rows: false };
     let mut query = bind(&parsed, table, &dictionary, options);
-    gate::restrict(session, &dictionary, &mut query, false);
+    gate::restrict(session, &mut query, false);
     if let Some(invalid) = query.dropped.first() {
         return Err(bad("query", format!("'{}': {}", invalid.text, invalid.reason)));
     }

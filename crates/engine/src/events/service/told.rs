@@ -1,8 +1,8 @@
 //! What of an event and of the runs of its handlers is told to whom (rest-api §§17.1, 17.2). The log keeps all of it.
 //!
-//! What the product itself says of the record that an event is about goes to whoever may read that record: its display
-//! value, its snapshot, the values that a condition compared. What scripts said (their log, their errors, the values
-//! of events that they fired) goes to administrators of events, too: without it they could not do their work.
+//! Administrators of events are told everything. Whoever fired an event is told of the record that it is about (its
+//! display value, its snapshot, the values that a condition compared, what scripts said while they handled it) what a
+//! reader of that record may know, and nothing when it may not read it: firing about a record needs no right to it.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(super) fn is_own(session: &Session, event: &Event) -> bool {
 /// One event, and who asks.
 pub(super) struct Told<'a> {
     session: &'a Session,
-    /// The session may read the record that the event is about.
+    /// The session may know what the event tells of its record.
     record: bool,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Told<'a> {
         if !self.record {
             event.fired.descriptive_name = Arc::from("");
             event.fired.snapshot = Arc::from("");
-            if !administers(self.session) && !event.error_message.is_empty() {
+            if !event.error_message.is_empty() {
                 event.error_message = Arc::from(NOT_TOLD);
             }
         }
@@ -83,9 +83,6 @@ impl<'a> Told<'a> {
             return run;
         }
         run.sentence.clear();
-        if administers(self.session) {
-            return run;
-        }
         run.log.clear();
         run.error_stack.clear();
         if !run.error_message.is_empty() {
