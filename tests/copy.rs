@@ -211,6 +211,32 @@ fn a_copy_that_finds_its_disk_full_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn a_row_that_the_target_cannot_hold_is_named_and_mended_the_copy_goes_on() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("data");
+    made(&data);
+    let tool = rusqlite::Connection::open(data.join("campanile.db")).unwrap();
+    tool.execute("UPDATE sys_user SET active = 'maybe'", []).unwrap();
+    let database = TestDatabase::create_empty();
+    let run = copy(&folder(&data), database.url());
+    refused(&run, &["campanile.db", "'active'", "'sys_user'", "type Text", "mend the value"]);
+    tool.execute("UPDATE sys_user SET active = 1", []).unwrap();
+    let database = TestDatabase::create_empty();
+    // Longer than what an index of PostgreSQL takes.
+    let insert = "INSERT INTO sys_properties (sys_id, name) VALUES (?1, hex(randomblob(6000)))";
+    let key = "5".repeat(32);
+    tool.execute(insert, [&key]).unwrap();
+    let run = copy(&folder(&data), database.url());
+    refused(&run, &["'sys_properties'", &format!("row {key}"), "refused it", "mend the row"]);
+    tool.execute("DELETE FROM sys_properties WHERE sys_id = ?1", [&key]).unwrap();
+    drop(tool);
+    let told = copied(&folder(&data), database.url());
+    assert!(told["rows_before"].as_u64().unwrap() > 0, "{told}");
+    let examined = campanile(&["doctor", "--database", database.url()]);
+    assert_eq!(examined.code, 0, "{}", examined.stdout);
+}
+
+#[test]
 fn a_difference_is_found_and_the_copy_stays_unfinished() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");

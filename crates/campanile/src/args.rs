@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use campanile_store::DatabaseUrl;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::moving_args::{BackupArgs, CopyArgs, RestoreArgs};
+
 /// A self-hosted system-events engine: registers events, queues them durably, hands them to handlers, and keeps a
 /// log that explains every outcome.
 #[derive(Debug, Parser)]
@@ -108,40 +110,6 @@ pub(crate) struct FolderArgs {
     /// see what stands on a command line: a URL with a password is better given as CAMPANILE_DATABASE.
     #[arg(long, value_name = "URL", conflicts_with = "data")]
     pub(crate) database: Option<DatabaseUrl>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BackupArgs {
-    /// Data folder [default: ./campanile-data].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// File to write.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) to: PathBuf,
-    /// Replaces a file that is there already.
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RestoreArgs {
-    /// File that `campanile backup` has made.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) from: PathBuf,
-    /// Data folder: empty, or one that does not exist yet [default: ./campanile-data].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CopyArgs {
-    /// Where everything is: sqlite:DIR, postgres://USER:PASSWORD@HOST:PORT/NAME, or postgres for the URL in
-    /// CAMPANILE_DATABASE (others on this machine see what stands on a command line).
-    #[arg(long, value_name = "PLACE")]
-    pub(crate) from: String,
-    /// Where it goes: an empty data folder or database, in the same words.
-    #[arg(long, value_name = "PLACE")]
-    pub(crate) to: String,
 }
 
 /// The server a command talks to.

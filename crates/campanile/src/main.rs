@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod client;
 mod commands;
+mod moving_args;
 mod output;
 mod server_url;
 mod settings;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use campanile_store::{
     CopyMark, DatabaseUrl, Dump, DumpRow, DumpSum, DumpTable, DumpValue, Load, PostgresLoader,
-    PostgresOptions, PostgresStore, SqliteLoader, SqliteOptions, SqliteStore, Store, dump_tables,
+    PostgresOptions, PostgresStore, SqliteLoader, SqliteOptions, SqliteStore, Store, StoreError,
+    dump_tables,
 };
 
 use crate::data_folder::{self, FolderState};
@@ -137,14 +138,67 @@ fn copy_table(
     let mut page_rows = PAGE_ROWS_FIRST;
     progress(mark.rows);
     loop {
-        let rows = source.rows(table, &mark.key, page_rows)?;
-        let Some(last) = rows.last() else { return Ok(()) };
+        let rows = page(source, table, &mark.key, page_rows)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
         page_rows = next_page(page_rows, &rows);
-        let count = u64::try_from(rows.len()).unwrap_or(0);
-        mark = CopyMark { key: table.key_of(last), rows: mark.rows + count };
-        target.load(table, &rows, &mark)?;
+        mark = load(&source.place(), target, table, &rows, &mark)?;
         progress(mark.rows);
     }
+}
+
+/// The next rows of a side.
+fn page(
+    side: &dyn Dump,
+    table: &DumpTable,
+    after: &[DumpValue],
+    rows_max: usize,
+) -> Result<Vec<DumpRow>, EngineError> {
+    side.rows(table, after, rows_max).map_err(|error| match error {
+        // A value that is not of its column's kind, with its place.
+        StoreError::Statement { reason } => refuse(side.place(), &reason),
+        error => error.into(),
+    })
+}
+
+/// Loads the rows behind `mark` and returns the new one. A page with a row that the target refuses is loaded in halves, so that
+/// what stands before that row is there, and the row can be named.
+fn load(
+    source: &str,
+    target: &mut dyn Load,
+    table: &DumpTable,
+    rows: &[DumpRow],
+    mark: &CopyMark,
+) -> Result<CopyMark, EngineError> {
+    let Some(last) = rows.last() else { return Ok(mark.clone()) };
+    let count = u64::try_from(rows.len()).unwrap_or(0);
+    let moved = CopyMark { key: table.key_of(last), rows: mark.rows + count };
+    match target.load(table, rows, &moved) {
+        Ok(()) => Ok(moved),
+        Err(StoreError::Statement { .. }) if rows.len() > 1 => {
+            let (first, second) = rows.split_at(rows.len() / 2);
+            let half = load(source, target, table, first, mark)?;
+            load(source, target, table, second, &half)
+        }
+        Err(StoreError::Statement { reason }) => Err(EngineError::BadInput {
+            path: format!("{source}, table '{}', row {}", table.name, words(&moved.key)),
+            detail: format!(
+                "{} refused it: {reason}: mend the row, and give the same command again",
+                target.place()
+            ),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn words(key: &[DumpValue]) -> String {
+    let words = key.iter().map(|value| match value {
+        DumpValue::Text(text) => text.to_string(),
+        DumpValue::Integer(number) => number.to_string(),
+        other => format!("{other:?}"),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// Reads both sides and compares count and sum of each table.
@@ -183,7 +237,7 @@ fn sum(
     let mut after = Vec::new();
     let mut page_rows = PAGE_ROWS_FIRST;
     loop {
-        let rows = dump.rows(table, &after, page_rows)?;
+        let rows = page(dump, table, &after, page_rows)?;
         let Some(last) = rows.last() else { return Ok(sum) };
         page_rows = next_page(page_rows, &rows);
         after = table.key_of(last);

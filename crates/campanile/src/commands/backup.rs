@@ -9,7 +9,7 @@ use campanile_store::StoreError;
 use serde_json::{Value, json};
 
 use super::progress::bar;
-use crate::args::{BackupArgs, RestoreArgs};
+use crate::moving_args::{BackupArgs, RestoreArgs};
 use crate::output::{self, Failure};
 use crate::settings::Settings;
 

@@ -9,7 +9,7 @@ use campanile_store::StoreError;
 use serde_json::{Map, Value, json};
 
 use super::progress::bar;
-use crate::args::CopyArgs;
+use crate::moving_args::CopyArgs;
 use crate::output::{self, Failure};
 use crate::settings::Settings;
 
