@@ -9,10 +9,11 @@ use std::collections::{HashMap, HashSet};
 use campanile_model::{NewEvent, SysId};
 
 use super::answers;
-use super::claims::Claims;
+use super::claims::{Claims, Standing};
 use super::connection::Connection;
 use super::effects::Effects;
 use super::events::sys_id;
+use super::failure::SOMEWHERE;
 use super::text::{nil, stored};
 use crate::contract::{AppendOutcome, Appended, StoreError};
 
@@ -31,6 +32,10 @@ const INSERT: &str = "INSERT INTO sysevent_live (sys_id, queue, derived_priority
      AS new (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, place) ORDER BY place \
      ON CONFLICT (lower(sys_id)) DO NOTHING RETURNING sys_id, sequence";
 
+/// What this program holds, and the token of the lease that it stands on.
+#[derive(Clone, Copy)]
+pub(super) struct Held<'a>(pub(super) &'a Claims, pub(super) i64);
+
 /// Appends `events` in the transaction of `connection`; they become claimable at its commit.
 ///
 /// # Errors
@@ -38,7 +43,7 @@ const INSERT: &str = "INSERT INTO sysevent_live (sys_id, queue, derived_priority
 /// is its outcome.
 pub(super) fn append_events(
     connection: &Connection,
-    claims: &Claims,
+    claims: Held<'_>,
     events: &[&NewEvent],
 ) -> Result<(Vec<AppendOutcome>, Effects), StoreError> {
     let mut outcomes = Vec::with_capacity(events.len());
@@ -65,7 +70,7 @@ pub(super) fn append_events(
 /// Appends events that are counted on no other.
 fn append_run(
     connection: &Connection,
-    claims: &Claims,
+    claims: Held<'_>,
     events: &[&NewEvent],
     effects: &mut Effects,
 ) -> Result<Vec<AppendOutcome>, StoreError> {
@@ -89,8 +94,7 @@ fn append_run(
             keyed.iter().copied().filter(|at| !taken.contains(&*events[*at].dedupe_key)).collect();
         let of_keys: Vec<&NewEvent> = lost.iter().map(|at| events[*at]).collect();
         for (at, known) in lost.iter().zip(known_keys(connection, claims, &of_keys)?) {
-            // Whoever had it has forgotten it in between: as if the call came now.
-            outcomes[*at] = Some(known.unwrap_or(Err(StoreError::Busy { waited_ms: 0 })));
+            outcomes[*at] = Some(known.unwrap_or_else(|| Err(nobody_has(events[*at]))));
         }
     }
     let is_repeated: HashSet<usize> = repeated.iter().map(|(at, _)| *at).collect();
@@ -120,6 +124,19 @@ fn append_run(
         outcomes[at] = Some(repetition(events[at], events[first], outcomes[first].as_ref()));
     }
     Ok(outcomes.into_iter().flatten().collect())
+}
+
+/// Why a key could not be taken that nobody has.
+fn nobody_has(event: &NewEvent) -> StoreError {
+    if event.dedupe_key.starts_with(INTERNAL_KEY) {
+        return StoreError::Unavailable {
+            place: SOMEWHERE.to_owned(),
+            reason: "this node was taken for dead, and what it was handling is another's now"
+                .to_owned(),
+        };
+    }
+    // Whoever had it has forgotten it in between: as if the call came now.
+    StoreError::Busy { waited_ms: 0 }
 }
 
 /// The outcome of an event that has the key of another one of the same call.
@@ -207,7 +224,7 @@ fn callers_key(event: &NewEvent) -> &str {
 /// In the order of the keys, so that two who take the same ones wait for each other instead of for ever.
 fn take_keys(
     connection: &Connection,
-    claims: &Claims,
+    claims: Held<'_>,
     events: &[&NewEvent],
 ) -> Result<HashSet<String>, StoreError> {
     let (internal, callers): (Vec<&NewEvent>, Vec<&NewEvent>) =
@@ -220,11 +237,12 @@ fn take_keys(
     };
     let mut rows = Vec::new();
     if !internal.is_empty() {
-        internal.iter().for_each(|event| mark_fired(claims, event));
+        internal.iter().for_each(|event| mark_fired(claims.0, event));
+        let own = still_own(connection, claims, internal)?;
         rows.extend(connection.query(
             "INSERT INTO sysevent_fired (key, sys_id) SELECT k, s FROM unnest($1::text[], $2::text[]) AS new (k, s) \
              ORDER BY k COLLATE \"C\" ON CONFLICT (key) DO NOTHING RETURNING key",
-            &[&keys(&internal), &ids(&internal)],
+            &[&keys(&own), &ids(&own)],
         )?);
     }
     // Calls of one append differ only while the property changes: then a key counts as taken for the longest life, and the
@@ -249,10 +267,45 @@ fn take_keys(
     rows.iter().map(|row| Ok(super::text::read(row.try_get(0)?).into_owned())).collect()
 }
 
+/// Those of `events` whose cause this program still handles. Whoever was taken for dead fires nothing any more: the keys
+/// of an event go at its end, so they alone would not tell.
+fn still_own<'a>(
+    connection: &Connection,
+    Held(claims, token): Held<'_>,
+    events: Vec<&'a NewEvent>,
+) -> Result<Vec<&'a NewEvent>, StoreError> {
+    let standing: Vec<Standing> =
+        events.iter().map(|event| claims.standing(cause_of(event))).collect();
+    let claimed: Vec<String> = events
+        .iter()
+        .zip(&standing)
+        .filter(|(_, standing)| **standing == Standing::Claimed)
+        .map(|(event, _)| cause_of(event).to_ascii_lowercase())
+        .collect();
+    let mut held = HashSet::new();
+    if !claimed.is_empty() {
+        // Nobody takes them over before the commit.
+        for row in connection.query(
+            "SELECT lower(sys_id) FROM sysevent_live WHERE lower(sys_id) = ANY ($1) AND claim_token = $2 \
+             FOR KEY SHARE",
+            &[&claimed, &token],
+        )? {
+            held.insert(row.try_get::<_, String>(0)?);
+        }
+    }
+    let is_own = |event: &NewEvent, standing: Standing| match standing {
+        Standing::Claimed => held.contains(&cause_of(event).to_ascii_lowercase()),
+        Standing::Lost => false,
+        Standing::Unknown => true,
+    };
+    let all = events.into_iter().zip(standing);
+    Ok(all.filter(|(event, standing)| is_own(event, *standing)).map(|(event, _)| event).collect())
+}
+
 /// The outcomes of events whose keys were used before; `None` for a free key, or none.
 fn known_keys(
     connection: &Connection,
-    claims: &Claims,
+    claims: Held<'_>,
     events: &[&NewEvent],
 ) -> Result<Vec<Option<AppendOutcome>>, StoreError> {
     events.iter().map(|event| known_key(connection, claims, event)).collect()
@@ -260,7 +313,7 @@ fn known_keys(
 
 fn known_key(
     connection: &Connection,
-    claims: &Claims,
+    claims: Held<'_>,
     event: &NewEvent,
 ) -> Result<Option<AppendOutcome>, StoreError> {
     let dedupe_key = &*event.dedupe_key;
@@ -268,7 +321,7 @@ fn known_key(
         return Ok(None);
     }
     if dedupe_key.starts_with(INTERNAL_KEY) {
-        mark_fired(claims, event);
+        mark_fired(claims.0, event);
         let first = connection.query_first(
             "SELECT sys_id FROM sysevent_fired WHERE key = $1",
             &[&stored(dedupe_key)],
@@ -290,9 +343,14 @@ fn known_key(
     }))
 }
 
+/// The causing event that an internal key names.
+fn cause_of(event: &NewEvent) -> &str {
+    let rest = event.dedupe_key.strip_prefix(INTERNAL_KEY).unwrap_or_default();
+    rest.split(':').next().unwrap_or_default()
+}
+
 fn mark_fired(claims: &Claims, event: &NewEvent) {
-    let named = event.dedupe_key.strip_prefix(INTERNAL_KEY).and_then(|rest| rest.split(':').next());
-    if let Some(cause) = named.and_then(|cause| cause.parse().ok()) {
+    if let Ok(cause) = cause_of(event).parse() {
         claims.mark_fired(&cause);
     }
     if let Some(cause) = &event.cause_event {

@@ -3,7 +3,7 @@
 //! Differs because claims are rows of the database, and what waits is read there: other nodes claim from the same
 //! queues. What this node has claimed also stands in memory, to know at once whose it is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use campanile_model::{Event, Instant, SysId};
@@ -18,6 +18,9 @@ use crate::contract::{Claim, ClaimRequest, StoreError, TAKE_BACK_AFTER};
 #[expect(clippy::cast_possible_truncation, reason = "some seconds")]
 const TAKE_BACK_AFTER_MS: i64 = TAKE_BACK_AFTER.as_millis() as i64;
 
+/// A claim whose connection was lost may go on for so long.
+const CLAIM_TAKES_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// What is due and was not there to be claimed belongs to a transaction in progress: look again this much later.
 const HELD_BY_OTHERS_MS: i64 = 50;
 
@@ -25,6 +28,21 @@ const HELD_BY_OTHERS_MS: i64 = 50;
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     claimed: Mutex<HashMap<SysId, Claimed>>,
+    /// Events that were being handled here when the lease lapsed, and still are: what comes of that counts for nothing.
+    lost: Mutex<HashSet<SysId>>,
+    /// Processors whose last claims were not answered, and when: the database may have claimed for them.
+    unanswered: Mutex<HashMap<String, std::time::Instant>>,
+}
+
+/// What this node knows of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has claimed it, unless the lease has lapsed without its knowledge.
+    Claimed,
+    /// It handles it under a lease that has lapsed.
+    Lost,
+    /// Neither.
+    Unknown,
 }
 
 /// One claimed event.
@@ -70,6 +88,10 @@ impl Claims {
 
     /// See [`crate::EventStore::begin`]. Returns the sequence of the event.
     pub(super) fn begin(&self, event: &SysId, claimed_by: &str, slot: usize) -> Option<i64> {
+        // Claimed again while the handler of the lapsed claim still runs: after it.
+        if self.lost.lock().contains(event) {
+            return None;
+        }
         let mut all = self.claimed.lock();
         let claimed = all.get_mut(event).filter(|claimed| *claimed.by == *claimed_by)?;
         claimed.slot = Some(slot);
@@ -127,8 +149,29 @@ impl Claims {
         Some(claimed.sequence)
     }
 
+    /// How this event stands, by its key.
+    pub(super) fn standing(&self, event: &str) -> Standing {
+        let Ok(event) = event.parse::<SysId>() else { return Standing::Unknown };
+        if self.lost.lock().contains(&event) {
+            Standing::Lost
+        } else if self.claimed.lock().contains_key(&event) {
+            Standing::Claimed
+        } else {
+            Standing::Unknown
+        }
+    }
+
+    /// Ends the handling of an event that was lost. `None` when it was not; else the claim that waited for this end,
+    /// forgotten, if there is one.
+    pub(super) fn end_lost(&self, event: &SysId) -> Option<Option<Claimed>> {
+        self.lost.lock().remove(event).then(|| self.claimed.lock().remove(event))
+    }
+
     /// The sequence of a claimed event.
     pub(super) fn sequence(&self, event: &SysId) -> Option<i64> {
+        if self.lost.lock().contains(event) {
+            return None;
+        }
         self.claimed.lock().get(event).map(|claimed| claimed.sequence)
     }
 
@@ -149,9 +192,32 @@ impl Claims {
         self.claimed.lock().remove(event).map(|claimed| claimed.queue)
     }
 
+    /// Notes that a claim of this processor was not answered.
+    pub(super) fn note_unanswered(&self, claimed_by: &str) {
+        self.unanswered.lock().insert(claimed_by.to_owned(), std::time::Instant::now());
+    }
+
+    /// What this processor holds as far as it knows, if the database may have claimed more for it.
+    fn known_of_unanswered(&self, claimed_by: &str) -> Option<Vec<i64>> {
+        let mut unanswered = self.unanswered.lock();
+        let since = *unanswered.get(claimed_by)?;
+        if since.elapsed() >= CLAIM_TAKES_MAX {
+            // It has ended long ago, and is looked at once more.
+            unanswered.remove(claimed_by);
+        }
+        let all = self.claimed.lock();
+        let own = all.values().filter(|claimed| *claimed.by == *claimed_by);
+        Some(own.map(|claimed| claimed.sequence).collect())
+    }
+
     /// Forgets everything: this node has lost its lease.
     pub(super) fn forget_all(&self) {
-        self.claimed.lock().clear();
+        let mut lost = self.lost.lock();
+        for (event, claimed) in self.claimed.lock().drain() {
+            if claimed.slot.is_some() && !claimed.ending {
+                lost.insert(event);
+            }
+        }
     }
 
     /// Sequences of the events that are being handled.
@@ -177,6 +243,9 @@ pub(super) fn claim(
     request: &ClaimRequest<'_>,
     token: i64,
 ) -> Result<Result<Claim, StoreError>, tokio_postgres::Error> {
+    if let Some(known) = claims.known_of_unanswered(request.claimed_by) {
+        give_back_unknown(connection, request.claimed_by, token, &known)?;
+    }
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
     let now = request.now.as_millis();
     let queue = super::text::stored(request.queue);
@@ -218,6 +287,24 @@ fn sort(events: &mut [Event], by_priority: bool) {
         };
         priority.then(l.fired.process_on.cmp(&r.fired.process_on)).then(l.sequence.cmp(&r.sequence))
     });
+}
+
+/// Gives back what was claimed for a processor that was not told: nobody would ever handle it, while this node lives.
+fn give_back_unknown(
+    connection: &Connection,
+    claimed_by: &str,
+    token: i64,
+    known: &[i64],
+) -> Result<(), tokio_postgres::Error> {
+    let given = connection.execute(
+        "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL \
+         WHERE claim_token = $1 AND claimed_by = $2 AND NOT (sequence = ANY ($3))",
+        &[&token, &super::text::stored(claimed_by), &known],
+    )?;
+    if given > 0 {
+        tracing::warn!(given, claimed_by, "claims whose answer was lost were given back");
+    }
+    Ok(())
 }
 
 /// Gives claims back in the database (T6), as far as they are still this node's.

@@ -49,9 +49,7 @@ pub(super) fn write_batch(
                 NextState::RetryAt(_) => retries.push((*sequence, &**completion)),
                 _ => finals.push((*sequence, &**completion)),
             },
-            Pending::GiveBack(given) => {
-                written.effects.extend(&claims::give_back(connection, given, token)?);
-            }
+            Pending::GiveBack(_) => {}
         }
     }
     // Before anything goes: an event may go on and end in one batch.
@@ -75,6 +73,10 @@ pub(super) fn write_batch(
         }
     }
     runs::write(connection, &recorded)?;
+    // Behind the runs of attempts that are given up.
+    for given in batch.iter().filter_map(Pending::given_back) {
+        written.effects.extend(&claims::give_back(connection, given, token)?);
+    }
     let ended: Vec<SysId> = finals
         .iter()
         .filter(|(sequence, completion)| {

@@ -79,9 +79,12 @@ impl PostgresStore {
             return;
         }
         let token = self.shared.node.token();
-        if let Err(error) =
+        // What their handlers did is written before.
+        let written = self.shared.pending.wait_written();
+        let given_back = written.and_then(|()| {
             self.write_with(|connection| claims::give_back(connection, &given, token))
-        {
+        });
+        if let Err(error) = given_back {
             tracing::warn!(%error, "claims could not be given back yet");
             self.shared.pending.push(Pending::GiveBack(given));
         }
@@ -98,7 +101,10 @@ impl PostgresStore {
                     // Whoever is first registers for all.
                     self.shared.node.replace(&connection, token, || self.claims.forget_all())?;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.claims.note_unanswered(request.claimed_by);
+                    return Err(error.into());
+                }
             }
         }
         Ok(Claim::default())
@@ -147,6 +153,9 @@ impl EventStore for PostgresStore {
     }
 
     fn release(&self, claimed_by: &str, events: &[SysId]) {
+        self.give_back(
+            events.iter().filter_map(|event| self.claims.end_lost(event)).flatten().collect(),
+        );
         self.give_back(self.claims.take_out(claimed_by, events));
     }
 
@@ -166,6 +175,13 @@ impl EventStore for PostgresStore {
     }
 
     fn complete(&self, completion: Completion) {
+        if let Some(again) = self.claims.end_lost(&completion.event) {
+            tracing::warn!(
+                event.id = %completion.event,
+                "a completion came after the lease had lapsed; it was dropped"
+            );
+            return self.give_back(again.into_iter().collect());
+        }
         let Some(sequence) = self.claims.begin_ending(&completion.event, completion.epoch) else {
             tracing::warn!(
                 event.id = %completion.event,

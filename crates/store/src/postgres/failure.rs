@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use crate::contract::StoreError;
 
 /// Stands for the address until [`located`] knows it.
-const SOMEWHERE: &str = "the database";
+pub(super) const SOMEWHERE: &str = "the database";
 
 /// What `campanile_claim` raises when the node's lease has lapsed.
 const LEASE_LAPSED: &str = "CP001";

@@ -27,6 +27,14 @@ pub(super) enum Pending {
 }
 
 impl Pending {
+    /// Claims to give back.
+    pub(super) fn given_back(&self) -> Option<&[Claimed]> {
+        match self {
+            Self::GiveBack(given) => Some(given),
+            _ => None,
+        }
+    }
+
     /// The event of an end.
     pub(super) fn ended(&self) -> Option<&SysId> {
         match self {

@@ -212,7 +212,8 @@ impl WriteTx for PostgresWriteTx {
     fn append_events(&mut self, events: &[NewEvent]) -> Result<Vec<AppendOutcome>, StoreError> {
         let (outcomes, effects) = self.as_a_whole(|tx| {
             let events: Vec<&NewEvent> = events.iter().collect();
-            append::append_events(&tx.connection, &tx.store.claims, &events)
+            let held = append::Held(&tx.store.claims, tx.store.shared.node.token());
+            append::append_events(&tx.connection, held, &events)
         })?;
         self.effects.push(effects);
         Ok(outcomes)

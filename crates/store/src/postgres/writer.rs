@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use campanile_model::NewEvent;
 use parking_lot::{Condvar, Mutex};
 
-use super::append::append_events;
+use super::append::{Held, append_events};
 use super::connection::Connection;
 use super::effects::Effects;
 use super::failure::{closed, located};
@@ -275,17 +275,18 @@ fn prepare(
         "UPDATE campanile_node_writer SET last_group = $3 WHERE token = $1 AND writer = $2",
         &[&token, &APPENDING, &number],
     )?;
+    let held = Held(&shared.claims, token);
     let mut fates = Vec::with_capacity(units.len());
     let mut effects = Effects::default();
     let stands_alone = |unit: &Unit| unit.mode.atomic && unit.events.len() > 1;
     for run in units.chunk_by(|l, r| !stands_alone(l) && !stands_alone(r)) {
         match run {
             [unit] if stands_alone(unit) => {
-                fates.push(append_atomically(connection, shared, unit, &mut effects)?);
+                fates.push(append_atomically(connection, held, unit, &mut effects)?);
             }
             run => {
                 let events: Vec<&NewEvent> = run.iter().flat_map(|unit| &unit.events).collect();
-                let (outcomes, more) = append_events(connection, &shared.claims, &events)?;
+                let (outcomes, more) = append_events(connection, held, &events)?;
                 effects.extend(&more);
                 let mut outcomes = outcomes.into_iter();
                 for unit in run {
@@ -299,13 +300,13 @@ fn prepare(
 
 fn append_atomically(
     connection: &Connection,
-    shared: &Shared,
+    held: Held<'_>,
     unit: &Unit,
     effects: &mut Effects,
 ) -> Result<Fate, StoreError> {
     connection.batch("SAVEPOINT unit")?;
     let events: Vec<&NewEvent> = unit.events.iter().collect();
-    let (outcomes, more) = append_events(connection, &shared.claims, &events)?;
+    let (outcomes, more) = append_events(connection, held, &events)?;
     if outcomes.iter().any(Result::is_err) {
         connection.batch("ROLLBACK TO unit; RELEASE unit")?;
         return Ok(Fate::Refused(outcomes));

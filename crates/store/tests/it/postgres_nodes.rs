@@ -136,6 +136,39 @@ fn a_program_that_was_taken_for_dead_goes_on_under_a_new_lease() {
 }
 
 #[test]
+fn what_still_runs_under_a_lapsed_lease_counts_for_nothing_and_is_begun_again_after_it() {
+    let database = TestDatabase::create();
+    let slow = node(&database, "slow");
+    append(&slow, &["a"]);
+    let old = slow.claim(&request(1)).unwrap().events.remove(0);
+    let id = old.fired.sys_id;
+    assert!(slow.begin(&id, BY, 0));
+    database.lapse_all();
+    drop(node(&database, "others"));
+    let fires = || {
+        let key = format!("h:{id}:0:script_action:x:0:abc");
+        let follow_up = NewEvent { dedupe_key: Arc::from(key), ..event("follow-up") };
+        slow.append_blocking(vec![follow_up], MODE).unwrap().0.remove(0)
+    };
+    assert!(fires().is_err(), "the lease has lapsed, and this program does not know yet");
+    let again = slow.claim(&request(1)).unwrap().events.remove(0);
+    assert!(fires().is_err(), "it knows, and has the event again");
+    assert!(!slow.begin(&id, BY, 1), "the old handling has not ended");
+    slow.record_runs(vec![run_of(&old, Outcome::Succeeded)]);
+    slow.complete(completion(&old, NextState::Processed));
+    slow.flush().unwrap();
+    assert_eq!(slow.event(&id).unwrap().unwrap().state, EventState::Ready, "{again:?}");
+
+    let again = slow.claim(&request(1)).unwrap().events.remove(0);
+    assert!(slow.begin(&id, BY, 1));
+    assert!(fires().is_ok());
+    slow.complete(completion(&again, NextState::Processed));
+    slow.flush().unwrap();
+    assert_eq!(slow.event(&id).unwrap().unwrap().state, EventState::Processed);
+    assert_eq!(slow.runs(&id, None).unwrap(), []);
+}
+
+#[test]
 fn a_program_that_closes_gives_everything_back_at_once() {
     let database = TestDatabase::create();
     let first = node(&database, "first");
