@@ -15,10 +15,14 @@ use crate::worker::Worker;
 /// Longest delay before an attempt (§5.5).
 const BACKOFF_MAX: Duration = Duration::from_secs(3_600);
 
+/// Delay before the attempt after one that could not reach the database; doubled like any other.
+const OUTAGE_BACKOFF: Duration = Duration::from_secs(1);
+
 /// Handles a claimed event once: every handler that it concerns and that has not succeeded in this epoch.
 ///
 /// Runs are recorded one by one while further handlers wait, so that a crash repeats no success; the last ones go
-/// with the completion.
+/// with the completion. A run that could not reach the database counts for nothing, whatever the script made of that: the
+/// attempt ends with what ran before, and another one begins when the database can be reached, also without a policy.
 ///
 /// # Errors
 /// What the store answers while definitions are read: nothing ran, and the event is to be given back.
@@ -61,6 +65,11 @@ pub fn handle(worker: &Worker, event: &Event, queue: &QueueDef) -> Result<Comple
             let began = engine.clock().now();
             let result = kind.run(worker, &attempt, candidate);
             let ended = engine.clock().now();
+            if let Some(outage) = &result.report.outage {
+                tracing::warn!(event.id = %event.fired.sys_id, error = %outage, "a handler could not reach the database");
+                let next = NextState::RetryAt(later(ended, OUTAGE_BACKOFF, event));
+                return Ok(completion(event, started, ended, next, unrecorded));
+            }
             failures.note(candidate, attempt.number, &result);
             let place =
                 RunPlace { kind: kind.kind(), attempt: attempt.number, order, began, ended };
@@ -223,10 +232,15 @@ impl<'a> Failures<'a> {
         if !self.retry {
             return NextState::Error { code, message };
         }
-        let doublings = u32::try_from(self.event.attempts.clamp(0, 20)).unwrap_or(0);
-        let delay = self.queue.retry_backoff.saturating_mul(1 << doublings).min(BACKOFF_MAX);
-        NextState::RetryAt(now.plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)))
+        NextState::RetryAt(later(now, self.queue.retry_backoff, self.event))
     }
+}
+
+/// When the next attempt is due.
+fn later(now: Instant, backoff: Duration, event: &Event) -> Instant {
+    let doublings = u32::try_from(event.attempts.clamp(0, 20)).unwrap_or(0);
+    let delay = backoff.saturating_mul(1 << doublings).min(BACKOFF_MAX);
+    now.plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The event's `error_code` for the reason of a failed run (§5.5).

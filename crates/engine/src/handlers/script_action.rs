@@ -19,6 +19,7 @@ use crate::events::queue_registry::duration;
 use crate::events::registry::likeness;
 use crate::records::definitions::Load;
 use crate::records::execution::Execution;
+use crate::records::execution_report::outage;
 use crate::records::rules::limits_of_kind;
 use crate::records::{lookup, users};
 use crate::session::{Cause, Channel, Session, User};
@@ -190,7 +191,7 @@ impl Handler for ScriptActionHandler {
                 let execution = worker.execution(session);
                 run(&execution, attempt, action)
             }
-            Err((reason, message)) => failed(reason, message),
+            Err(result) => *result,
         }
     }
 
@@ -229,7 +230,7 @@ fn session(
     attempt: &Attempt<'_>,
     candidate: &Candidate,
     action: &ScriptAction,
-) -> Result<Session, (&'static str, String)> {
+) -> Result<Session, Box<HandlerResult>> {
     let user = match &action.run_as {
         RunAs::System(system) => Arc::clone(system),
         RunAs::User(key) => match users::session_user_by_id(worker.engine(), key) {
@@ -238,9 +239,13 @@ fn session(
                 let message = format!(
                     "the user {key} to run as is inactive or gone; choose another user in 'Run as'"
                 );
-                return Err(("run_as_inactive", message));
+                return Err(Box::new(failed("run_as_inactive", message)));
             }
-            Err(error) => return Err(("script_error", error.to_string())),
+            Err(error) => {
+                let mut result = failed("script_error", error.to_string());
+                result.report.outage = outage(&error);
+                return Err(Box::new(result));
+            }
         },
     };
     let event = attempt.event;
@@ -269,7 +274,11 @@ fn failed(reason: &'static str, message: String) -> HandlerResult {
 fn run(execution: &Rc<Execution>, attempt: &Attempt<'_>, action: &ScriptAction) -> HandlerResult {
     let target = match target::of_event(execution, attempt.event) {
         Ok(target) => target,
-        Err(error) => return failed("script_error", error.to_string()),
+        Err(error) => {
+            execution.note_outage(&error);
+            let error = RunError { message: error.to_string(), ..RunError::default() };
+            return HandlerResult::failed("script_error", error, execution.report());
+        }
     };
     let bindings = Bindings {
         current: Some(target.current),

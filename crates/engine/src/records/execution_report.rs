@@ -6,12 +6,12 @@ use campanile_model::{Instant, NewEvent, SysId};
 use campanile_script::{
     LogLevel, MessageKind, RunOutcome, ScriptError, ScriptErrorKind, ScriptSource,
 };
-use campanile_store::CommitMark;
+use campanile_store::{CommitMark, StoreError};
 
 use super::execution::Execution;
 use super::operation::Failure;
 use super::operation::transaction::Transaction;
-use crate::error::{LimitReached, ScriptPlace};
+use crate::error::{EngineError, LimitReached, ScriptPlace};
 
 /// One line that a script logged, as far as the bounds of §16 allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,19 @@ pub struct ExecutionReport {
     pub written: Vec<WrittenRecord>,
     /// Database statements.
     pub statements: u64,
+    /// The database could not be reached, and this is what it was about: whatever the script made of that, it did not do
+    /// its work.
+    pub outage: Option<StoreError>,
+}
+
+/// That the database could not be reached, if that is what `error` says.
+pub(crate) fn outage(error: &EngineError) -> Option<StoreError> {
+    match error {
+        EngineError::Store(
+            outage @ (StoreError::Unavailable { .. } | StoreError::OutcomeUnknown { .. }),
+        ) => Some(outage.clone()),
+        _ => None,
+    }
 }
 
 impl Execution {
@@ -107,6 +120,13 @@ impl Execution {
 
     pub(crate) fn note_commit(&self, mark: CommitMark) {
         self.commit_mark.set(self.commit_mark.get().max(mark));
+    }
+
+    /// Notes that the database could not be reached, if that is what `error` says.
+    pub(crate) fn note_outage(&self, error: &EngineError) {
+        if let Some(outage) = outage(error) {
+            self.report.borrow_mut().outage.get_or_insert(outage);
+        }
     }
 
     pub(super) fn note_fired(&self, fired: Vec<FiredEvent>) {

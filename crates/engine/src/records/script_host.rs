@@ -60,10 +60,13 @@ impl ScriptHost {
             Err(error @ EngineError::FireRefused { .. }) => {
                 Err(HostError::Throw { class: "Error", message: error.to_string() })
             }
-            Err(error) => Err(HostError::Throw {
-                class: "Error",
-                message: format!("event '{name}' could not be stored: {error}"),
-            }),
+            Err(error) => {
+                self.execution.note_outage(&error);
+                Err(HostError::Throw {
+                    class: "Error",
+                    message: format!("event '{name}' could not be stored: {error}"),
+                })
+            }
         }
     }
 

@@ -20,6 +20,7 @@ impl ScriptRecord {
 
     /// A failure of the store under a read: an exception that the script may catch.
     pub(super) fn read_failed(&self, error: &EngineError) -> HostError {
+        self.execution.note_outage(error);
         HostError::Throw {
             class: "Error",
             message: format!("{} could not be read: {error}", self.name),

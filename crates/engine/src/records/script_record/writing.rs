@@ -301,6 +301,9 @@ impl ScriptRecord {
     /// What a failed operation means for the script that began it: inside another operation the script ends,
     /// because everything is rolled back; else the write failed, unless the script itself has used up its bounds.
     fn ended(&self, failure: Failure) -> HostError {
+        if let Failure::Error(error) = &failure {
+            self.execution.note_outage(error);
+        }
         if self.execution.in_operation() {
             return HostError::Terminated(LimitKind::Cancelled);
         }
