@@ -1,46 +1,18 @@
 //! Nothing lost: the real binary, killed again and again while it appends and handles.
 
-use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{Client, Server, wait_until};
+use crate::nothing_lost::{add_handler, install_handlers, nothing_is_lost_and_nothing_doubled};
+use crate::people::text;
 
 const ROUNDS: u64 = 22;
 const CONNECTIONS: usize = 8;
-
-/// One handler that fires by itself, one that saves a record whose rule fires, and one on what they fire.
-fn install_handlers(admin: &Client) {
-    let after_insert = json!({
-        "name": "crash rule", "collection": "cmn_location", "when": "after", "active": "true",
-        "action_insert": "true", "advanced": "true", "filter_condition": "nameSTARTSWITHcrash",
-        "script": "gs.eventQueue('t.inner', current, current.name, current.name.substring(6));",
-    });
-    admin.post("/api/now/table/sys_script", &after_insert).result();
-    // Begun again after a crash it finds its record: the record and its event are there together or not at all.
-    let saves = "var place = new GlideRecord('cmn_location'); var name = 'crash ' + event.sys_id; \
-                 if (!place.get('name', name)) { place.initialize(); place.name = name; place.insert(); }";
-    add_handler(
-        admin,
-        "t.crash",
-        "fires",
-        100,
-        "gs.eventQueue('t.follow', null, event.parm1, event.sys_id);",
-    );
-    add_handler(admin, "t.crash", "saves", 200, saves);
-    add_handler(admin, "t.follow", "follows", 100, "var seen = event.parm1 + '';");
-}
-
-fn add_handler(admin: &Client, event: &str, name: &str, order: u32, script: &str) {
-    let row = json!({
-        "name": name, "event_name": event, "active": "true", "order": order.to_string(), "script": script,
-    });
-    admin.post("/api/now/table/sysevent_script_action", &row).result();
-}
 
 #[test]
 fn no_acknowledged_event_is_lost_and_no_success_is_repeated() {
@@ -69,10 +41,7 @@ fn no_acknowledged_event_is_lost_and_no_success_is_repeated() {
     assert!(acknowledged.len() > 200, "only {} events were acknowledged", acknowledged.len());
     let lapsed = admin.count("sysevent", "lapses>0");
     assert!(lapsed > 0, "no kill met an event that was being handled: the test shows nothing");
-    every_acknowledged_event_is_processed_once(&admin, &acknowledged);
-    no_success_is_repeated(&admin);
-    each_event_has_one_follow_up(&admin, "t.follow", &acknowledged);
-    each_event_has_one_follow_up(&admin, "t.inner", &acknowledged);
+    nothing_is_lost_and_nothing_doubled(&admin, &acknowledged);
     assert!(server.stop(), "the server stops in order");
     assert_eq!(integrity(&data), "ok");
 }
@@ -117,44 +86,6 @@ fn fire_and_kill(
         running.kill();
         stop.store(true, Ordering::Relaxed);
     });
-}
-
-fn every_acknowledged_event_is_processed_once(admin: &Client, acknowledged: &[(String, String)]) {
-    let mut states: HashMap<String, String> = HashMap::new();
-    for row in admin.rows("sysevent", "name=t.crash", "sys_id,state,parm1") {
-        let state = text(&row, "state");
-        assert!(
-            states.insert(text(&row, "sys_id"), state).is_none(),
-            "an event stands in the log twice: {row}"
-        );
-    }
-    for (sys_id, parm1) in acknowledged {
-        let state = states
-            .get(sys_id)
-            .unwrap_or_else(|| panic!("event {sys_id} ({parm1}) was acknowledged and is gone"));
-        assert_eq!(state, "processed", "event {sys_id} ({parm1})");
-    }
-}
-
-fn no_success_is_repeated(admin: &Client) {
-    let mut succeeded = BTreeSet::new();
-    for run in admin.rows("sysevent_handler_run", "outcome=succeeded", "event,epoch,handler") {
-        let key = format!("{} {} {}", run["event"], run["epoch"], run["handler"]);
-        assert!(succeeded.insert(key.clone()), "a success was repeated: {key}");
-    }
-}
-
-/// What a handler fired, itself or by the rule of a record that it saved, is there once, however often a crash made
-/// the handler begin again.
-fn each_event_has_one_follow_up(admin: &Client, name: &str, acknowledged: &[(String, String)]) {
-    let mut followed = BTreeSet::new();
-    for row in admin.rows("sysevent", &format!("name={name}"), "sys_id,parm2") {
-        let cause = text(&row, "parm2");
-        assert!(followed.insert(cause.clone()), "event {cause} fired its {name} twice");
-    }
-    for (sys_id, _) in acknowledged {
-        assert!(followed.contains(sys_id), "the {name} of {sys_id} is missing");
-    }
 }
 
 /// A handler that works until the property `t.patience` is no longer `long`.
@@ -266,10 +197,6 @@ fn ev_050_an_event_that_kills_its_process_three_times_ends_and_the_queue_goes_on
 
 fn words(left: &str, right: &str) -> (String, String) {
     (left.to_owned(), right.to_owned())
-}
-
-fn text(row: &Value, field: &str) -> String {
-    row[field].as_str().unwrap_or_else(|| panic!("no {field} in {row}")).to_owned()
 }
 
 /// What the database's own check says, asked with another program than ours.

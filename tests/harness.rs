@@ -30,6 +30,14 @@ pub(crate) fn on_postgres() -> bool {
     std::env::var_os("CAMPANILE_TEST_ENGINE").is_some_and(|engine| engine == "postgres")
 }
 
+/// A PostgreSQL database with the ITSM pack and nothing else.
+pub(crate) fn itsm_database() -> TestDatabase {
+    TestDatabase::create_filled(Path::new(binary()), "itsm", |url| {
+        let made = campanile(&["init", "--pack", "itsm", "--database", url]);
+        assert_eq!(made.code, 0, "{}", made.stderr);
+    })
+}
+
 /// Notes that a test did not run, and why; `make test` prints the list.
 pub(crate) fn skip(test: &str, reason: &str) {
     eprintln!("SKIPPED {test}: {reason}");
@@ -67,10 +75,7 @@ impl Server {
     /// tests is one on PostgreSQL (`CAMPANILE_TEST_ENGINE=postgres`).
     pub(crate) fn start() -> Self {
         let (mut server, own) = if on_postgres() {
-            let database = TestDatabase::create_filled(Path::new(binary()), "itsm", |url| {
-                let made = campanile(&["init", "--pack", "itsm", "--database", url]);
-                assert_eq!(made.code, 0, "{}", made.stderr);
-            });
+            let database = itsm_database();
             (Self::start_on_database(database.url()), Own::Database { _database: database })
         } else {
             let folder = tempfile::tempdir().unwrap();
@@ -83,7 +88,7 @@ impl Server {
     /// A server on `data`, which must outlive it.
     pub(crate) fn start_on(data: &Path, flags: &[&str]) -> Self {
         let folder = ["--data", data.to_str().unwrap()];
-        let mut server = Self::start_with(&[&folder, flags].concat());
+        let mut server = Self::start_with(&[&folder, flags].concat(), &[]);
         server.data = data.to_owned();
         server
     }
@@ -95,15 +100,26 @@ impl Server {
 
     /// The same with more flags.
     pub(crate) fn start_on_database_with(url: &str, flags: &[&str]) -> Self {
-        Self::start_with(&[&["--database", url], flags].concat())
+        Self::start_with(&[&["--database", url], flags].concat(), &[])
     }
 
-    fn start_with(flags: &[&str]) -> Self {
+    /// One node of many on the database at `url`, with a lease of 3 s and a beat of 0.5 s.
+    pub(crate) fn start_node(url: &str, name: &str) -> Self {
+        let settings = [
+            ("CAMPANILE_NODE_NAME", name),
+            ("CAMPANILE_NODE_LEASE_MS", "3000"),
+            ("CAMPANILE_NODE_BEAT_MS", "500"),
+        ];
+        Self::start_with(&["--database", url], &settings)
+    }
+
+    fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary())
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(flags)
             .env("CAMPANILE_ADMIN_PASSWORD", ADMIN_PASSWORD)
             .env("CAMPANILE_LOG_LEVEL", "warn")
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
@@ -167,6 +183,17 @@ impl Server {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Sends a signal, for example `STOP` or `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success(), "the signal could not be sent");
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// SIGTERM; returns whether the server ended with success.

@@ -12,6 +12,8 @@ mod crash;
 mod disk;
 mod error_pages;
 mod harness;
+mod nodes;
+mod nothing_lost;
 mod packs;
 mod people;
 mod postgres;

@@ -5,16 +5,16 @@
 //! cluster when nobody has held that lock for some seconds.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::programs::{command, make_cluster, pg_ctl, place_in_url};
 use crate::postgres::reaches;
 
 /// Names the server, as a URL whose user may create databases.
-const VARIABLE: &str = "CAMPANILE_TEST_POSTGRES";
+pub(super) const VARIABLE: &str = "CAMPANILE_TEST_POSTGRES";
 
 /// Servers that may be running here.
 const LOCAL: [&str; 2] = [
@@ -59,10 +59,7 @@ impl Server {
         }
         let _guard = locked(&lock_file, FlockOperation::LockExclusive);
         let user = locked(&folder.join("users"), FlockOperation::LockShared);
-        let url = format!(
-            "postgres://postgres@{}/postgres",
-            folder.display().to_string().replace('/', "%2F")
-        );
+        let url = format!("postgres://postgres@{}/postgres", place_in_url(&folder));
         if !reaches(&url) {
             start(&folder);
             assert!(reaches(&url), "the cluster in {} does not answer", folder.display());
@@ -94,9 +91,14 @@ pub(super) fn locked(file: &Path, how: FlockOperation) -> File {
 /// One for each checkout, with a name that is short enough for a socket; in memory where there is room.
 fn folder() -> PathBuf {
     let name = format!("campanile-postgres-{:016x}", hash(env!("CARGO_MANIFEST_DIR").as_bytes()));
+    place_of(&name)
+}
+
+/// Where a folder of this name is, or is to be made.
+pub(super) fn place_of(name: &str) -> PathBuf {
     let memory = Path::new("/dev/shm");
     let room = rustix::fs::statvfs(memory).map_or(0, |told| told.f_bavail * told.f_frsize);
-    let in_memory = memory.join(&name);
+    let in_memory = memory.join(name);
     // One that runs there stays there, however full the memory is meanwhile.
     if room >= MEMORY_MIN || in_memory.join("data").exists() {
         in_memory
@@ -113,76 +115,31 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
 }
 
 fn start(folder: &Path) {
-    let bin = programs();
-    let data = folder.join("data");
-    // What a crash has left behind is of no use.
-    if data.exists() {
-        fs::remove_dir_all(&data).expect("an old cluster can be removed");
-    }
-    fs::create_dir(&data).expect("the folder of the cluster can be made");
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).expect("it is ours");
-    let owner = owner();
-    if let Some((user, group)) = owner {
-        for path in [folder, &data] {
-            chown(path, Some(user), Some(group)).expect("root gives the folder to postgres");
-        }
-    }
+    make_cluster(folder);
+    let options = "-c fsync=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB \
+                   -c max_wal_size=256MB";
+    start_server(folder, options);
+    watch(folder);
+}
+
+/// Starts the server of the cluster in `folder`; it listens on a socket in that folder.
+pub(super) fn start_server(folder: &Path, options: &str) {
     let place = folder.display();
-    let data = data.display();
-    run(
-        &bin.join("initdb"),
-        &format!("-D {data} -U postgres -E UTF8 --locale=C -A trust --no-sync"),
-        owner.is_some(),
+    pg_ctl(
+        folder,
+        &format!(
+            "-l {place}/server.log -w -t 60 \
+             -o \"-c listen_addresses='' -c unix_socket_directories={place} {options}\" start"
+        ),
     );
-    let options = format!(
-        "-c listen_addresses='' -c unix_socket_directories={place} -c fsync=off -c full_page_writes=off \
-         -c max_connections=400 -c shared_buffers=64MB"
-    );
-    let start = format!("-D {data} -l {place}/server.log -w -t 60 -o \"{options}\" start");
-    run(&bin.join("pg_ctl"), &start, owner.is_some());
-    watch(folder, &bin, owner.is_some());
-}
-
-/// PostgreSQL refuses to run as root: then everything is done as `postgres`, whose numbers these are.
-fn owner() -> Option<(u32, u32)> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let number = |flag: &str| -> u32 {
-        let told = Command::new("id").args([flag, "postgres"]).output().expect("there is 'id'");
-        String::from_utf8_lossy(&told.stdout)
-            .trim()
-            .parse()
-            .expect("there is a user 'postgres' (the package postgresql makes it)")
-    };
-    Some((number("-u"), number("-g")))
-}
-
-fn run(program: &Path, arguments: &str, as_postgres: bool) {
-    let line = command(program, arguments, as_postgres);
-    let status = Command::new("sh")
-        .args(["-c", &line])
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .expect("there is a shell");
-    assert!(status.success(), "failed: {line}");
-}
-
-fn command(program: &Path, arguments: &str, as_postgres: bool) -> String {
-    let before = if as_postgres { "runuser -u postgres -- " } else { "" };
-    format!("{before}{} {arguments}", program.display())
 }
 
 /// Starts the watchdog, which outlives this process.
-fn watch(folder: &Path, bin: &Path, as_postgres: bool) {
+pub(super) fn watch(folder: &Path) {
     let place = folder.display();
-    let stop =
-        command(&bin.join("pg_ctl"), &format!("-D {place}/data -m immediate -w stop"), as_postgres);
+    let stop = command("pg_ctl", &format!("-D {place}/data -m immediate -w stop"));
     let script = format!(
-        "quiet=0; while :; do sleep 1; \
+        "quiet=0; while [ -d {place} ]; do sleep 1; \
          if flock -n -x {place}/users true; then quiet=$((quiet + 1)); else quiet=0; fi; \
          if [ $quiet -ge {QUIET_SECONDS} ]; then \
          if flock -x {place}/lock sh -c 'flock -n -x {place}/users true && {{ {stop}; rm -rf {place}/data; }}'; \
@@ -198,44 +155,4 @@ fn watch(folder: &Path, bin: &Path, as_postgres: bool) {
         .status()
         .expect("there is 'setsid'");
     assert!(status.success(), "the watchdog of the cluster did not start");
-}
-
-/// The folder of the newest server programs; they are installed first where there are none and we may.
-fn programs() -> PathBuf {
-    installed().or_else(install).unwrap_or_else(|| {
-        panic!(
-            "there is no PostgreSQL to test with: install the package postgresql, or name a server \
-             with {VARIABLE}"
-        )
-    })
-}
-
-fn installed() -> Option<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = versions
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .max()
-        .map(|version| PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")));
-    let named = || {
-        let told = Command::new("pg_config").arg("--bindir").output().ok()?;
-        Some(PathBuf::from(String::from_utf8_lossy(&told.stdout).trim()))
-    };
-    newest.or_else(named).filter(|bin| bin.join("initdb").exists())
-}
-
-/// Debian's package, which root may install.
-fn install() -> Option<PathBuf> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let line = "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
-                --no-install-recommends postgresql";
-    let status = Command::new("sh")
-        .args(["-c", line])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .ok()?;
-    status.success().then(installed).flatten()
 }

@@ -2,8 +2,11 @@
 
 mod cluster;
 mod database;
+mod own_server;
+mod programs;
 mod proxy;
 mod template;
 
 pub use database::TestDatabase;
+pub use own_server::TestServer;
 pub use proxy::{Cut, Proxy};

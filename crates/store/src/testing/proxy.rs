@@ -39,6 +39,8 @@ struct State {
     cuts: usize,
     is_released: bool,
     is_closed: bool,
+    /// The clients' ends.
+    lines: Vec<TcpStream>,
 }
 
 impl Proxy {
@@ -65,6 +67,8 @@ impl Proxy {
                     shut(&client);
                     continue;
                 }
+                let line = client.try_clone().expect("a line can be held twice");
+                of_lines.state.lock().lines.push(line);
                 let server = Server::open(&config);
                 let rule = Arc::clone(&of_lines);
                 spawn(move || hand_on(&client, &server, &rule));
@@ -96,7 +100,13 @@ impl Proxy {
         self.rule.state.lock().is_closed = true;
     }
 
-    /// How many lines were cut.
+    /// Cuts every line that is open, wherever it is in its statements.
+    pub fn cut_all(&self) {
+        let lines = std::mem::take(&mut self.rule.state.lock().lines);
+        lines.iter().for_each(shut);
+    }
+
+    /// How many lines were cut at a commit.
     #[must_use]
     pub fn cuts(&self) -> usize {
         self.rule.state.lock().cuts
