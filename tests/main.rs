@@ -17,6 +17,7 @@ mod nothing_lost;
 mod packs;
 mod people;
 mod postgres;
+mod postgres_refused;
 mod replay;
 mod rest_addresses;
 mod rest_bad_input;

@@ -18,10 +18,14 @@ impl From<Error> for StoreError {
         let unavailable = |reason| Self::Unavailable { place: SOMEWHERE.to_owned(), reason };
         let Some(code) = error.code() else {
             // No answer of the server: the connection is gone, or could not be made.
-            return unavailable(format!(
-                "{}: check host and port, and that the server runs",
-                words(&error)
-            ));
+            let words = words(&error);
+            // The client's words; it tells this in no other way.
+            let fix = if words.contains("password missing") {
+                "the server asks for one: give it in the URL, as user:password@host"
+            } else {
+                "check host and port, and that the server runs"
+            };
+            return unavailable(format!("{words}: {fix}"));
         };
         match code.code() {
             // Out of disk. (Out of memory and out of connections pass by themselves.)
