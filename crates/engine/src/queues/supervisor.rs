@@ -167,11 +167,15 @@ impl Queues {
     /// tests.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        let is_pending = self.control.lock().pending.is_some();
+        let control = self.control.lock();
+        let (is_pending, started) = (control.pending.is_some(), control.roster.len());
+        drop(control);
         let lines = self.signals.read();
-        let waits =
-            |line: &Arc<Line>| line.signal.waiting() == line.running.load(Ordering::Acquire);
-        !is_pending && !lines.is_empty() && lines.values().all(waits)
+        let running = |line: &Arc<Line>| line.running.load(Ordering::Acquire);
+        let waits = |line: &Arc<Line>| line.signal.waiting() == running(line);
+        // One whose thread has not come to run yet has its first look before it.
+        let all_run = lines.values().map(running).sum::<usize>() == started;
+        !is_pending && started > 0 && all_run && lines.values().all(waits)
     }
 
     /// Queue, busy processors, idle processors.

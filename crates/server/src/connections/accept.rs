@@ -4,20 +4,23 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_service::Service;
 
+use super::incoming::WatchedBody;
 use super::line::Line;
 use super::watched::Watched;
 use super::{Connections, Place};
@@ -26,6 +29,10 @@ use super::{Connections, Place};
 const ROUND: Duration = Duration::from_millis(500);
 /// Rest after the machine refused a connection: it would refuse the next one too.
 const REST: Duration = Duration::from_millis(100);
+
+/// How long, and for how many bytes, a caller may go on sending what nobody reads.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
 
 /// Becomes true when no connection is taken any more and those that are open end with the request they work on.
 type Stop = watch::Receiver<bool>;
@@ -37,7 +44,7 @@ pub(crate) async fn serve<S>(
     service: S,
     mut stop: Stop,
 ) where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Unpin + 'static,
     S::Future: Send,
 {
     let watching = tokio::spawn(close_silent(Arc::clone(&connections), stop.clone()));
@@ -87,7 +94,7 @@ async fn close_silent(connections: Arc<Connections>, stop: Stop) {
 
 async fn serve_one<S>(stream: TcpStream, peer: SocketAddr, place: Place, service: S, mut stop: Stop)
 where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Unpin + 'static,
     S::Future: Send,
 {
     if let Err(error) = stream.set_nodelay(true) {
@@ -95,15 +102,19 @@ where
     }
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&place.line)));
     let served = Served { service, peer, line: Arc::clone(&place.line) };
-    let mut connection = pin!(http1::Builder::new().serve_connection(io, served));
+    let mut connection = http1::Builder::new().serve_connection(io, served);
     let mut is_stopping = false;
     loop {
         tokio::select! {
             // What has arrived is seen first: a request is not cut off by what was decided before it.
             biased;
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::trace!(%error, "a connection broke off");
+            ended = std::future::poll_fn(|context| connection.poll_without_shutdown(context)) => {
+                match ended {
+                    Ok(()) if place.line.has_unread_body() => {
+                        linger(connection.into_parts().io.into_inner()).await;
+                    }
+                    Ok(()) => drop(connection.into_parts().io.into_inner().shutdown().await),
+                    Err(error) => tracing::trace!(%error, "a connection broke off"),
                 }
                 return;
             }
@@ -114,9 +125,30 @@ where
             }
             _ = stop.changed(), if !is_stopping => {
                 is_stopping = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
         }
+    }
+}
+
+/// Closes a connection on which more may come than was read. Closed at once, the machine would answer what comes with a reset,
+/// and the caller could lose the answer that it has not read yet.
+async fn linger(mut stream: Watched) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let rest = async {
+        let mut buffer = [0; 4_096];
+        let mut left = LINGER_BYTES;
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(LINGER, rest).await.is_err() {
+        tracing::trace!("a caller went on sending after its answer");
     }
 }
 
@@ -138,12 +170,20 @@ where
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         self.line.works();
-        let mut request = request.map(Body::new);
+        let watched = |body| Body::new(WatchedBody::new(body, Arc::clone(&self.line)));
+        let mut request = request.map(watched);
         request.extensions_mut().insert(ConnectInfo(self.peer));
         let answer = self.service.clone().call(request);
         let line = Arc::clone(&self.line);
         Box::pin(async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
+            if let Ok(answer) = &mut answer
+                && line.has_unread_body()
+            {
+                // What is left of it would be taken for the next request: the caller is told to open another connection.
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+            }
             line.waits();
             answer
         })
@@ -156,7 +196,6 @@ mod tests {
 
     use std::task::{Context, Poll};
 
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::task::JoinHandle;
 
     use crate::connections::Patience;
@@ -246,6 +285,30 @@ mod tests {
         let mut byte = [0];
         let read = slow.try_read(&mut byte).map_err(|error| error.kind());
         assert_eq!(read, Err(ErrorKind::WouldBlock), "it is open and nothing was said");
+    }
+
+    #[tokio::test]
+    async fn an_answer_before_the_body_says_that_it_closes_and_is_read_whole() {
+        let house = house(10, Patience { head: LONG, idle: LONG }).await;
+        let head = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 200000\r\n\r\n";
+        let mut stream = house.call(head).await;
+        // The answer is there before the body, which goes on.
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            stream.write_all(&[b' '; 1_000]).await.unwrap();
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        let answer = String::from_utf8(answer).unwrap().to_ascii_lowercase();
+        assert!(
+            answer.starts_with("http/1.1 200 ok") && answer.contains("connection: close"),
+            "{answer}"
+        );
+        end(stream).await;
+        // With the body read, or none, the connection is kept.
+        let mut kept = house.call(REQUEST).await;
+        assert!(is_answered(&mut kept).await);
+        kept.write_all(REQUEST).await.unwrap();
+        assert!(is_answered(&mut kept).await);
     }
 
     #[tokio::test]

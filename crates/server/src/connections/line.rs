@@ -1,6 +1,6 @@
 //! What is known of one connection: whether it works or waits, and since when.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -25,6 +25,8 @@ pub(super) struct Line {
     waits_since: AtomicU64,
     /// The first byte after that; [`NOT`] when there is none.
     head_since: AtomicU64,
+    /// The body of the last request was dropped before its end.
+    has_unread_body: AtomicBool,
     go: Notify,
 }
 
@@ -35,6 +37,7 @@ impl Line {
             began,
             waits_since: AtomicU64::new(NOT),
             head_since: AtomicU64::new(NOT),
+            has_unread_body: AtomicBool::new(false),
             go: Notify::new(),
         };
         line.waits();
@@ -45,6 +48,17 @@ impl Line {
     pub(super) fn works(&self) {
         self.waits_since.store(NOT, Ordering::Release);
         self.head_since.store(NOT, Ordering::Release);
+        self.has_unread_body.store(false, Ordering::Release);
+    }
+
+    /// The handler has dropped the body before its end.
+    pub(super) fn leaves_body(&self) {
+        self.has_unread_body.store(true, Ordering::Release);
+    }
+
+    /// Whether the handler has not read the body to its end.
+    pub(super) fn has_unread_body(&self) -> bool {
+        self.has_unread_body.load(Ordering::Acquire)
     }
 
     /// The answer is there, and is written from now on.

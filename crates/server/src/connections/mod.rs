@@ -6,6 +6,7 @@
 //! handler works on never gives way.
 
 mod accept;
+mod incoming;
 mod line;
 mod watched;
 
