@@ -1,8 +1,8 @@
 //! The command line: each command's happy path and its refusals, with exit codes that scripts can use.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -143,21 +143,63 @@ fn an_event_is_fired_listed_shown_explained_reprocessed_and_moved() {
     on(&server, &["events", "move", "--queue", "adaptive"]).ended(2);
 }
 
+/// A `campanile events tail` that has begun to follow.
+struct Tail {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Tail {
+    fn start(server: &Server, args: &[&str]) -> Self {
+        let mut child = Command::new(binary())
+            .args(["events", "tail", "--url", server.url()])
+            .args(args)
+            .env("CAMPANILE_PASSWORD", ADMIN_PASSWORD)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+        assert!(said.starts_with("following the events of"), "{said}");
+        Self { child, lines }
+    }
+
+    fn next(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
 #[test]
-fn tail_prints_events_as_they_come() {
+fn tail_prints_each_event_from_now_on_once_and_in_order() {
     let server = Server::start();
-    let mut tail = Command::new(binary())
-        .args(["events", "tail", "--query", "name=t.tailed", "--url", server.url()])
-        .env("CAMPANILE_PASSWORD", ADMIN_PASSWORD)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
-    on(&server, &["fire", "t.tailed", "--parm1", "seen"]).ended(0);
-    let line = lines.next().unwrap().unwrap();
-    tail.kill().unwrap();
-    tail.wait().unwrap();
-    assert!(line.contains("t.tailed") && line.contains("seen"), "{line}");
+    for parm1 in ["one", "two"] {
+        on(&server, &["fire", "t.tailed", "--parm1", parm1]).ended(0);
+    }
+    let mut tail = Tail::start(&server, &["--query", "name=t.tailed"]);
+    let mut with_last = Tail::start(&server, &["--query", "name=t.tailed", "--last", "1"]);
+    assert!(with_last.next().contains("two"));
+    // More than a page in one look.
+    let parms: Vec<String> = (0..1_700).map(|number| format!("number {number}")).collect();
+    let events: Vec<Value> =
+        parms.iter().map(|parm1| json!({"name": "t.tailed", "parm1": parm1})).collect();
+    server.admin().post("/api/events/batch", &json!({"events": events})).result();
+    on(&server, &["fire", "t.tailed", "--parm1", "the end"]).ended(0);
+    for tail in [&mut tail, &mut with_last] {
+        for parm1 in parms.iter().map(String::as_str).chain(["the end"]) {
+            let line = tail.next();
+            assert!(line.contains("t.tailed") && line.contains(parm1), "{parm1}: {line}");
+        }
+    }
+    let ordered = on(&server, &["events", "tail", "--query", "name=t.tailed^ORDERBYname"]);
+    ordered.refused(2, &["ORDERBY"]);
 }
 
 #[test]
@@ -310,6 +352,7 @@ fn every_command_has_help_with_an_example() {
         &["copy"],
         &["events", "list"],
         &["events", "move"],
+        &["events", "tail"],
         &["user", "add"],
         &[],
     ] {

@@ -227,7 +227,10 @@ pub(crate) enum EventsCommand {
                             incident.updated --queue adaptive"
     )]
     Move(MoveArgs),
-    /// Follows the log: prints events as they come.
+    /// Follows the log: prints each event that is fired from now on once, oldest first.
+    #[command(
+        after_help = "Example:\n  campanile events tail --query name=incident.assigned --last 5"
+    )]
     Tail(TailArgs),
 }
 
@@ -294,9 +297,12 @@ pub(crate) struct MoveArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TailArgs {
-    /// Encoded query.
+    /// Encoded query without an order of its own.
     #[arg(long, default_value = "")]
     pub(crate) query: String,
+    /// Prints this many events first that were fired before.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1000))]
+    pub(crate) last: u16,
     /// Seconds between two looks.
     #[arg(long, default_value_t = 1)]
     pub(crate) every: u64,

@@ -51,6 +51,11 @@ impl Client {
         Ok(Self { agent, url, authorization: format!("Basic {token}") })
     }
 
+    /// `http://HOST:PORT` of the server.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// `GET path`.
     pub(crate) fn get(&self, path: &str) -> Result<Answer, Failure> {
         let request = self

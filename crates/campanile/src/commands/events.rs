@@ -1,14 +1,11 @@
 //! `campanile events …`: the event log.
 
-use std::collections::HashSet;
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::explain_text;
-use crate::args::{EventsCommand, EventsListArgs, MoveArgs, TailArgs};
+use super::{explain_text, tail};
+use crate::args::{EventsCommand, EventsListArgs, MoveArgs};
 use crate::client::{Client, encode};
-use crate::output::{self, Failure, print_line};
+use crate::output::{self, Failure};
 
 /// Runs one of the commands.
 pub(crate) fn run(command: EventsCommand, json: bool) -> Result<(), Failure> {
@@ -34,7 +31,7 @@ pub(crate) fn run(command: EventsCommand, json: bool) -> Result<(), Failure> {
             Ok(())
         }
         EventsCommand::Move(args) => move_events(&args, json),
-        EventsCommand::Tail(args) => tail(&args, json),
+        EventsCommand::Tail(args) => tail::run(&args, json),
     }
 }
 
@@ -90,7 +87,8 @@ fn row(event: &Value) -> Vec<String> {
     ]
 }
 
-fn line(event: &Value) -> String {
+/// One event in one line.
+pub(crate) fn line(event: &Value) -> String {
     row(event).into_iter().filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join("  ")
 }
 
@@ -150,32 +148,4 @@ fn move_events(args: &MoveArgs, json: bool) -> Result<(), Failure> {
         }
     });
     Ok(())
-}
-
-/// Prints events as they come, oldest first; polls.
-fn tail(args: &TailArgs, json: bool) -> Result<(), Failure> {
-    let client = Client::new(&args.server)?;
-    let mut seen: HashSet<String> = HashSet::new();
-    let mut from: Option<String> = None;
-    loop {
-        let mut path = format!("/api/events?limit=500&query={}", encode(&args.query));
-        if let Some(from) = &from {
-            path.push_str(&format!("&from={}", encode(from)));
-        }
-        let answer = client.get(&path)?.body;
-        let events = answer["result"].as_array().cloned().unwrap_or_default();
-        let mut kept = HashSet::new();
-        for event in events.iter().rev() {
-            let key = event["sys_id"].as_str().unwrap_or_default().to_owned();
-            if !seen.contains(&key) {
-                print_line(&if json { event.to_string() } else { line(event) });
-            }
-            kept.insert(key);
-        }
-        if let Some(newest) = events.first().and_then(|event| event["created"].as_str()) {
-            from = Some(newest.to_owned());
-            seen = kept;
-        }
-        std::thread::sleep(Duration::from_secs(args.every.max(1)));
-    }
 }

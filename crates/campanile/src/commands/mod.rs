@@ -15,6 +15,7 @@ mod progress;
 mod replay;
 mod run;
 mod serve;
+mod tail;
 mod user;
 
 pub(crate) use run::run;
