@@ -170,8 +170,18 @@ fn a_body_that_is_too_large_is_refused_with_both_numbers() {
             body.len()
         )
     );
-    house.property("glide.rest.max_content_length", "1000");
-    let body = json!({"description": "x".repeat(1000)}).to_string();
+    house.property("glide.rest.max_content_length", "1");
+    let body = json!({"name": "x".repeat(1 << 20)}).to_string();
     let answer = house.admin.send("POST", "/api/events", &[], Some(&body));
-    assert_eq!(refusal(&answer).1, "too_large");
+    let (_, code, _, detail) = refusal(&answer);
+    assert_eq!(code, "too_large");
+    assert!(detail.ends_with("Max allowed: 1048576 bytes."), "{detail}");
+    // The smallest value locks nobody out.
+    let body = json!({"name": "x".repeat(50), "parm1": "x".repeat(60_000)});
+    house.admin.post("/api/events", &body).result();
+    for misfit in ["0", "26", "10485760"] {
+        let property = json!({"name": "glide.rest.max_content_length", "value": misfit});
+        let answer = house.admin.post("/api/now/table/sys_properties", &property);
+        assert!(answer.text.contains("1 to 25"), "{misfit}: {}", answer.text);
+    }
 }

@@ -14,10 +14,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::app::App;
 use crate::errors::ApiError;
 
-/// Bytes of a body, unpacked, when the property `glide.rest.max_content_length` says nothing.
-const BYTES_DEFAULT: usize = 10 << 20;
-/// The property may not allow more.
-const BYTES_MAX: usize = 25 << 20;
+/// MB of a body, unpacked, when the property `glide.rest.max_content_length` says nothing.
+const MB_DEFAULT: usize = 10;
+/// The property may not allow more (rest-api §2.2).
+const MB_MAX: usize = 25;
 /// A body that is too large is read on to this size, so that the caller can read why it was refused.
 const DRAINED_BYTES_MAX: usize = 64 << 20;
 
@@ -64,9 +64,9 @@ impl Payload {
     /// E5 when it is larger than the instance allows, E4 when it broke off or cannot be unpacked, 415 for a packing
     /// other than gzip.
     pub(crate) async fn read(self, app: &App, headers: &HeaderMap) -> Result<Bytes, ApiError> {
-        let wanted = app.engine.int_property("glide.rest.max_content_length", 10 << 20);
-        let limit = usize::try_from(wanted).unwrap_or(BYTES_DEFAULT).min(BYTES_MAX);
-        Ok(self.read_at_most(headers, limit).await?)
+        let wanted = app.engine.int_property("glide.rest.max_content_length", 10);
+        let megabytes = usize::try_from(wanted).unwrap_or(MB_DEFAULT).clamp(1, MB_MAX);
+        Ok(self.read_at_most(headers, megabytes << 20).await?)
     }
 
     /// As [`Payload::read`], with a limit of the caller's.

@@ -246,9 +246,9 @@ pub const KNOWN: &[KnownProperty] = &[
     ),
     known(
         "glide.rest.max_content_length",
-        whole(1, 1_073_741_824),
-        "10485760",
-        "Longest body of a request, in bytes.",
+        whole(1, 25),
+        "10",
+        "Longest body of a request, unpacked, in MB.",
     ),
     known(
         "glide.rest.replace_request_host_with_property",
