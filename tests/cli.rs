@@ -143,6 +143,30 @@ fn an_event_is_fired_listed_shown_explained_reprocessed_and_moved() {
     on(&server, &["events", "move", "--queue", "adaptive"]).ended(2);
 }
 
+#[test]
+fn fire_with_wait_fails_when_the_event_fails_or_is_not_handled_in_time() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let broken = PACK.replace("gs.log('x', 'mine')", "throw new Error('no such lift')");
+    on(&server, &["apply", &write(folder.path(), "mine.yaml", &broken)]).ended(0);
+    let waited = on(&server, &["fire", "mine.done", "--parm1", "yes", "--wait", "30"]);
+    waited.refused(1, &["ended in error", "no such lift", "campanile events explain"]);
+    assert!(waited.stdout.contains("\"Mine\": failed"), "{}", waited.stdout);
+    let as_json = on(&server, &["fire", "mine.done", "--parm1", "yes", "--wait", "30", "--json"]);
+    let fired: Value = serde_json::from_str(as_json.ended(1)).unwrap();
+    assert_eq!(fired["state"], "error");
+    let error: Value = serde_json::from_str(&as_json.stderr).unwrap();
+    assert_eq!(error["error"]["exit_code"], 1);
+    on(&server, &["fire", "mine.done", "--parm1", "yes"]).ended(0);
+
+    let queue = json!({"queue": "asleep", "active": "false"});
+    server.admin().post("/api/now/table/sysevent_queue", &queue).result();
+    let late = on(&server, &["fire", "mine.late", "--queue", "asleep", "--wait", "0"]);
+    late.refused(1, &["not handled within 0 s", "it is ready"]);
+    let due = on(&server, &["fire", "mine.late", "--process-on", "PT1H", "--wait", "1"]);
+    due.refused(1, &["not handled within 1 s", "it is due at 20"]);
+}
+
 /// A `campanile events tail` that has begun to follow.
 struct Tail {
     child: Child,

@@ -200,7 +200,8 @@ pub(crate) struct FireArgs {
     /// Idempotency key: a second fire with the same key and content stores nothing.
     #[arg(long)]
     pub(crate) key: Option<String>,
-    /// Waits up to this many seconds until the event is handled, and shows what its handlers did.
+    /// Waits up to this many seconds (at most 60) until the event is handled, and shows what its handlers did. Exit code 1
+    /// when it ends in error, or is not handled in that time.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) wait: Option<u64>,
     #[command(flatten)]
