@@ -289,12 +289,16 @@ fn what_cannot_be_copied_from_or_to_is_told_in_one_line() {
     let (data, full) = (parent.path().join("data"), parent.path().join("full"));
     made(&data);
     made(&full);
+    let empty = TestDatabase::create_empty();
     let database = TestDatabase::create();
     database.run("INSERT INTO campanile_meta VALUES ('initialised', 'long ago')");
     let from = folder(&data);
     refused(&copy(&from, database.url()), &["is not empty", "campanile_meta", "--to"]);
     refused(&copy(&from, &folder(&full)), &["full", "is not empty", "--to"]);
-    refused(&copy(&from, &from), &["data", "in use"]);
+    let same = "source and target are the same";
+    refused(&copy(&from, &from), &["data", same, "--to"]);
+    refused(&copy(&from, &format!("{from}/../data")), &["data", same, "--to"]);
+    refused(&copy(empty.url(), empty.url()), &[same, "--to"]);
     refused(&copy(&folder(&parent.path().join("none")), database.url()), &["none", "--from"]);
     let strangers = parent.path().join("strangers");
     std::fs::create_dir(&strangers).unwrap();
@@ -307,7 +311,6 @@ fn what_cannot_be_copied_from_or_to_is_told_in_one_line() {
         &copy(&from, "postgres://u:geheim@127.0.0.1:1/c"),
         &["127.0.0.1:1", "check host and port"],
     );
-    let empty = TestDatabase::create_empty();
     refused(&copy(empty.url(), &folder(&parent.path().join("new"))), &["no complete database"]);
     let named = Command::new(binary())
         .args(["copy", "--from", &from, "--to", "postgres"])

@@ -125,6 +125,7 @@ fn ra_56_a_batch_is_stored_whole_or_as_far_as_it_is_good() {
     let atomic = publisher.post("/api/events/batch", &json!({"events": events}));
     let (status, code, _, _) = refusal(&atomic);
     assert_eq!((status, code.as_str()), (422, "batch_refused"));
+    assert!(atomic.text.contains("1 of the events was refused"), "{}", atomic.text);
     let items = atomic.json()["error"]["items"].clone();
     assert_eq!(items.as_array().unwrap().len(), 1);
     assert_eq!((&items[0]["index"], &items[0]["code"]), (&json!(123), &json!("name_invalid")));

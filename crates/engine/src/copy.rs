@@ -77,12 +77,34 @@ pub fn copy(
     to: &Place,
     progress: &mut dyn FnMut(CopyProgress<'_>),
 ) -> Result<CopyReport, EngineError> {
+    if is_same(from, to) {
+        let place = match to {
+            Place::Folder(folder) => folder.display().to_string(),
+            Place::Database(url) => url.to_string(),
+        };
+        let detail = "source and target are the same: name another place with --to";
+        return Err(refuse(place, detail));
+    }
     let source = open_source(from)?;
     let copied = copy_from(&source, to, progress);
     let closed = source.close();
     let report = copied?;
     closed?;
     Ok(report)
+}
+
+/// Whether both name one place, as far as the names tell.
+fn is_same(from: &Place, to: &Place) -> bool {
+    match (from, to) {
+        (Place::Folder(from), Place::Folder(to)) => {
+            match (from.canonicalize(), to.canonicalize()) {
+                (Ok(from), Ok(to)) => from == to,
+                // One of them is not there, so it is not the other.
+                _ => false,
+            }
+        }
+        (from, to) => from == to,
+    }
 }
 
 fn copy_from(

@@ -89,7 +89,7 @@ pub enum EngineError {
         detail: String,
     },
     /// One or more events of a batch could not be fired; nothing was stored.
-    #[error("{} of the events were refused", .items.len())]
+    #[error("{} refused", campanile_model::counted(.items.len(), "of the events was", "of the events were"))]
     BatchRefused {
         /// Index, code and detail of each.
         items: Vec<(usize, &'static str, String)>,

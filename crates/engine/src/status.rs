@@ -253,7 +253,10 @@ impl Engine {
             };
             findings.push(Finding {
                 serious: true,
-                what: format!("{} events wait in queue '{name}' in vain: {what}", waiting.ready),
+                what: format!(
+                    "{} in queue '{name}' in vain: {what}",
+                    campanile_model::counted(waiting.ready, "event waits", "events wait")
+                ),
                 fix: fix.to_owned(),
             });
         }

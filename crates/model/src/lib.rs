@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod content_hash;
+pub mod counted;
 pub mod dictionary;
 pub mod event;
 pub mod event_state;
@@ -24,6 +25,7 @@ pub mod time;
 pub mod value;
 
 pub use clock::{Clock, CorrectedClock, ManualClock, SystemClock};
+pub use counted::counted;
 pub use dictionary::{Choice, Dictionary};
 pub use event::{Event, EventSource, NewEvent};
 pub use event_state::EventState;

@@ -254,7 +254,14 @@ impl From<EngineError> for ApiError {
             EngineError::BatchRefused { items } => {
                 let mut error = Self::unprocessable(
                     "batch_refused",
-                    format!("{} of the events were refused; nothing was stored", items.len()),
+                    format!(
+                        "{} refused; nothing was stored",
+                        campanile_model::counted(
+                            items.len(),
+                            "of the events was",
+                            "of the events were"
+                        )
+                    ),
                 );
                 error.more.items = items
                     .into_iter()

@@ -1,6 +1,7 @@
 //! `campanile apply` and `campanile diff`: packs on a running server.
 
 use campanile_engine::packs;
+use campanile_model::counted;
 use serde_json::Value;
 
 use crate::args::{ApplyArgs, DiffArgs};
@@ -56,10 +57,8 @@ fn report(answer: &Value, dry_run: bool) -> String {
         answer["name"].as_str().unwrap_or_default(),
         answer["version"].as_str().unwrap_or_default()
     );
-    lines.push(if dry_run {
-        format!("{pack}: {count} changes would be made")
-    } else {
-        format!("{pack}: {count} changes")
-    });
+    let changes = counted(count, "change", "changes");
+    let would_be = if dry_run { " would be made" } else { "" };
+    lines.push(format!("{pack}: {changes}{would_be}"));
     lines.join("\n")
 }

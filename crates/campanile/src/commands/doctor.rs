@@ -1,5 +1,6 @@
 //! `campanile doctor`: checks a data folder.
 
+use campanile_model::counted;
 use serde_json::{Value, json};
 
 use super::folder;
@@ -33,5 +34,8 @@ pub(crate) fn run(settings: &Settings, args: FolderArgs, json: bool) -> Result<(
             .collect();
         lines.join("\n")
     });
-    if serious == 0 { Ok(()) } else { Err(Failure::failed(format!("{serious} problems found"))) }
+    match serious {
+        0 => Ok(()),
+        _ => Err(Failure::failed(counted(serious, "problem found", "problems found"))),
+    }
 }

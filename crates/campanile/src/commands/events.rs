@@ -1,5 +1,6 @@
 //! `campanile events …`: the event log.
 
+use campanile_model::counted;
 use serde_json::{Value, json};
 
 use super::{explain_text, tail};
@@ -53,7 +54,7 @@ fn list(args: &EventsListArgs, json: bool) -> Result<(), Failure> {
             answer["result"].as_array().into_iter().flatten().map(row).collect();
         let mut text = output::table(&HEADER, &rows);
         if let Some(total) = answer["page"]["total"].as_u64() {
-            text.push_str(&format!("\n{total} events match"));
+            text.push_str(&format!("\n{}", counted(total, "event matches", "events match")));
         }
         text
     });
@@ -140,8 +141,9 @@ fn move_events(args: &MoveArgs, json: bool) -> Result<(), Failure> {
     output::print(json, &answer, |answer| {
         if kind {
             format!(
-                "the registration's queue is now '{}'; {} waiting events moved",
-                args.queue, answer["moved"]
+                "the registration's queue is now '{}'; {} moved",
+                args.queue,
+                counted(answer["moved"].as_u64().unwrap_or(0), "waiting event", "waiting events")
             )
         } else {
             line(answer)

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use campanile_engine::packs::replay::apply::{ReplayBatch, ReplayCounts};
 use campanile_engine::packs::replay::map::ReplayMap;
 use campanile_engine::packs::replay::rows::{self, ChangeLog, LoggedRow};
+use campanile_model::counted;
 use serde_json::{Map, Value, json};
 
 use super::progress::bar;
@@ -62,12 +63,16 @@ pub(crate) fn run(args: &ReplayArgs, json: bool) -> Result<(), Failure> {
     let answer = answer(&counts, took, &summary);
     output::print(json, &answer, text);
     if counts.refused > 0 {
-        return Err(Failure::failed(format!("{} rows were refused", counts.refused)));
+        return Err(Failure::failed(counted(
+            counts.refused,
+            "row was refused",
+            "rows were refused",
+        )));
     }
     if !handled {
         return Err(Failure::failed(format!(
-            "{} events still wait and none was handled for {} s: are their queues running? (campanile events list)",
-            summary["waiting"],
+            "{} and none was handled for {} s: are the queues running? (campanile events list)",
+            counted(waiting_of(&summary), "event still waits", "events still wait"),
             STANDSTILL.as_secs()
         )));
     }
@@ -157,7 +162,7 @@ impl Replay {
         let mut waiting_before = u64::MAX;
         loop {
             let summary = self.summary(after)?;
-            let waiting = summary["waiting"].as_u64().unwrap_or(0);
+            let waiting = waiting_of(&summary);
             if waiting != waiting_before {
                 (moved, waiting_before) = (Instant::now(), waiting);
             }
@@ -165,11 +170,19 @@ impl Replay {
                 bar.finish_and_clear();
                 return Ok((summary, waiting == 0));
             }
-            bar.set_message(format!("{waiting} events wait for their handlers"));
+            bar.set_message(format!(
+                "{} for handlers",
+                counted(waiting, "event waits", "events wait")
+            ));
             bar.tick();
             std::thread::sleep(LOOK_EVERY);
         }
     }
+}
+
+/// Events that wait, of a summary or an answer.
+fn waiting_of(summary: &Value) -> u64 {
+    summary["waiting"].as_u64().unwrap_or(0)
 }
 
 fn whole(number: f64) -> usize {
@@ -228,8 +241,9 @@ fn text(answer: &Value) -> String {
         lines.push(String::new());
         lines.push(output::table(&[title, "count"], &rows));
     }
-    if answer["waiting"].as_u64().unwrap_or(0) > 0 {
-        lines.push(format!("\n{} events still wait", answer["waiting"]));
+    if waiting_of(answer) > 0 {
+        let waiting = counted(waiting_of(answer), "event still waits", "events still wait");
+        lines.push(format!("\n{waiting}"));
     }
     let refusals = answer["refusals"].as_array().into_iter().flatten().filter_map(Value::as_str);
     for refusal in refusals.take(REFUSALS_SHOWN) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use campanile_model::counted;
 use campanile_store::CommitMark;
 
 /// One row that was written.
@@ -35,7 +36,7 @@ pub struct PackReport {
 impl fmt::Display for PackReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, version, changes, warnings, .. } = self;
-        write!(f, "{name} {version}: {} changes", changes.len())?;
+        write!(f, "{name} {version}: {}", counted(changes.len(), "change", "changes"))?;
         match warnings.len() {
             0 => Ok(()),
             1 => f.write_str(", 1 warning"),

@@ -121,7 +121,10 @@ pub fn delete(
     if waiting > 0 {
         return Err(refused_deletion(
             record,
-            format!("{waiting} events wait in queue '{name}': move them to another queue first"),
+            format!(
+                "{} in queue '{name}': move what waits to another queue first",
+                campanile_model::counted(waiting, "event waits", "events wait")
+            ),
         ));
     }
     let names = engine.definitions::<EventRegistry>()?.names_in_queue(name);

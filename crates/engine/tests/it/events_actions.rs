@@ -256,7 +256,7 @@ fn definitions_that_events_need_are_not_deleted() {
     assert!(refused(delete("sysevent_register", "event_name", "t.ping")).contains("recorder"));
     bed.queue("q1", &[]);
     bed.try_fire(crate::events_bed::call_to("q1", "t.ping", "")).unwrap();
-    assert!(refused(delete("sysevent_queue", "queue", "q1")).contains("1 events wait"));
+    assert!(refused(delete("sysevent_queue", "queue", "q1")).contains("1 event waits in"));
     bed.drain();
     delete("sysevent_queue", "queue", "q1").unwrap();
 }
