@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use campanile_model::{NewEvent, SysId};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row};
 
 use super::answers;
 use super::claims::{Claims, Standing};
@@ -112,11 +114,7 @@ fn append_run(
             }
             None => {
                 leave_key(connection, event)?;
-                Err(StoreError::Duplicate {
-                    table: "sysevent".to_owned(),
-                    field: "sys_id".to_owned(),
-                    value: event.sys_id.to_string(),
-                })
+                Err(key_taken(event))
             }
         });
     }
@@ -169,6 +167,53 @@ fn insert(
     if events.is_empty() {
         return Ok(HashMap::new());
     }
+    insert_by(events, |sql, params| connection.query(sql, params))
+}
+
+/// Begins a transaction by `begin` and the statement `change`, and appends `events` in it, all in one round trip. For events
+/// without keys that are counted on no other. One whose `sys_id` is taken is told so, and the others are there.
+///
+/// # Errors
+/// What PostgreSQL said; then the caller rolls back.
+pub(super) fn begin_with(
+    connection: &Connection,
+    begin: &str,
+    change: (&str, &[&(dyn ToSql + Sync)]),
+    events: &[&NewEvent],
+) -> Result<(Vec<AppendOutcome>, Effects), StoreError> {
+    let mut sequences =
+        insert_by(events, |sql, params| connection.begin_and_query(begin, change, (sql, params)))?;
+    let mut effects = Effects::default();
+    let outcomes = events
+        .iter()
+        .map(|event| match sequences.remove(&event.sys_id) {
+            Some(sequence) => {
+                effects.wake(&event.queue, event.process_on.as_millis());
+                Ok(Appended { sys_id: event.sys_id, sequence, duplicate: false, coalesced: false })
+            }
+            None => Err(key_taken(event)),
+        })
+        .collect();
+    Ok((outcomes, effects))
+}
+
+/// Whether [`begin_with`] may append it.
+pub(super) fn is_plain(event: &NewEvent) -> bool {
+    event.dedupe_key.is_empty() && event.coalesce_seconds == 0
+}
+
+fn key_taken(event: &NewEvent) -> StoreError {
+    StoreError::Duplicate {
+        table: "sysevent".to_owned(),
+        field: "sys_id".to_owned(),
+        value: event.sys_id.to_string(),
+    }
+}
+
+fn insert_by(
+    events: &[&NewEvent],
+    query: impl FnOnce(&str, &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error>,
+) -> Result<HashMap<SysId, i64>, StoreError> {
     let texts = |of: fn(&NewEvent) -> &str| -> Texts<'_> {
         events.iter().map(|event| nil(of(event))).collect()
     };
@@ -180,7 +225,7 @@ fn insert(
     let flags =
         |of: fn(&NewEvent) -> bool| -> Vec<bool> { events.iter().map(|event| of(event)).collect() };
     let priorities: Vec<f64> = events.iter().map(|event| event.priority).collect();
-    let rows = connection.query(
+    let rows = query(
         INSERT,
         &[
             &whole(|e| e.sys_id.as_str()),

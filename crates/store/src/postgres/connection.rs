@@ -114,6 +114,29 @@ impl Connection {
         wait(self.client.query(&self.prepared(sql)?, params))
     }
 
+    /// Begins a transaction by `begin`, runs `change` and gives the rows of `query`, in one round trip: nothing waits for the
+    /// answer to what went before. When one of them fails, those behind it do too.
+    pub(super) fn begin_and_query(
+        &self,
+        begin: &str,
+        change: (&str, &[&(dyn ToSql + Sync)]),
+        query: (&str, &[&(dyn ToSql + Sync)]),
+    ) -> Result<Vec<Row>, Error> {
+        let (changes, queries) = (self.prepared(change.0)?, self.prepared(query.0)?);
+        wait(async {
+            let (begun, changed, rows) = tokio::join!(
+                // Sent in this order.
+                biased;
+                self.client.batch_execute(begin),
+                self.client.execute(&changes, change.1),
+                self.client.query(&queries, query.1),
+            );
+            begun?;
+            changed?;
+            rows
+        })
+    }
+
     /// The first row.
     pub(super) fn query_first(
         &self,

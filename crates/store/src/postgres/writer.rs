@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use campanile_model::NewEvent;
 use parking_lot::{Condvar, Mutex};
+use tokio_postgres::types::ToSql;
 
-use super::append::{Held, append_events};
+use super::append::{self, Held, append_events};
 use super::connection::Connection;
 use super::effects::Effects;
 use super::failure::{closed, located};
@@ -263,6 +264,39 @@ fn may_wait(shared: &Shared, began: Instant) -> bool {
     began.elapsed() < RESOLVE_MAX && !shared.line.is_stopping()
 }
 
+/// Writes down the number of the group that is written.
+const NUMBER_GROUP: &str =
+    "UPDATE campanile_node_writer SET last_group = $3 WHERE token = $1 AND writer = $2";
+
+/// Whether nothing of the unit may stay when one of its events is refused.
+fn stands_alone(unit: &Unit) -> bool {
+    unit.mode.atomic && unit.events.len() > 1
+}
+
+/// As [`prepare`], in one round trip: for a group of plain events. `None`, and no transaction, when it takes more.
+fn prepare_at_once(
+    connection: &Connection,
+    units: &[Unit],
+    (token, number): (i64, i64),
+) -> Result<Option<Attempt>, StoreError> {
+    let events: Vec<&NewEvent> = units.iter().flat_map(|unit| &unit.events).collect();
+    if events.is_empty() || !events.iter().all(|event| append::is_plain(event)) {
+        return Ok(None);
+    }
+    let change: (&str, &[&(dyn ToSql + Sync)]) = (NUMBER_GROUP, &[&token, &APPENDING, &number]);
+    let (outcomes, effects) = append::begin_with(connection, BEGIN_BY_INDEX, change, &events)?;
+    if outcomes.iter().any(Result::is_err) && units.iter().any(stands_alone) {
+        connection.batch("ROLLBACK")?;
+        return Ok(None);
+    }
+    let mut outcomes = outcomes.into_iter();
+    let fates = units
+        .iter()
+        .map(|unit| Fate::Stored(outcomes.by_ref().take(unit.events.len()).collect()))
+        .collect();
+    Ok(Some(Attempt { fates, effects, token, number }))
+}
+
 /// Everything of a group but its commit.
 fn prepare(
     connection: &Connection,
@@ -270,15 +304,14 @@ fn prepare(
     units: &[Unit],
     (token, number): (i64, i64),
 ) -> Result<Attempt, StoreError> {
+    if let Some(attempt) = prepare_at_once(connection, units, (token, number))? {
+        return Ok(attempt);
+    }
     connection.batch(BEGIN_BY_INDEX)?;
-    connection.execute(
-        "UPDATE campanile_node_writer SET last_group = $3 WHERE token = $1 AND writer = $2",
-        &[&token, &APPENDING, &number],
-    )?;
+    connection.execute(NUMBER_GROUP, &[&token, &APPENDING, &number])?;
     let held = Held(&shared.claims, token);
     let mut fates = Vec::with_capacity(units.len());
     let mut effects = Effects::default();
-    let stands_alone = |unit: &Unit| unit.mode.atomic && unit.events.len() > 1;
     for run in units.chunk_by(|l, r| !stands_alone(l) && !stands_alone(r)) {
         match run {
             [unit] if stands_alone(unit) => {
