@@ -15,9 +15,11 @@ pub const DEDUPE_KEY_CHARS_MAX: usize = 100;
 /// How long an idempotency key is remembered when `campanile.http.idempotency_hours` is not set (events-and-jobs §3.7,
 /// rest-api §23): a caller that tries again does so within a day.
 pub const IDEMPOTENCY_KEY_MS: i64 = 24 * 60 * 60 * 1000;
-/// Passwords that wait to be checked; the next caller whose credentials were never right is told to come again. Two
-/// seconds of hashing on two cores.
-pub const PASSWORD_CHECKS_WAITING_MAX: usize = 64;
+/// Passwords that are being checked; the next caller whose credentials were never right waits in line for five seconds, and
+/// is told to come again then. A second of hashing on two cores.
+pub const PASSWORD_CHECKS_WAITING_MAX: usize = 32;
+/// Bytes of request bodies that have arrived and are not handled yet, all callers together.
+pub const BODIES_BYTES_MAX: usize = 512 << 20;
 /// Scripts that `POST /api/scripts/evaluate` runs at once: more would only share the same processors.
 pub const EVALUATIONS_RUNNING_MAX: usize = 4;
 /// Calls of `POST /api/scripts/evaluate` that wait for their turn; the next one is told to come again.

@@ -24,6 +24,8 @@ pub(crate) struct App {
     pub(crate) started: campanile_model::Instant,
     /// Places of those whose passwords are being checked.
     pub(crate) password_checks: Arc<Semaphore>,
+    /// Callers who may wait for events at once: others need connections too.
+    pub(crate) waiting_max: usize,
     /// The turns of those who evaluate scripts.
     pub(crate) evaluations: Evaluations,
     /// Whether the server has been told to stop.

@@ -36,6 +36,8 @@ const UPKEEP: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Door {
     address: SocketAddr,
+    /// Connections that may be open at once.
+    places: usize,
     inside: Arc<OnceLock<Around>>,
     is_draining: Arc<AtomicBool>,
     metrics: Option<PrometheusHandle>,
@@ -61,7 +63,8 @@ impl Door {
         let inside: Arc<OnceLock<Around>> = Arc::default();
         let switch = Switch { inside: Arc::clone(&inside) };
         let (stop, told) = watch::channel(false);
-        let connections = Connections::new(connections::places(connections));
+        let places = connections::places(connections);
+        let connections = Connections::new(places);
         let serving = connections::serve(listener, connections, switch, told);
         let upkeep = metrics.clone().map(|handle| {
             tokio::spawn(async move {
@@ -74,6 +77,7 @@ impl Door {
         });
         Ok(Self {
             address,
+            places,
             inside,
             is_draining: Arc::default(),
             metrics,
@@ -96,6 +100,7 @@ impl Door {
             engine,
             metrics: self.metrics.clone(),
             password_checks: Arc::new(Semaphore::new(PASSWORD_CHECKS_WAITING_MAX)),
+            waiting_max: self.places / 2,
             evaluations: Evaluations::default(),
             is_draining: Arc::clone(&self.is_draining),
         };

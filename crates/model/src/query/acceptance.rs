@@ -289,6 +289,15 @@ fn br_84_order_terms_keep_their_significance() {
 }
 
 #[test]
+fn a_field_orders_once_however_often_it_is_named() {
+    let bound = database(&"ORDERBYnumber^ORDERBYDESCpriority^ORDERBYDESCnumber^".repeat(300));
+    let order: Vec<_> =
+        bound.order.iter().map(|o| (&*o.path.field_def().name, o.descending)).collect();
+    assert_eq!(order, [("number", false), ("priority", true)]);
+    assert!(bound.dropped.is_empty());
+}
+
+#[test]
 fn br_85_two_fields_of_a_row_are_compared() {
     let rows =
         [row("incident", &[("number", "X"), ("reassignment_count", "2"), ("reopen_count", "1")])];

@@ -1,5 +1,6 @@
 //! Binding a parsed query to the dictionary.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::bound::{BoundOrder, BoundPath, BoundQuery, BoundTerm, Comparison, Test, TextMatch};
@@ -57,7 +58,9 @@ pub fn bind(
         }
     }
     if options.mode == BindMode::Database {
-        for order in &query.order {
+        // A field that orders the rows already orders them no further.
+        let mut seen = HashSet::new();
+        for order in query.order.iter().filter(|order| seen.insert(&order.path)) {
             match binder.order(order) {
                 Ok(order) => bound.order.push(order),
                 Err(invalid) => bound.dropped.push(invalid),

@@ -37,6 +37,16 @@ const LINGER_BYTES: usize = 1 << 20;
 /// Becomes true when no connection is taken any more and those that are open end with the request they work on.
 type Stop = watch::Receiver<bool>;
 
+/// How long requests that are under way may take at a stop.
+const STOP_MAX: Duration = Duration::from_secs(30);
+
+/// What ends a connection from the server's side.
+struct Stops {
+    stop: Stop,
+    /// Becomes true when not even a request that is worked on is waited for.
+    end: Stop,
+}
+
 /// Serves everybody who calls with `service`, until `stop` and the end of what is under way.
 pub(crate) async fn serve<S>(
     listener: TcpListener,
@@ -47,6 +57,7 @@ pub(crate) async fn serve<S>(
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Unpin + 'static,
     S::Future: Send,
 {
+    let (end, ended) = watch::channel(false);
     let watching = tokio::spawn(close_silent(Arc::clone(&connections), stop.clone()));
     loop {
         let accepted = tokio::select! {
@@ -69,10 +80,15 @@ pub(crate) async fn serve<S>(
             place = connections.place() => place,
             _ = stop.changed() => break,
         };
-        tokio::spawn(serve_one(stream, peer, place, service.clone(), stop.clone()));
+        let stops = Stops { stop: stop.clone(), end: ended.clone() };
+        tokio::spawn(serve_one(stream, peer, place, service.clone(), stops));
     }
     drop(listener);
-    connections.all_closed().await;
+    if tokio::time::timeout(STOP_MAX, connections.all_closed()).await.is_err() {
+        tracing::warn!("requests that are under way for {} s are cut off", STOP_MAX.as_secs());
+        end.send_replace(true);
+        connections.all_closed().await;
+    }
     watching.abort();
 }
 
@@ -92,8 +108,13 @@ async fn close_silent(connections: Arc<Connections>, stop: Stop) {
     }
 }
 
-async fn serve_one<S>(stream: TcpStream, peer: SocketAddr, place: Place, service: S, mut stop: Stop)
-where
+async fn serve_one<S>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    service: S,
+    mut stops: Stops,
+) where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Unpin + 'static,
     S::Future: Send,
 {
@@ -123,7 +144,8 @@ where
                     return;
                 }
             }
-            _ = stop.changed(), if !is_stopping => {
+            _ = stops.end.changed() => return,
+            _ = stops.stop.changed(), if !is_stopping => {
                 is_stopping = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
@@ -184,7 +206,7 @@ where
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(header::CONNECTION, close);
             }
-            line.waits();
+            line.answers();
             answer
         })
     }
@@ -268,7 +290,7 @@ mod tests {
 
     #[tokio::test]
     async fn half_a_request_is_closed_in_its_time_and_a_silent_connection_in_its_own() {
-        let house = house(10, Patience { head: SHORT, idle: LONG }).await;
+        let house = house(10, Patience { head: SHORT, idle: LONG, answer: LONG }).await;
         let mut idle = house.call(REQUEST).await;
         assert!(is_answered(&mut idle).await);
         end(house.call(b"GET / HTTP/1.1\r\nHost: he").await).await;
@@ -278,7 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_connection_is_closed_and_one_that_is_worked_on_is_not() {
-        let house = house(10, Patience { head: LONG, idle: SHORT }).await;
+        let house = house(10, Patience { head: LONG, idle: SHORT, answer: LONG }).await;
         let slow = house.call(b"GET /slow HTTP/1.1\r\nHost: here\r\n\r\n").await;
         end(house.call(b"").await).await;
         end(house.call(REQUEST).await).await;
@@ -289,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_before_the_body_says_that_it_closes_and_is_read_whole() {
-        let house = house(10, Patience { head: LONG, idle: LONG }).await;
+        let house = house(10, Patience { head: LONG, idle: LONG, answer: LONG }).await;
         let head = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 200000\r\n\r\n";
         let mut stream = house.call(head).await;
         // The answer is there before the body, which goes on.
@@ -313,7 +335,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hundred_half_requests_keep_nobody_out() {
-        let house = house(4, Patience { head: LONG, idle: LONG }).await;
+        let house = house(4, Patience { head: LONG, idle: LONG, answer: LONG }).await;
         let mut half = Vec::new();
         for _ in 0..100 {
             half.push(house.call(b"POST / HTTP/1.1\r\n").await);
@@ -324,7 +346,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stop_waits_for_no_half_request_and_for_no_silent_connection() {
-        let house = house(10, Patience { head: LONG, idle: LONG }).await;
+        let house = house(10, Patience { head: LONG, idle: LONG, answer: LONG }).await;
         let mut idle = house.call(REQUEST).await;
         assert!(is_answered(&mut idle).await);
         let half = house.call(b"GET / HT").await;

@@ -13,8 +13,10 @@ const NOT: u64 = u64::MAX;
 pub(super) struct Patience {
     /// From the first byte of a request to the end of its header lines.
     pub(super) head: Duration,
-    /// Between two requests, before the first, and for taking the next part of an answer.
+    /// Between two requests, and before the first.
     pub(super) idle: Duration,
+    /// For taking the next part of an answer.
+    pub(super) answer: Duration,
 }
 
 /// One connection. Times are milliseconds since `began`; written by the task that serves it, read by those who look for room.
@@ -25,6 +27,8 @@ pub(super) struct Line {
     waits_since: AtomicU64,
     /// The first byte after that; [`NOT`] when there is none.
     head_since: AtomicU64,
+    /// An answer is being written.
+    is_answering: AtomicBool,
     /// The body of the last request was dropped before its end.
     has_unread_body: AtomicBool,
     go: Notify,
@@ -37,6 +41,7 @@ impl Line {
             began,
             waits_since: AtomicU64::new(NOT),
             head_since: AtomicU64::new(NOT),
+            is_answering: AtomicBool::new(false),
             has_unread_body: AtomicBool::new(false),
             go: Notify::new(),
         };
@@ -62,13 +67,33 @@ impl Line {
     }
 
     /// The answer is there, and is written from now on.
-    pub(super) fn waits(&self) {
+    pub(super) fn answers(&self) {
+        self.is_answering.store(true, Ordering::Release);
+        self.waits();
+    }
+
+    /// Everything that was there to be written was taken.
+    pub(super) fn has_flushed(&self) {
+        if self.waits_since().is_some() && self.is_answering.swap(false, Ordering::AcqRel) {
+            self.waits();
+        }
+    }
+
+    /// Whether an answer is being written.
+    pub(super) fn is_answering(&self) -> bool {
+        self.is_answering.load(Ordering::Acquire)
+    }
+
+    fn waits(&self) {
         self.waits_since.store(self.now(), Ordering::Release);
     }
 
     /// Bytes were read.
     pub(super) fn has_read(&self) {
-        if self.waits_since().is_some() && self.head_since.load(Ordering::Acquire) == NOT {
+        if self.waits_since().is_some()
+            && !self.is_answering()
+            && self.head_since.load(Ordering::Acquire) == NOT
+        {
             self.head_since.store(self.now(), Ordering::Release);
         }
     }
@@ -89,8 +114,13 @@ impl Line {
     pub(super) fn is_overdue(&self, patience: &Patience) -> bool {
         let Some(since) = self.waits_since() else { return false };
         let head = self.head_since.load(Ordering::Acquire);
-        let (since, allowed) =
-            if head == NOT { (since, patience.idle) } else { (since.max(head), patience.head) };
+        let (since, allowed) = if self.is_answering() {
+            (since, patience.answer)
+        } else if head == NOT {
+            (since, patience.idle)
+        } else {
+            (since.max(head), patience.head)
+        };
         Duration::from_millis(self.now().saturating_sub(since)) > allowed
     }
 
@@ -131,8 +161,11 @@ impl Line {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience =
-        Patience { head: Duration::from_secs(15), idle: Duration::from_secs(75) };
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_secs(15),
+        idle: Duration::from_secs(75),
+        answer: Duration::from_secs(60),
+    };
 
     /// A line of a server that began `seconds` ago.
     fn line(seconds: u64) -> Line {
@@ -161,6 +194,20 @@ mod tests {
         assert!(half.is_overdue(&PATIENCE));
         half.has_written();
         assert!(!half.is_overdue(&PATIENCE));
+    }
+
+    #[test]
+    fn what_comes_while_an_answer_is_written_is_no_head_and_the_answer_has_its_own_time() {
+        let slow = line(100);
+        slow.answers();
+        slow.has_read();
+        assert!(slow.is_answering() && slow.head_since.load(Ordering::Acquire) == NOT);
+        slow.set_waiting_since(30_000);
+        assert!(slow.is_overdue(&PATIENCE), "70 s without taking anything");
+        slow.set_waiting_since(50_000);
+        assert!(!slow.is_overdue(&PATIENCE));
+        slow.has_flushed();
+        assert!(!slow.is_answering() && !slow.is_overdue(&PATIENCE));
     }
 
     #[test]

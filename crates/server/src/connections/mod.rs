@@ -30,12 +30,18 @@ const RESERVED_DESCRIPTORS: u64 = 256;
 const PLACES_MIN: u64 = 16;
 
 /// How long connections may keep silent while the server runs.
-const PATIENCE: Patience =
-    Patience { head: Duration::from_secs(15), idle: Duration::from_secs(75) };
+const PATIENCE: Patience = Patience {
+    head: Duration::from_secs(15),
+    idle: Duration::from_secs(75),
+    answer: Duration::from_secs(60),
+};
 
 /// The same while it stops.
-const PATIENCE_AT_STOP: Patience =
-    Patience { head: Duration::from_secs(1), idle: Duration::from_secs(1) };
+const PATIENCE_AT_STOP: Patience = Patience {
+    head: Duration::from_secs(1),
+    idle: Duration::from_secs(1),
+    answer: Duration::from_secs(10),
+};
 
 /// How long a new caller waits for the one that was told to go: it may have begun to work, then another one is told.
 const TO_GO: Duration = Duration::from_millis(50);
@@ -137,7 +143,11 @@ impl Connections {
             );
         }
         let open = self.open.lock();
-        let waiting = open.values().filter_map(|line| Some((line.waits_since()?, line)));
+        // An answer that is taken is not cut off for somebody else.
+        let waiting = open
+            .values()
+            .filter(|line| !line.is_answering())
+            .filter_map(|line| Some((line.waits_since()?, line)));
         if let Some((_, line)) = waiting.min_by_key(|(since, _)| *since) {
             line.tell_to_go();
             closed("gave_way");
@@ -210,6 +220,18 @@ mod tests {
         assert!(!first.line.was_told_to_go() && !second.line.was_told_to_go());
         drop(third);
         assert!(connections.free_place().is_some());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_being_taken_does_not_give_way() {
+        let connections = Connections::new(2);
+        let (slow, idle) = (connections.place().await, connections.place().await);
+        slow.line.works();
+        slow.line.answers();
+        slow.line.set_waiting_since(10);
+        idle.line.set_waiting_since(20);
+        connections.make_room();
+        assert!(idle.line.was_told_to_go() && !slow.line.was_told_to_go());
     }
 
     #[tokio::test]

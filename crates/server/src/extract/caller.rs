@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
@@ -15,7 +16,7 @@ use campanile_model::limits::PASSWORD_CHECKS_WAITING_MAX;
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::base::base_address;
-use crate::extract::params::Params;
+use crate::extract::params::{Params, decode};
 
 /// An authenticated caller and what its request says about itself.
 #[derive(Debug, Clone)]
@@ -68,6 +69,9 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
+/// How long a caller waits for one of the places of those whose passwords are checked.
+const PASSWORD_CHECK_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Checks a user's password. A credential that was verified lately costs no hashing; one that was right before needs no
 /// place among those who may be guessing.
 async fn authenticate(app: &App, name: String, password: String) -> Result<Arc<User>, ApiError> {
@@ -78,7 +82,10 @@ async fn authenticate(app: &App, name: String, password: String) -> Result<Arc<U
     let place = if users::was_right(&engine, &name, &password) {
         None
     } else {
-        Some(Arc::clone(&app.password_checks).try_acquire_owned().map_err(|_none_is_free| {
+        // In the order of arrival: a right password comes to its turn among wrong ones.
+        let place = Arc::clone(&app.password_checks).acquire_owned();
+        let place = tokio::time::timeout(PASSWORD_CHECK_PATIENCE, place).await;
+        Some(place.ok().and_then(Result::ok).ok_or_else(|| {
             ApiError::unavailable(
                 "overloaded",
                 format!("{PASSWORD_CHECKS_WAITING_MAX} passwords are being checked already"),
@@ -120,7 +127,7 @@ fn masked(path: &str, query: Option<&str>) -> String {
         .split('&')
         .map(|part| {
             let name = part.split('=').next().unwrap_or_default();
-            let lower = name.to_ascii_lowercase();
+            let lower = String::from_utf8_lossy(&decode(name)).to_ascii_lowercase();
             if SECRET_WORDS.iter().any(|word| lower.contains(word)) {
                 format!("{name}=***")
             } else {
@@ -228,6 +235,7 @@ mod tests {
             masked("/api/x", Some("a=1&x-sn-apikey=abc&Password=p%20q")),
             "/api/x?a=1&x-sn-apikey=***&Password=***"
         );
+        assert_eq!(masked("/x", Some("pass%77ord=hunter2&b=%FF")), "/x?pass%77ord=***&b=%FF");
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::future::poll_fn;
 use std::io::Read as _;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use campanile_model::limits::BODIES_BYTES_MAX;
 use flate2::read::GzDecoder;
 use tokio::time::{Instant, timeout_at};
 
@@ -21,6 +23,8 @@ const MB_MAX: usize = 25;
 /// A body that is too large is read on to this size, so that the caller can read why it was refused.
 const DRAINED_BYTES_MAX: usize = 64 << 20;
 
+/// Room that a body gets at once.
+const FIRST_BYTES: usize = 64 << 10;
 /// How long a body may take in any case.
 const TIME_FIRST: Duration = Duration::from_secs(30);
 /// Bytes that buy it a second more.
@@ -53,6 +57,8 @@ pub(crate) enum PayloadError {
         /// What had arrived.
         bytes: usize,
     },
+    /// Too much of others is arriving.
+    TooMany,
     /// It broke off, or is not what it says it is.
     Broken(String),
 }
@@ -94,8 +100,10 @@ impl Payload {
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes, PayloadError> {
+    let mut held = Held::default();
     let expected = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
-    let mut kept = Vec::with_capacity(expected.unwrap_or(0).min(limit));
+    // Not more than the first part at once: what was announced may never come.
+    let mut kept = Vec::with_capacity(expected.unwrap_or(0).min(limit).min(FIRST_BYTES));
     let mut seen = 0usize;
     let began = Instant::now();
     loop {
@@ -109,6 +117,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, PayloadError> {
         let Ok(data) = frame.into_data() else { continue };
         seen = seen.saturating_add(data.len());
         if seen <= limit {
+            held.add(data.len())?;
             kept.extend_from_slice(&data);
         } else if seen > DRAINED_BYTES_MAX {
             break;
@@ -118,6 +127,30 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, PayloadError> {
         return Err(PayloadError::TooLarge { bytes: expected.unwrap_or(seen), limit });
     }
     Ok(Bytes::from(kept))
+}
+
+/// Bytes of all bodies that are arriving.
+static ARRIVING: AtomicUsize = AtomicUsize::new(0);
+
+/// What one of them has of it; given back when dropped.
+#[derive(Default)]
+struct Held(usize);
+
+impl Held {
+    fn add(&mut self, bytes: usize) -> Result<(), PayloadError> {
+        self.0 += bytes;
+        let before = ARRIVING.fetch_add(bytes, Ordering::AcqRel);
+        if before + bytes > BODIES_BYTES_MAX {
+            return Err(PayloadError::TooMany);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        ARRIVING.fetch_sub(self.0, Ordering::AcqRel);
+    }
 }
 
 /// How long a body may take of which `bytes` have arrived.
@@ -165,6 +198,10 @@ impl From<PayloadError> for ApiError {
                      {BYTES_PER_SECOND_MIN} bytes",
                     TIME_FIRST.as_secs()
                 ),
+            ),
+            PayloadError::TooMany => Self::unavailable(
+                "overloaded",
+                format!("{BODIES_BYTES_MAX} bytes of request bodies are arriving already"),
             ),
             PayloadError::Broken(reason) => {
                 Self::bad_body(format!("The payload could not be read: {reason}"))

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use argon2::Argon2;
 use argon2::password_hash::rand_core::{OsRng, RngCore};
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::password_hash::{Output, PasswordHash, PasswordHasher, Salt, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use campanile_model::Instant;
 use campanile_model::fold::fold;
 use parking_lot::Mutex;
@@ -19,9 +19,11 @@ const REMEMBERED_MS: i64 = 5 * 60 * 1000;
 /// Credentials remembered at most; when it is full it starts anew.
 const REMEMBERED_MAX: usize = 1_000;
 /// Hashes computed at one time: each takes 19 MiB and a core.
-const HASHES_AT_ONCE: usize = 4;
+const HASHES_AT_ONCE: usize = 2;
 /// As many more for credentials that were right before: who sends wrong ones by the thousand must not keep them waiting.
-const HASHES_OF_KNOWN_AT_ONCE: usize = 2;
+const HASHES_OF_KNOWN_AT_ONCE: usize = 1;
+/// Blocks of 1 KiB that a hash may ask for: what is stored as a hash may come from elsewhere.
+const HASH_BLOCKS_MAX: usize = 64 * 1024;
 
 /// What an unknown user's password is verified against, so that the answer takes as long: a hash with the
 /// parameters of [`hash_password`] that no password is known for.
@@ -43,6 +45,34 @@ pub fn hash_password(password: &str) -> Result<String, EngineError> {
     }
 }
 
+/// Whether `password` is the one behind `hash`, computed in `memory`, which grows as it has to.
+fn is_password_of(password: &str, hash: &PasswordHash<'_>, memory: &mut Vec<Block>) -> bool {
+    let parts = (Algorithm::try_from(hash.algorithm), Params::try_from(hash), hash.salt, hash.hash);
+    let (Ok(algorithm), Ok(params), Some(salt), Some(expected)) = parts else { return false };
+    let Ok(version) = hash.version.map_or(Ok(Version::default()), Version::try_from) else {
+        return false;
+    };
+    let blocks = params.block_count();
+    let mut salt_bytes = [0; Salt::MAX_LENGTH];
+    let Ok(salt) = salt.decode_b64(&mut salt_bytes) else { return false };
+    if blocks > HASH_BLOCKS_MAX {
+        return false;
+    }
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let mut computed = vec![0; expected.len()];
+    let argon = Argon2::new(algorithm, version, params);
+    let done = argon.hash_password_into_with_memory(
+        password.as_bytes(),
+        salt,
+        &mut computed,
+        &mut memory[..blocks],
+    );
+    // Outputs are compared in constant time.
+    done.is_ok() && Output::new(&computed).is_ok_and(|computed| computed == expected)
+}
+
 /// A credential that was right, and against which stored hash: another hash makes it worthless.
 #[derive(Debug, Clone)]
 struct Verified {
@@ -55,8 +85,10 @@ struct Verified {
 pub struct VerifiedCredentials {
     key: [u8; 64],
     remembered: Mutex<HashMap<[u8; 32], Verified>>,
-    turns: [Mutex<()>; HASHES_AT_ONCE],
-    turns_of_known: [Mutex<()>; HASHES_OF_KNOWN_AT_ONCE],
+    /// Each with the memory that it hashes in, kept from the first time on: memory of this size that was freed is not used
+    /// again by the allocator, and many checks at once made gigabytes of it.
+    turns: [Mutex<Vec<Block>>; HASHES_AT_ONCE],
+    turns_of_known: [Mutex<Vec<Block>>; HASHES_OF_KNOWN_AT_ONCE],
 }
 
 impl Default for VerifiedCredentials {
@@ -92,7 +124,7 @@ impl VerifiedCredentials {
             return true;
         }
         // One turn per login: calls that arrive together with the same credential compute its hash once.
-        let _turn = self.turn(user_name, self.was_right(&digest)).lock();
+        let mut memory = self.turn(user_name, self.was_right(&digest)).lock();
         if self.is_remembered(now, &digest, hash) {
             return true;
         }
@@ -102,7 +134,7 @@ impl VerifiedCredentials {
         let Some(against) = stored.or_else(|| PasswordHash::new(NOBODYS_HASH).ok()) else {
             return false;
         };
-        let matches = Argon2::default().verify_password(password.as_bytes(), &against).is_ok();
+        let matches = is_password_of(password, &against, &mut memory);
         let right = matches && known;
         if let (true, Some(hash)) = (right, hash) {
             self.remember(now, digest, hash);
@@ -119,7 +151,7 @@ impl VerifiedCredentials {
         self.remembered.lock().contains_key(digest)
     }
 
-    fn turn(&self, user_name: &str, is_known: bool) -> &Mutex<()> {
+    fn turn(&self, user_name: &str, is_known: bool) -> &Mutex<Vec<Block>> {
         let turns = if is_known { &self.turns_of_known[..] } else { &self.turns };
         &turns[usize::from(Sha256::digest(fold(user_name))[0]) % turns.len()]
     }
@@ -192,6 +224,21 @@ mod tests {
         assert!(!credentials.is_remembered(NOW.plus_millis(REMEMBERED_MS), &digest, Some(&hash)));
         assert!(!credentials.is_remembered(NOW, &digest, Some("another hash")));
         assert!(!credentials.is_remembered(NOW, &digest, None), "the user is gone");
+    }
+
+    #[test]
+    fn the_memory_of_a_hash_is_used_again_and_a_greedy_hash_gets_none() {
+        let mut memory = Vec::new();
+        let hash = hash_password("secret").unwrap();
+        let hash = PasswordHash::new(&hash).unwrap();
+        assert!(is_password_of("secret", &hash, &mut memory));
+        let (place, blocks) = (memory.as_ptr(), memory.len());
+        assert!(!is_password_of("Secret", &hash, &mut memory));
+        assert!(is_password_of("secret", &hash, &mut memory), "what is left in it does not count");
+        assert_eq!((memory.as_ptr(), memory.len()), (place, blocks));
+        let greedy = NOBODYS_HASH.replace("m=19456", "m=4194304");
+        assert!(!is_password_of("x", &PasswordHash::new(&greedy).unwrap(), &mut memory));
+        assert_eq!(memory.len(), blocks);
     }
 
     #[test]

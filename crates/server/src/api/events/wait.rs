@@ -51,7 +51,7 @@ pub(super) async fn answer(
 ) -> Result<Response, ApiError> {
     let limit =
         usize::try_from(app.engine.int_property("campanile.http.max_waiters", 10_000)).unwrap_or(0);
-    let _place = Place::take(limit)?;
+    let _place = Place::take(limit.min(app.waiting_max))?;
     let (sender, receiver) = oneshot::channel();
     let engine = Arc::clone(&app.engine);
     let session = caller.session.clone();
@@ -153,7 +153,9 @@ impl Place {
         if before >= limit {
             return Err(ApiError::unavailable(
                 "overloaded",
-                format!("{before} callers wait for events already (campanile.http.max_waiters)"),
+                format!(
+                    "{before} callers wait for events already (campanile.http.max_waiters, and half of server.connections)"
+                ),
             ));
         }
         Ok(place)
