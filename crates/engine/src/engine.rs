@@ -22,7 +22,7 @@ use crate::records::once::KeysInUse;
 use crate::records::operation::save_checks::SaveChecks;
 use crate::records::properties::Properties;
 use crate::records::seed;
-use crate::records::special_tables::SpecialTables;
+use crate::records::special_tables::{READ_ONLY, SpecialTables};
 use crate::records::syslog::SystemLog;
 use crate::records::users::VerifiedCredentials;
 use crate::session::User;
@@ -109,7 +109,10 @@ impl Engine {
                 .with(SCRIPT_ACTION_TABLE, handlers::save_check::save)
                 .with_delete(REGISTER_TABLE, handlers::listeners::keep_registration)
                 .with_delete(QUEUE_TABLE, queues::save_check::delete),
-            special_tables: SpecialTables::default().with(EVENT_TABLE, events::service::ROWS),
+            special_tables: SpecialTables::default()
+                .with(EVENT_TABLE, events::service::ROWS)
+                .with("sysevent_handler_run", READ_ONLY)
+                .with("sysevent_action_log", READ_ONLY),
             unregistered_names: ReportedNames::default(),
             replaced_queues: ReportedNames::default(),
             waiters: Arc::default(),

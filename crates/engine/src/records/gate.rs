@@ -33,7 +33,7 @@ impl Operation {
     }
 }
 
-/// Tables that a role opens, besides `admin` (events-and-jobs §11). `read_only`: written by the engine alone.
+/// Tables that a role opens, besides `admin` (events-and-jobs §11). `read_only`: written by the engine alone, whoever asks.
 struct Opened {
     table: &'static str,
     role: &'static str,
@@ -235,13 +235,15 @@ pub fn require_role(session: &Session, roles: &[&str], what: &str) -> Result<(),
 
 fn role_allows(session: &Session, table: &TableDef, operation: Operation) -> bool {
     let user = &session.user;
+    let opened = opened(table);
+    if opened.is_some_and(|opened| opened.read_only) && operation != Operation::Read {
+        return false;
+    }
     if user.is_admin() {
         return true;
     }
-    match opened(table) {
-        Some(opened) => {
-            (operation == Operation::Read || !opened.read_only) && user.has_role(opened.role)
-        }
+    match opened {
+        Some(opened) => user.has_role(opened.role),
         None => !is_system(table) && user.has_role(WORKING_ROLE),
     }
 }

@@ -18,6 +18,16 @@ pub struct SpecialTable {
     pub update: fn(&Rc<Execution>, &WriteRequest) -> Result<Written, EngineError>,
 }
 
+/// How rows are written that only the engine writes (the action log, the runs of handlers): not at all, whoever asks.
+pub const READ_ONLY: SpecialTable = SpecialTable {
+    insert: |_, request| denied("Insert", request),
+    update: |_, request| denied("Update", request),
+};
+
+fn denied(operation: &'static str, request: &WriteRequest) -> Result<Written, EngineError> {
+    Err(EngineError::OperationDenied { operation, table: request.table.clone() })
+}
+
 /// All such tables.
 #[derive(Debug, Default)]
 pub struct SpecialTables {
