@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::Answer;
 use crate::people::{House, refusal, text};
 
 #[test]
@@ -114,4 +115,90 @@ fn a_waiting_event_moves_waits_longer_and_is_cancelled_as_a_row() {
     let mut words: Vec<String> = actions.iter().map(|row| text(row, "action")).collect();
     words.sort_unstable();
     assert_eq!(words, ["cancel", "move", "reschedule"]);
+}
+
+/// A waiting event, by its address in the Table API.
+fn waiting(house: &House) -> String {
+    let later = json!({"name": "t.later", "process_on": "2099-01-01 00:00:00"});
+    let row = house.admin.post("/api/now/table/sysevent", &later).result();
+    format!("/api/now/table/sysevent/{}", text(&row, "sys_id"))
+}
+
+#[test]
+fn a_write_of_an_event_or_a_registration_answers_what_reading_it_gives() {
+    let house = House::new();
+    let same = |written: &Answer, path: &str, version: &str| {
+        let read = house.admin.get(path);
+        assert_eq!(written.result(), read.result(), "{path}");
+        assert_eq!(written.header("etag"), Some(version), "{path}");
+        assert_eq!(read.header("etag"), Some(version), "{path}");
+    };
+    let later = json!({"name": "t.later", "process_on": "2099-01-01 00:00:00", "parm1": "x"});
+    for (table, body, change) in [
+        ("sysevent", later, json!({"queue": "adaptive"})),
+        ("sysevent_register", json!({"event_name": "t.told"}), json!({"priority": "5"})),
+    ] {
+        let path = format!("/api/now/table/{table}");
+        let made = house.admin.post(&path, &body);
+        assert_eq!(made.status, 201, "{}", made.text);
+        let one = format!("{path}/{}", text(&made.result(), "sys_id"));
+        same(&made, &one, "\"0\"");
+        same(&house.admin.patch(&one, &change), &one, "\"1\"");
+    }
+}
+
+#[test]
+fn an_event_is_acted_on_only_in_a_version_that_the_caller_has_seen() {
+    let house = House::new();
+    let path = waiting(&house);
+    let send = |method: &str, tag: &str, body: &Value| {
+        house.admin.send(method, &path, &[("if-match", tag)], Some(&body.to_string()))
+    };
+    let to_queue = json!({"queue": "adaptive"});
+    for (method, body) in [("PATCH", &to_queue), ("PUT", &to_queue), ("DELETE", &json!({}))] {
+        let (status, code, _, detail) = refusal(&send(method, "\"7\"", body));
+        assert_eq!((status, code.as_str()), (412, "version_conflict"), "{method}");
+        assert!(detail.contains('7') && detail.contains('0'), "{detail}");
+    }
+    let row = house.admin.get(&path).result();
+    assert_eq!((text(&row, "queue"), text(&row, "sys_mod_count")), (String::new(), "0".to_owned()));
+    assert_eq!(refusal(&send("DELETE", "\"0\"", &json!({}))).0, 403);
+    let moved = send("PATCH", "\"0\"", &to_queue);
+    assert_eq!((moved.status, moved.header("etag")), (200, Some("\"1\"")), "{}", moved.text);
+
+    // At the same moment: one of them wins, and the others leave no trace.
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (1..=6)
+            .map(|day| {
+                let send = &send;
+                let body = json!({"process_on": format!("2100-01-0{day} 00:00:00")});
+                scope.spawn(move || send("PATCH", "\"1\"", &body).status)
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412, 412, 412, 412]);
+    assert_eq!(house.admin.get(&path).header("etag"), Some("\"2\""));
+    assert_eq!(house.admin.count("sysevent_action_log", "action=reschedule"), 1);
+}
+
+#[test]
+fn a_change_of_an_event_that_changes_nothing_answers_with_the_event() {
+    let house = House::new();
+    let path = waiting(&house);
+    let before = house.admin.get(&path);
+    for body in [
+        json!({}),
+        json!({"sys_id": "x", "sys_class_name": "task", "no_such_field": 1}),
+        json!({"name": "t.later", "registered": "0", "sys_mod_count": "0"}),
+    ] {
+        let answer = house.admin.patch(&path, &body);
+        assert_eq!(answer.status, 200, "{body}: {}", answer.text);
+        assert_eq!(answer.result(), before.result(), "{body}");
+        assert_eq!(answer.header("etag"), Some("\"0\""), "{body}");
+    }
+    assert_eq!(refusal(&house.admin.patch(&path, &json!({"name": "t.other"}))).0, 403);
+    assert_eq!(house.admin.get(&path).result(), before.result());
+    assert_eq!(house.admin.count("sysevent_action_log", ""), 0);
 }

@@ -280,6 +280,13 @@ fn ra_35_of_two_writers_with_one_version_the_second_is_told() {
     assert_eq!(status, 400);
     assert!(detail.contains("If-Match") && detail.contains("soon"), "{detail}");
 
+    // A list matches when one of its tags does; a weak tag never does (RFC 9110 §13.1.1).
+    for (tags, status) in
+        [("\"999\", \"2\"", 200), ("W/\"2\", \"999\"", 412), ("W/\"2\"", 412), ("\"soon\"", 412)]
+    {
+        assert_eq!(write(tags, "{}").status, status, "{tags}");
+    }
+
     // At the same moment: one of them wins, whoever it is.
     let etag = house.admin.get(&path).header("etag").unwrap().to_owned();
     let mut statuses: Vec<u16> = std::thread::scope(|scope| {

@@ -13,6 +13,7 @@ use super::fire::{PROVISIONAL_MAX, UNKNOWN_QUEUES, provisional};
 use super::queue_registry::{QUEUE_TABLE, QueueRegistry};
 use super::registry::REGISTER_TABLE;
 use crate::error::EngineError;
+use crate::records::conversion::from_text;
 use crate::records::execution::Execution;
 use crate::records::lookup;
 
@@ -38,10 +39,18 @@ pub fn save(
         }
     }
     check_numbers(record, before)?;
-    record.set("derived_priority", record.get("priority").clone().as_str());
+    set_derived_priority(record);
     warnings.extend(check_queue(execution, record, before)?);
     warnings.extend(unknown_table(execution, record, before)?);
     Ok(warnings)
+}
+
+/// Spelled as it is stored, so that the answer of a write is what reading it gives.
+fn set_derived_priority(record: &mut Record) {
+    let priority = record.get("priority").clone();
+    let Some(index) = record.table().index("derived_priority") else { return };
+    let value = from_text(&record.table().fields[index], priority.as_str());
+    record.set_at(index, value.unwrap_or(priority));
 }
 
 /// A table that does not exist: it restricts nothing, but stands in events that take it from the registration.

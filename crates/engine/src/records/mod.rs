@@ -23,6 +23,7 @@ pub mod execution;
 mod execution_fire;
 mod execution_log;
 pub mod execution_report;
+pub mod if_match;
 mod input;
 mod name_values;
 pub mod once;

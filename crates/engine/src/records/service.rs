@@ -12,6 +12,7 @@ use campanile_store::{CommitMark, Select};
 
 use super::execution::Execution;
 use super::gate::{self, Operation};
+use super::if_match::IfMatch;
 pub use super::input::InputValue;
 use super::input::{class_of, text_of, values_of};
 use super::operation::{self, Change, Door, Kind, Options, Outcome};
@@ -65,8 +66,8 @@ pub struct WriteRequest {
     pub values: Vec<(String, InputValue)>,
     /// Values are display values (rest-api §7.5).
     pub input_display: bool,
-    /// `If-Match`: the `sys_mod_count` that the caller had.
-    pub if_match: Option<i64>,
+    /// `If-Match`: the versions that the row may have; `None` is any.
+    pub if_match: Option<IfMatch>,
     /// The caller's idempotency key, for tables whose rows have one of their own (events).
     pub idempotency_key: Option<String>,
 }
@@ -193,8 +194,9 @@ pub fn update(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Writt
     let found = execution.read_real_row(&addressed, sys_id)?;
     let stored = found.ok_or_else(|| gate::unknown(&addressed, sys_id))?;
     gate::check_row(execution.session(), &stored, Operation::Write)?;
+    let if_match = version(request.if_match.as_ref(), &stored)?;
     if let Some(special) = execution.engine().special_tables.of(&addressed.name) {
-        return (special.update)(execution, request);
+        return (special.update)(execution, request, if_match);
     }
     let table = Arc::clone(stored.table());
     let (values, journals) = values_of(execution, &table, request, Some(&stored))?;
@@ -206,7 +208,7 @@ pub fn update(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Writt
         journals,
         fresh: Some(stored),
         reason: Arc::from(""),
-        options: Options { if_match: request.if_match, ..Options::plain(door(execution)) },
+        options: Options { if_match, ..Options::plain(door(execution)) },
     };
     perform(execution, &change)
 }
@@ -225,10 +227,10 @@ pub fn delete(
 }
 
 /// How a row is deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Deletion {
-    /// `If-Match`: the `sys_mod_count` that the caller had.
-    pub if_match: Option<i64>,
+    /// `If-Match`: the versions that the row may have; `None` is any.
+    pub if_match: Option<IfMatch>,
     /// Also when definitions name the row, where that may be insisted on (registrations).
     pub insists: bool,
 }
@@ -248,6 +250,7 @@ pub fn delete_as(
     let found = execution.read_real_row(&addressed, sys_id)?;
     let stored = found.ok_or_else(|| gate::unknown(&addressed, sys_id))?;
     gate::check_row(execution.session(), &stored, Operation::Delete)?;
+    let if_match = version(if_match.as_ref(), &stored)?;
     if execution.engine().special_tables.of(&addressed.name).is_some() {
         return Err(EngineError::OperationDenied {
             operation: "Delete",
@@ -268,6 +271,11 @@ pub fn delete_as(
         Outcome::Done { .. } => Ok(execution.commit_mark()),
         Outcome::Refused(error) => Err(error),
     }
+}
+
+/// The version that the row must still have when it is written, if the caller said anything of it.
+fn version(if_match: Option<&IfMatch>, stored: &Record) -> Result<Option<i64>, EngineError> {
+    if_match.map(|if_match| if_match.version_of(stored)).transpose()
 }
 
 /// Whoever reads the system log from outside sees every line that was written before: lines are stored a moment later,

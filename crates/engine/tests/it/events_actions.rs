@@ -37,7 +37,7 @@ fn ev_052_reprocessing_needs_the_role_and_is_on_record() {
     let event = bed.fire("t.ping", "again");
     bed.drain();
     assert_eq!(bed.state(&event), EventState::Error);
-    let act = || service::Act { sys_id: event, reason: "mended".to_owned() };
+    let act = || service::Act { sys_id: event, reason: "mended".to_owned(), version: None };
     let options = ReprocessOptions::default();
     for session in [with_role("itil"), with_role(PUBLISHER)] {
         let refused = service::reprocess(bed.engine(), &session, act(), options);
@@ -106,7 +106,7 @@ fn ev_054_a_waiting_event_is_not_reprocessed_but_may_run_now() {
 fn a_cancelled_event_is_never_handled_until_it_is_reprocessed() {
     let bed = Bed::new();
     let event = bed.fire("t.ping", "x");
-    let silent = service::Act { sys_id: event, reason: " ".to_owned() };
+    let silent = service::Act { sys_id: event, reason: " ".to_owned(), version: None };
     let refused = service::cancel(bed.engine(), &Bed::admin(), silent);
     assert!(matches!(refused, Err(EngineError::BadParameter { .. })), "a reason is required");
     bed.act(event, service::cancel).unwrap();

@@ -173,7 +173,7 @@ impl Bed {
         sys_id: SysId,
         action: impl FnOnce(&Engine, &Session, service::Act) -> Result<CommitMark, EngineError>,
     ) -> Result<CommitMark, EngineError> {
-        let act = service::Act { sys_id, reason: "test".to_owned() };
+        let act = service::Act { sys_id, reason: "test".to_owned(), version: None };
         action(self.engine(), &Self::admin(), act)
     }
 }

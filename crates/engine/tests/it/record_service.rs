@@ -1,6 +1,7 @@
 //! The record service as the API uses it (rest-api §6, §7.4–7.7).
 
 use campanile_engine::records::evaluate::{Evaluate, EvaluateKind, Subject, evaluate};
+use campanile_engine::records::if_match::IfMatch;
 use campanile_engine::records::service::{self, InputValue, ListRequest, WriteRequest};
 use campanile_engine::{Channel, EngineError};
 
@@ -193,7 +194,7 @@ fn a_body_that_changes_nothing_runs_no_rule() {
 fn if_match_refuses_a_row_that_has_moved() {
     let fixture = Fixture::new();
     let request = |version| WriteRequest {
-        if_match: Some(version),
+        if_match: Some(IfMatch::from(version)),
         ..Fixture::request("incident", Some(A), &[("state", "2")])
     };
     let write = |version| {

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::queue_registry::{QueueRegistry, shown};
 use crate::events::registry::{EventRegistry, REGISTER_TABLE};
+use crate::events::row::EventLayout;
 use crate::records::{gate, lookup};
 use crate::session::Session;
 
@@ -25,6 +26,8 @@ pub struct Act {
     pub sys_id: SysId,
     /// Why, in the person's words.
     pub reason: String,
+    /// The version (`sys_mod_count`) that the event must have; `None` is any.
+    pub version: Option<i64>,
 }
 
 /// Which of the two buttons of a registration (§4.8).
@@ -55,7 +58,8 @@ pub struct MovedKind {
 /// exists it goes to the default queue, and the action log says so.
 ///
 /// # Errors
-/// [`EngineError::NotAllowed`]; [`StoreError::EventUnknown`], [`StoreError::StateConflict`].
+/// [`EngineError::NotAllowed`]; [`StoreError::EventUnknown`], [`StoreError::StateConflict`];
+/// [`EngineError::VersionConflict`].
 pub fn reprocess(
     engine: &Engine,
     session: &Session,
@@ -79,7 +83,7 @@ pub fn reprocess(
     }
     let queue = gone.then(|| Arc::from(""));
     let now = record.at;
-    act_on(engine, EventAction::Reprocess { sys_id: act.sys_id, options, now, queue, record })
+    act_on(engine, &act, EventAction::Reprocess { sys_id: act.sys_id, options, now, queue, record })
 }
 
 /// Makes a waiting event for later due now.
@@ -89,7 +93,7 @@ pub fn reprocess(
 pub fn run_now(engine: &Engine, session: &Session, act: Act) -> Result<CommitMark, EngineError> {
     allow(session, "run events now")?;
     let record = record(engine, session, "run_now", &act);
-    act_on(engine, EventAction::RunNow { sys_id: act.sys_id, now: record.at, record })
+    act_on(engine, &act, EventAction::RunNow { sys_id: act.sys_id, now: record.at, record })
 }
 
 /// Moves a waiting event to another queue, which must exist (§6.3).
@@ -106,7 +110,7 @@ pub fn move_event(
     let queue = existing_queue(engine, queue)?;
     let mut record = record(engine, session, "move", &act);
     append_note(&mut record.reason, &format!("to queue '{}'", shown(&queue)));
-    act_on(engine, EventAction::Move { sys_id: act.sys_id, queue, record })
+    act_on(engine, &act, EventAction::Move { sys_id: act.sys_id, queue, record })
 }
 
 /// Withdraws a waiting event (§6.4).
@@ -123,7 +127,7 @@ pub fn cancel(engine: &Engine, session: &Session, act: Act) -> Result<CommitMark
     }
     let record = record(engine, session, "cancel", &act);
     let now = record.at;
-    let mark = act_on(engine, EventAction::Cancel { sys_id: act.sys_id, now, record })?;
+    let mark = act_on(engine, &act, EventAction::Cancel { sys_id: act.sys_id, now, record })?;
     engine.waiters.ended(engine, &act.sys_id);
     Ok(mark)
 }
@@ -142,7 +146,7 @@ pub fn reschedule(
     let mut record = record(engine, session, "reschedule", &act);
     let process_on = process_on.max(record.at);
     append_note(&mut record.reason, &format!("to {}", process_on.to_rfc3339()));
-    act_on(engine, EventAction::Reschedule { sys_id: act.sys_id, process_on, record })
+    act_on(engine, &act, EventAction::Reschedule { sys_id: act.sys_id, process_on, record })
 }
 
 /// Presses the button of a registration: sets its queue, and moves its waiting events whose queue came from the
@@ -254,6 +258,20 @@ fn append_note(reason: &mut String, note: &str) {
     reason.push_str(note);
 }
 
-fn act_on(engine: &Engine, action: EventAction) -> Result<CommitMark, EngineError> {
-    Ok(engine.store().act(action)?)
+fn act_on(engine: &Engine, act: &Act, action: EventAction) -> Result<CommitMark, EngineError> {
+    let Some(expected) = act.version else { return Ok(engine.store().act(action)?) };
+    let layout = engine.definitions::<EventLayout>()?;
+    let sys_id = act.sys_id.as_str();
+    let mut tx = Arc::clone(engine.store()).write()?;
+    tx.act_on_event(&action)?;
+    // Looked at behind the action, which has raised it by one: from here on nobody else can.
+    let row =
+        tx.get(layout.table(), sys_id)?.ok_or_else(|| gate::unknown(layout.table(), sys_id))?;
+    let present = row.get("sys_mod_count").as_i64().unwrap_or_default().saturating_sub(1);
+    if present != expected {
+        // Dropping the transaction undoes the action.
+        let (expected, present) = (expected.to_string(), present.to_string());
+        return Err(EngineError::VersionConflict { expected, present });
+    }
+    Ok(tx.commit()?)
 }

@@ -51,9 +51,9 @@ fn insert(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, 
     let fired = execution
         .fire(call)
         .map_err(|error| once::told(error, key, KeyLife::of(execution.engine())))?;
-    let (sys_id, repeated) = match fired {
-        FireResult::Stored(appended) => (appended.sys_id, appended.duplicate),
-        FireResult::Waiting(sys_id) => (sys_id, false),
+    let (sys_id, repeated, coalesced) = match fired {
+        FireResult::Stored(stored) => (stored.sys_id, stored.duplicate, stored.coalesced),
+        FireResult::Waiting(sys_id) => (sys_id, false, false),
         FireResult::NotStored(code) => {
             let detail =
                 format!("the registration of '{}' is inactive: nothing was stored", as_given.name);
@@ -62,8 +62,10 @@ fn insert(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, 
     };
     let engine = execution.engine();
     let layout = engine.definitions::<EventLayout>()?;
-    let record = match engine.store().event(&sys_id)? {
-        Some(event) => as_stored(layout.row(&event)),
+    let record = match execution.read_row(layout.table(), sys_id.as_str())? {
+        // An event that waited already is told as it waits.
+        Some(row) if coalesced => row,
+        Some(row) => as_stored(row),
         None => waiting_row(&layout, &sys_id, &as_given),
     };
     Ok(Written {
@@ -77,21 +79,30 @@ fn insert(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, 
 }
 
 /// Does what a changed row asks for: `state` to `ready` (reprocess) or `cancelled`, `queue` (move), `process_on`
-/// (reschedule). One change at a time: two could end half done.
-fn update(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, EngineError> {
+/// (reschedule). One change at a time: two could end half done. What changes nothing answers with the row.
+fn update(
+    execution: &Rc<Execution>,
+    request: &WriteRequest,
+    version: Option<i64>,
+) -> Result<Written, EngineError> {
     let unknown = || EngineError::RecordUnknown {
         table: EVENT_TABLE.to_owned(),
         sys_id: request.sys_id.clone().unwrap_or_default(),
     };
     let sys_id: SysId =
         request.sys_id.as_deref().and_then(|id| id.parse().ok()).ok_or_else(unknown)?;
-    let [(field, _)] = request.values.as_slice() else { return Err(denied()) };
-    let mark = change(execution, &sys_id, field, value(request, field))?;
-    let engine = execution.engine();
-    let event = engine.store().event(&sys_id)?.ok_or_else(unknown)?;
+    let layout = execution.engine().definitions::<EventLayout>()?;
+    let present = || execution.read_row(layout.table(), sys_id.as_str())?.ok_or_else(unknown);
+    let row = present()?;
+    let act = Act { sys_id, reason: BY_ROW.to_owned(), version };
+    let (mark, record) = match changes(request, &row).as_slice() {
+        [] => (execution.commit_mark(), None),
+        [field] => (change(execution, act, field, value(request, field))?, Some(present()?)),
+        _ => return Err(denied()),
+    };
     Ok(Written {
-        record: engine.definitions::<EventLayout>()?.row(&event),
-        changed: true,
+        changed: record.is_some(),
+        record: record.unwrap_or(row),
         mark,
         warnings: Vec::new(),
         messages: Vec::new(),
@@ -99,14 +110,28 @@ fn update(execution: &Rc<Execution>, request: &WriteRequest) -> Result<Written, 
     })
 }
 
+/// The fields that the request is to change: not the key, the class and what the table does not have, nor what is as it
+/// is wanted. What an action stands for is always asked for.
+fn changes<'a>(request: &'a WriteRequest, row: &Record) -> Vec<&'a str> {
+    const ACTIONS: [&str; 3] = ["state", "queue", "process_on"];
+    let is_change = |field: &str| {
+        ACTIONS.contains(&field)
+            || row
+                .table()
+                .index(field)
+                .is_some_and(|at| row.at(at).as_str() != value(request, field))
+    };
+    let names = request.values.iter().map(|(name, _)| name.as_str());
+    names.filter(|name| !matches!(*name, "sys_id" | "sys_class_name") && is_change(name)).collect()
+}
+
 fn change(
     execution: &Rc<Execution>,
-    sys_id: &SysId,
+    act: Act,
     field: &str,
     value: &str,
 ) -> Result<CommitMark, EngineError> {
     let (engine, session) = (execution.engine(), execution.session());
-    let act = Act { sys_id: *sys_id, reason: BY_ROW.to_owned() };
     match (field, value) {
         ("state", state) if state == EventState::Ready.as_str() => {
             actions::reprocess(engine, session, act, ReprocessOptions::default())
@@ -140,7 +165,15 @@ fn add_record(execution: &Rc<Execution>, call: &mut FireRequest) -> Result<(), E
 /// answers must not depend on that.
 fn as_stored(mut row: Record) -> Record {
     row.set("state", EventState::Ready.as_str());
-    row.set("attempts", "0");
+    for field in ["attempts", "lapses", "sys_mod_count"] {
+        row.set(field, "0");
+    }
+    for (field, as_it_began) in
+        [("sys_updated_on", "sys_created_on"), ("sys_updated_by", "sys_created_by")]
+    {
+        let value = row.get(as_it_began).clone();
+        row.set(field, value);
+    }
     for field in ["processed", "processing_duration", "claimed_by", "error_code", "error_message"] {
         row.set(field, Value::Nil);
     }

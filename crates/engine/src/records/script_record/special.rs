@@ -36,7 +36,7 @@ impl ScriptRecord {
             Kind::Update if self.execution.in_operation() => Err(denied("Update")),
             Kind::Update if request.values.is_empty() => Ok(self.snapshot()),
             Kind::Update => {
-                (special.update)(&self.execution, &request).map(|written| written.record)
+                (special.update)(&self.execution, &request, None).map(|written| written.record)
             }
             Kind::Delete => Err(denied("Delete")),
         }

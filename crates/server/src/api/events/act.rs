@@ -161,7 +161,7 @@ fn act(
     let body = body::object(bytes)?;
     body::only_known(&body, known).map_err(refused)?;
     let reason = body::string(&body, "reason").map_err(refused)?.unwrap_or_default();
-    Ok((Act { sys_id, reason }, body))
+    Ok((Act { sys_id, reason, version: None }, body))
 }
 
 fn required(body: &Map<String, Value>, name: &str) -> Result<String, ApiError> {

@@ -1,5 +1,6 @@
 //! The Table API (rest-api §7): rows of any table of the dictionary.
 
+mod if_match;
 mod kept;
 mod links;
 mod list;

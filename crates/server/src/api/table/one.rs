@@ -11,6 +11,7 @@ use campanile_model::Record;
 use serde_json::Value;
 use std::rc::Rc;
 
+use super::if_match::if_match;
 use super::shape::Shape;
 use crate::app::App;
 use crate::errors::ApiError;
@@ -91,16 +92,4 @@ pub(super) fn with_version(mut response: Response, version: &str) -> Response {
         response.headers_mut().insert(header::ETAG, value);
     }
     response
-}
-
-/// The version in `If-Match`, if any.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    text.trim_matches('"').parse().map(Some).map_err(|_error: std::num::ParseIntError| {
-        ApiError::bad_parameter("If-Match", format!("expected an ETag such as \"3\", got {text}"))
-    })
 }

@@ -13,8 +13,9 @@ use campanile_model::content_hash::ContentHash;
 use campanile_store::CommitMark;
 use serde_json::json;
 
+use super::if_match::if_match;
 use super::kept::KeptResponse;
-use super::one::{address, if_match, shown};
+use super::one::{address, shown};
 use super::shape::Shape;
 use crate::api::events::body::{dedupe_key, refused};
 use crate::app::App;
