@@ -90,21 +90,31 @@ fn apply_changes_once_and_a_broken_pack_changes_nothing() {
 }
 
 #[test]
-fn the_pack_of_the_first_steps_does_what_its_page_says() {
-    let server = Server::start();
+fn the_first_steps_do_what_their_page_says() {
     let folder = tempfile::tempdir().unwrap();
+    let server = Server::start_on(&folder.path().join("data"), &["--demo"]);
     let page = std::fs::read_to_string(root().join("docs/guide/first-steps.md")).unwrap();
-    let text = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-    let pack = write(folder.path(), "handovers.yaml", text);
-    assert!(on(&server, &["apply", &pack]).ended(0).contains("handovers 1.0.0: 4 changes"));
+    let block = |kind: &str| {
+        let (_, rest) = page.split_once(&format!("```{kind}\n")).unwrap();
+        rest.split_once("```").unwrap().0
+    };
+    let pack = write(folder.path(), "handovers.yaml", block("yaml"));
+    assert!(on(&server, &["apply", &pack]).ended(0).contains("handovers 1.0.0: 5 changes"));
+    let script = write(folder.path(), "handover.js", block("js"));
+    let handed_over = on(&server, &["eval", "--commit", &script]);
+    let said = handed_over.ended(0);
+    assert_eq!(said.matches("event incident.restless").count(), 1, "{said}");
+    let incident = said.lines().last().unwrap().strip_prefix("= ").unwrap();
     let admin = server.admin();
-    let restless = json!({"short_description": "x", "reassignment_count": "2"});
-    let incident = admin.post("/api/now/table/incident", &restless).result();
-    let path = format!("/api/now/table/incident/{}", incident["sys_id"].as_str().unwrap());
-    admin.patch(&path, &json!({"reassignment_count": "3"})).result();
     admin.wait_until_drained();
-    let noted = "element=work_notes^valueSTARTSWITHHanded over 3 times";
-    assert_eq!(admin.count("sys_journal_field", noted), 1);
+    let about =
+        ["fire", "incident.restless", "--table", "incident", "--instance", incident, "--parm1"];
+    let fired = on(&server, &[&about[..], &["7", "--wait", "30"]].concat());
+    assert!(fired.ended(0).contains("\"Note restless incidents\": succeeded"), "{}", fired.stdout);
+    for times in [3, 7] {
+        let noted = format!("element=work_notes^valueSTARTSWITHHanded over {times} times");
+        assert_eq!(admin.count("sys_journal_field", &noted), 1, "{times}");
+    }
 }
 
 #[test]
