@@ -11,6 +11,7 @@ use crate::error::EngineError;
 use crate::events::fire::{PROVISIONAL_MAX, provisional};
 use crate::events::queue_registry::QueueRegistry;
 use crate::records::operation::hidden_methods::hiding as hiding_column;
+use crate::records::operation::rule_checks::{NeverRuns, why_it_never_runs};
 use crate::records::properties;
 use crate::records::seed::{SYSTEM_PACK, stable_id};
 
@@ -188,7 +189,21 @@ impl Engine {
     }
 
     fn rules_that_do_not_run(&self, findings: &mut Vec<Finding>) -> Result<(), EngineError> {
+        let dictionary = self.dictionary()?;
         for rule in self.rows_of("sys_script")? {
+            if rule.get("active").is_true() {
+                let never = why_it_never_runs(&dictionary, &rule).into_iter();
+                findings.extend(never.map(|NeverRuns { what, fix }| Finding {
+                    serious: false,
+                    what: format!(
+                        "business rule '{}' (sys_script {}) on {} never runs: {what}",
+                        rule.text("name"),
+                        rule.text("sys_id"),
+                        rule.text("collection")
+                    ),
+                    fix: format!("{fix}, or set `active` to false"),
+                }));
+            }
             let when = rule.text("when");
             let queries = rule.get("action_query").is_true();
             let is_idle = !rule.get("advanced").is_true() && !rule.text("script").is_empty();

@@ -328,3 +328,33 @@ fn a_rule_for_a_moment_that_does_not_exist_is_told_when_saved_and_by_doctor() {
         )]
     );
 }
+
+#[test]
+fn doctor_names_active_rules_that_never_run_with_the_fix() {
+    let fixture = Fixture::new();
+    let rule = |name: &'static str, extra: &[(&'static str, &'static str)]| {
+        let mut values = vec![("name", name), ("collection", "incident"), ("active", "true")];
+        values.extend(extra);
+        warned(&fixture, "sys_script", &values).len()
+    };
+    assert_eq!(rule("sound", &[("action_update", "true")]), 0);
+    for (name, extra) in [
+        ("no flag", &[][..]),
+        ("no field", &[("action_update", "true"), ("filter_condition", "stat=1")]),
+        ("no table", &[("action_update", "true"), ("collection", "incidnt")]),
+    ] {
+        assert_eq!(rule(name, extra), 1, "{name}");
+    }
+    assert_eq!(rule("asleep", &[("active", "false")]), 1);
+    let mut found: Vec<(String, String)> =
+        fixture.house.engine.examine().unwrap().into_iter().map(|f| (f.what, f.fix)).collect();
+    found.sort();
+    assert_eq!(found.len(), 3, "{found:?}");
+    for ((what, fix), words) in found.iter().zip([
+        ["'no field'", "on incident never runs", "'stat=1'", "mend 'filter_condition'"],
+        ["'no flag'", "on incident never runs", "watches no operation", "set one of action_insert"],
+        ["'no table'", "on incidnt never runs", "no table 'incidnt'", "did you mean 'incident'?"],
+    ]) {
+        says(&format!("{what}. {fix}"), &words);
+    }
+}

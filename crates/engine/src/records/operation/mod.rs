@@ -13,7 +13,7 @@ pub(crate) mod hidden_methods;
 pub(crate) mod integrity;
 pub(crate) mod journal;
 pub(crate) mod outermost;
-mod rule_checks;
+pub(crate) mod rule_checks;
 pub mod save_checks;
 pub(crate) mod stamp;
 pub(crate) mod transaction;

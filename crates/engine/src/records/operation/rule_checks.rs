@@ -7,7 +7,7 @@ use campanile_model::nearest::suggestion;
 use campanile_model::query::{
     BindMode, BindOptions, InvalidTerm, Operator, ParseLimits, Term, bind, parse,
 };
-use campanile_model::{Record, TableDef};
+use campanile_model::{Dictionary, Record, TableDef};
 use campanile_script::ScriptKind;
 
 use super::save_checks::{condition_field, script_field};
@@ -41,7 +41,9 @@ pub(super) fn save(
     }
     problems.extend(unknown_moment(record));
     problems.extend(idle_script(record));
-    problems.extend(why_it_never_runs(execution, record)?);
+    let never = why_it_never_runs(&*execution.dictionary()?, record);
+    problems
+        .extend(never.iter().map(|NeverRuns { what, fix }| format!("never runs: {what}: {fix}")));
     problems.extend(roles(execution, record)?);
     problems.extend(set_values(execution, record)?);
     let name = record.text("name");
@@ -63,38 +65,47 @@ fn idle_script(record: &Record) -> Option<String> {
     })
 }
 
-/// What keeps the rule from ever running: a table that does not exist, a filter with a part that has no meaning, no
-/// operation that it watches.
-fn why_it_never_runs(execution: &Execution, record: &Record) -> Result<Vec<String>, EngineError> {
+/// What keeps a rule from ever running, and the way out: told when it is saved, and by `doctor`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NeverRuns {
+    /// What is wrong with it.
+    pub(crate) what: String,
+    /// What to set.
+    pub(crate) fix: String,
+}
+
+/// What keeps the rule `record` from ever running: a table that does not exist, a filter with a part that has no meaning, no
+/// operation that it watches. Whether it is active, and its `when`, are not asked for.
+pub(crate) fn why_it_never_runs(dictionary: &Dictionary, record: &Record) -> Vec<NeverRuns> {
     let collection = record.text("collection");
     if collection == "global" {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    let dictionary = execution.dictionary()?;
     let Some(table) = dictionary.table(collection) else {
-        let names = dictionary.tables().map(|table| &*table.name);
-        let hint = suggestion(collection, names);
-        return Ok(vec![format!(
-            "never runs: no table '{collection}'; expected a table of the dictionary{hint}"
-        )]);
+        let hint = suggestion(collection, dictionary.tables().map(|table| &*table.name));
+        return vec![NeverRuns {
+            what: format!("there is no table '{collection}'"),
+            fix: format!("set 'collection' to a table of the dictionary{hint}"),
+        }];
     };
     let mut problems = Vec::new();
     let is_display = record.text("when") == "display";
     if !is_display && !WATCHED.iter().any(|action| record.get(action).is_true()) {
-        problems.push(format!("never runs: set one of {}", WATCHED.join(", ")));
+        problems.push(NeverRuns {
+            what: "it watches no operation".to_owned(),
+            fix: format!("set one of {}", WATCHED.join(", ")),
+        });
     }
     let Ok(filter) = parse(record.text("filter_condition"), ParseLimits::STORED) else {
-        return Ok(problems);
+        return problems;
     };
     let options = BindOptions { mode: BindMode::Condition, invalid_returns_no_rows: true };
-    let never = |part: &InvalidTerm| {
-        format!(
-            "never runs: its filter has a part without meaning, '{}': {}",
-            part.text, part.reason
-        )
+    let never = |part: &InvalidTerm| NeverRuns {
+        what: format!("its filter has a part without meaning, '{}': {}", part.text, part.reason),
+        fix: "mend 'filter_condition'".to_owned(),
     };
-    problems.extend(bind(&filter, table, &dictionary, options).dropped.iter().map(never));
-    Ok(problems)
+    problems.extend(bind(&filter, table, dictionary, options).dropped.iter().map(never));
+    problems
 }
 
 /// Roles that nobody can have.
