@@ -1,4 +1,4 @@
-//! `Idempotency-Key` on a POST of the Table API (rest-api §23): one row for one key, whatever happens in between.
+//! `Idempotency-Key` on a POST of the Table API and of a batch of events (rest-api §23): one row for one key, whatever happens in between.
 
 use serde_json::{Value, json};
 
@@ -162,6 +162,77 @@ fn rows_of_events_and_the_events_api_share_the_keys_of_a_caller() {
     }
     assert_eq!(house.admin.count("sysevent", "name=t.once"), 1);
     assert_eq!(house.admin.count("incident", ""), 1);
+}
+
+#[test]
+fn a_repeated_batch_stores_its_events_once_and_says_so() {
+    let house = House::new();
+    let batch = "/api/events/batch";
+    let body = json!({"events": [{"name": "t.one"}, {"name": ""}, {"name": "t.two"}],
+                      "atomic": false});
+    let first = post(&house.admin, batch, "b", &body);
+    assert_eq!((first.status, first.header("idempotency-replayed")), (202, None), "{first:?}");
+    let told = first.result();
+    assert_eq!(
+        (&told["accepted"], &told["duplicates"], &told["rejected"]),
+        (&json!(2), &json!(0), &json!(1))
+    );
+    house.admin.wait_until_drained();
+    // The same events, each of them a duplicate now; what was refused is told as before.
+    let mut expected = told.clone();
+    (expected["accepted"], expected["duplicates"]) = (json!(0), json!(2));
+    for event in expected["events"].as_array_mut().unwrap() {
+        event["duplicate"] = json!(true);
+    }
+    let again = post(&house.admin, batch, "b", &body);
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, Some("true")));
+    assert_eq!(again.result(), expected);
+    let quiet = [("idempotency-key", "b"), ("prefer", "return=minimal")];
+    let again = house.admin.send("POST", batch, &quiet, Some(&body.to_string()));
+    assert_eq!(again.result(), json!({"accepted": 0, "duplicates": 2, "rejected": 1}));
+
+    // For something else, of any kind; and the key of something else for a batch.
+    let other = json!({"events": [{"name": "t.one"}]});
+    let one = json!({"name": "t.one"});
+    assert_eq!(post(&house.admin, "/api/events", "single", &one).status, 202);
+    for (path, key, body) in [
+        (batch, "b", &other),
+        ("/api/events", "b", &one),
+        (EVENT_ROWS, "b", &one),
+        (batch, "single", &other),
+        (batch, "own", &json!({"events": [{"name": "t.one", "dedupe_key": "own"}]})),
+    ] {
+        let (status, code, _, detail) = refusal(&post(&house.admin, path, key, body));
+        assert_eq!((status, code.as_str()), (422, "key_reused"), "{path} {key}: {detail}");
+        assert!(!detail.contains("u:admin"), "{detail}");
+    }
+    assert_eq!(house.admin.count("sysevent", "nameSTARTSWITHt."), 3);
+    // Keys belong to their user.
+    let pub_ = house.person("pub", &["event_publisher"]);
+    assert_eq!(post(&pub_, batch, "b", &other).status, 202);
+    assert_eq!(house.admin.count("sysevent", "nameSTARTSWITHt."), 4);
+}
+
+#[test]
+fn a_batch_that_stored_nothing_leaves_its_key_free() {
+    let house = House::new();
+    let batch = "/api/events/batch";
+    let joe = house.person("joe", &[]);
+    let good = json!({"events": [{"name": "t.good"}]});
+    assert_eq!(post(&joe, batch, "k", &good).status, 403);
+    for atomic in [true, false] {
+        // Refused as it is read, and as it is resolved.
+        for wrong in [json!({"name": 1}), json!({"name": "t.x", "table": "no_such"})] {
+            let body = json!({"events": [wrong], "atomic": atomic});
+            let answer = post(&house.admin, batch, "k", &body);
+            assert_eq!(refusal(&answer).0, 422, "{body}");
+            assert_eq!(answer.json()["error"]["items"][0]["index"], 0, "{body}");
+        }
+    }
+    assert_eq!(refusal(&post(&house.admin, batch, &"k".repeat(101), &good)).1, "value_too_long");
+    let made = post(&house.admin, batch, "k", &good);
+    assert_eq!((made.status, made.header("idempotency-replayed")), (202, None));
+    assert_eq!(house.admin.count("sysevent", "nameSTARTSWITHt."), 1);
 }
 
 #[test]

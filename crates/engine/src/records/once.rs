@@ -142,7 +142,7 @@ pub(crate) struct KeysInUse(Arc<Mutex<HashSet<String>>>);
 
 impl KeysInUse {
     /// Takes `own` until the answer is dropped. `key` is what the caller calls it.
-    fn take(&self, own: &str, key: &str) -> Result<KeyPlace, EngineError> {
+    pub(crate) fn take(&self, own: &str, key: &str) -> Result<KeyPlace, EngineError> {
         if !self.0.lock().insert(own.to_owned()) {
             return Err(EngineError::KeyInUse { key: key.to_owned() });
         }
@@ -150,7 +150,7 @@ impl KeysInUse {
     }
 }
 
-struct KeyPlace {
+pub(crate) struct KeyPlace {
     all: Arc<Mutex<HashSet<String>>>,
     own: String,
 }

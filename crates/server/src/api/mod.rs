@@ -1,5 +1,6 @@
 //! One file an endpoint group.
 
+mod call_key;
 pub(crate) mod evaluate;
 pub(crate) mod events;
 pub(crate) mod health;

@@ -6,12 +6,13 @@ use std::sync::mpsc::sync_channel;
 use campanile_model::{EventSource, Instant, NewEvent, SysId};
 use campanile_store::{AppendMode, AppendOutcome, CommitMark, StoreError};
 
+use super::staged::Staged;
 use super::subjects::Subjects;
 use super::{EVENTS_ADMIN, PUBLISHER};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::fire::ordinals::FireOrdinals;
-use crate::events::fire::provision::{self, Provision, Waiting};
+use crate::events::fire::provision::Provision;
 use crate::events::fire::{FireRequest, Resolved, count_fired, key_prefix, provisional, resolve};
 use crate::events::registry::EventRegistry;
 use crate::records::gate;
@@ -70,6 +71,9 @@ pub struct FireAnswer {
     /// A registration with this name existed.
     pub registered: bool,
 }
+
+/// What became of one event of a batch.
+pub type FireOutcome = Result<FireAnswer, EngineError>;
 
 /// Stores one event and calls back when it is on disk, from a thread that must not be blocked. A refusal may be
 /// told before this returns.
@@ -177,18 +181,36 @@ fn only_refusal(mut items: Vec<(usize, &'static str, String)>) -> EngineError {
     }
 }
 
+/// # Errors
+/// [`EngineError::NotAllowed`] when the session may not fire one of these.
+pub(super) fn authorise(
+    engine: &Engine,
+    session: &Session,
+    calls: &[FireCall],
+) -> Result<(), EngineError> {
+    if !calls.iter().all(|call| opened_by_registration(engine, session, &call.name))
+        || calls.is_empty()
+    {
+        gate::require_role(session, &[PUBLISHER, EVENTS_ADMIN], "fire events")?;
+    }
+    if calls.iter().any(|call| call.priority.is_some()) {
+        gate::require_role(session, &[EVENTS_ADMIN], "give an event its own priority")?;
+    }
+    Ok(())
+}
+
 /// A batch that is resolved: what to append, and which calls were refused.
-struct Prepared {
-    events: Vec<NewEvent>,
-    provisions: Vec<Provision>,
-    places: Places,
+pub(super) struct Prepared {
+    pub(super) events: Vec<NewEvent>,
+    pub(super) provisions: Vec<Provision>,
+    pub(super) places: Places,
 }
 
 /// Which call became what.
-struct Places {
+pub(super) struct Places {
     user: Arc<str>,
     source: EventSource,
-    atomic: bool,
+    pub(super) atomic: bool,
     key_life: KeyLife,
     calls: Vec<Place>,
 }
@@ -207,20 +229,13 @@ enum Place {
 }
 
 impl Prepared {
-    fn new(
+    pub(super) fn new(
         engine: &Engine,
         session: &Session,
         calls: Vec<FireCall>,
         atomic: bool,
     ) -> Result<Self, EngineError> {
-        if !calls.iter().all(|call| opened_by_registration(engine, session, &call.name))
-            || calls.is_empty()
-        {
-            gate::require_role(session, &[PUBLISHER, EVENTS_ADMIN], "fire events")?;
-        }
-        if calls.iter().any(|call| call.priority.is_some()) {
-            gate::require_role(session, &[EVENTS_ADMIN], "give an event its own priority")?;
-        }
+        authorise(engine, session, &calls)?;
         let mut ordinals = FireOrdinals::default();
         let subjects = Subjects::new(engine, session);
         let user = Arc::clone(&session.user.user_name);
@@ -267,7 +282,7 @@ impl Prepared {
     }
 
     /// Some events may have gone to another queue than they named.
-    fn note_queues(&mut self) {
+    pub(super) fn note_queues(&mut self) {
         let accepted = self.places.calls.iter_mut().filter_map(|place| match place {
             Place::Event(accepted) => Some(accepted),
             Place::Refused(_) => None,
@@ -293,7 +308,7 @@ impl Places {
         refused.collect()
     }
 
-    fn answers(
+    pub(super) fn answers(
         self,
         outcomes: Vec<AppendOutcome>,
     ) -> Result<Vec<Result<FireAnswer, EngineError>>, EngineError> {
@@ -389,19 +404,10 @@ fn priority(given: i64) -> Result<f64, EngineError> {
 
 fn append_with_provisions(
     engine: &Arc<Engine>,
-    mut prepared: Prepared,
-) -> Result<Vec<Result<FireAnswer, EngineError>>, EngineError> {
+    prepared: Prepared,
+) -> Result<Vec<FireOutcome>, EngineError> {
     let mut tx = Arc::clone(engine.store()).write()?;
-    let waiting = Waiting { provisions: &prepared.provisions, events: &mut prepared.events };
-    let tables = provision::write(engine, &mut *tx, waiting)?;
-    prepared.note_queues();
-    let outcomes = tx.append_events(&prepared.events)?;
-    if prepared.places.atomic && outcomes.iter().any(Result::is_err) {
-        // Dropping the transaction rolls it back: one refused event refuses all.
-        return prepared.places.answers(outcomes);
-    }
-    let mark = tx.commit()?;
-    engine.tables_changed(tables);
+    let (answers, mark) = Staged::in_tx(engine, &mut *tx, prepared)?.commit(engine, tx)?;
     engine.store().wait_durable(mark)?;
-    prepared.places.answers(outcomes)
+    Ok(answers)
 }

@@ -3,8 +3,10 @@
 
 mod actions;
 mod fire;
+mod fire_once;
 mod read;
 mod rows;
+mod staged;
 mod subjects;
 mod told;
 
@@ -13,8 +15,10 @@ pub use actions::{
     reschedule, run_now,
 };
 pub use fire::{
-    FireAnswer, FireCall, FireTime, fire, fire_batch, fire_batch_blocking, fire_blocking,
+    FireAnswer, FireCall, FireOutcome, FireTime, fire, fire_batch, fire_batch_blocking,
+    fire_blocking,
 };
+pub use fire_once::{BatchOnce, fire_batch_once};
 pub use read::{
     EventFilter, EventPage, EventView, HandlerCounts, OFFSET_MAX, PAGE_DEFAULT, PAGE_MAX,
     await_end, get, list, runs_of,

@@ -1,6 +1,8 @@
 //! The events API (rest-api §17): fire, read, act, explain. JSON with real types; strict bodies.
 
 mod act;
+mod batch;
+mod batch_result;
 pub(crate) mod body;
 mod fire;
 mod object;
@@ -8,5 +10,6 @@ mod read;
 mod wait;
 
 pub(crate) use act::{cancel, move_kind, move_one, reprocess, reschedule, run_now};
-pub(crate) use fire::{batch, fire};
+pub(crate) use batch::batch;
+pub(crate) use fire::fire;
 pub(crate) use read::{explain, get, list};

@@ -3,13 +3,12 @@
 use std::rc::Rc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use campanile_engine::EngineError;
 use campanile_engine::records::execution::Execution;
 use campanile_engine::records::once::{self, CallKey};
 use campanile_engine::records::service::{self, WriteRequest, Written};
-use campanile_model::content_hash::ContentHash;
 use campanile_store::CommitMark;
 use serde_json::json;
 
@@ -17,7 +16,7 @@ use super::if_match::if_match;
 use super::kept::KeptResponse;
 use super::one::{address, shown};
 use super::shape::Shape;
-use crate::api::events::body::{dedupe_key, refused};
+use crate::api::call_key::{content_hash, idempotency_key, mark_replayed};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json, content_type};
@@ -99,8 +98,7 @@ async fn write(
     app.durable(mark).await?;
     let mut response = answer.response();
     if replayed {
-        let name = HeaderName::from_static("idempotency-replayed");
-        response.headers_mut().insert(name, HeaderValue::from_static("true"));
+        mark_replayed(&mut response);
     }
     Ok(response)
 }
@@ -163,23 +161,4 @@ impl Answering {
         answer.header(&header::ETAG, format!("\"{version}\""));
         Ok(answer)
     }
-}
-
-/// The key in `Idempotency-Key` (rest-api §23), if any.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().unwrap_or_default().to_owned();
-    dedupe_key("Idempotency-Key", key).map(Some).map_err(refused)
-}
-
-/// What a repetition must have in common with the first call: the address and the body.
-fn content_hash(caller: &Caller, body: &[u8]) -> u64 {
-    let hash = ContentHash::new().part("POST").part(&caller.path);
-    caller
-        .params
-        .raw_without(&[])
-        .iter()
-        .fold(hash, |hash, part| hash.part(part))
-        .bytes(body)
-        .finish()
 }
