@@ -297,7 +297,7 @@ fn a_rule_that_reaches_a_limit_is_named_with_the_limit_and_its_line() {
             "time_limit",
             "time",
             "ScriptTimeout",
-            "campanile.script.max_ms",
+            "campanile.script.business_rule.max_ms",
         ),
         (
             "60000",

@@ -152,6 +152,8 @@ pub enum EngineError {
 pub struct LimitReached {
     /// The limit.
     pub limit: LimitKind,
+    /// What sets it: a property, or a field of the definition.
+    pub set_by: &'static str,
     /// Where; `None` for work that no script asked for.
     pub script: Option<ScriptPlace>,
     /// Name of the limit, in words, and the property that sets it.

@@ -18,8 +18,8 @@ const RESERVE_BYTES: usize = 4 << 20;
 /// How often the reserve is released in one run.
 const RESERVES_MAX: u8 = 4;
 
-/// When a run ends, and for which limit.
-pub(crate) type Deadline = (Instant, LimitKind);
+/// When a run ends, for which limit, and what sets that.
+pub(crate) type Deadline = (Instant, LimitKind, &'static str);
 
 fn earlier(one: Option<Deadline>, other: Option<Deadline>) -> Option<Deadline> {
     match (one, other) {
@@ -66,7 +66,9 @@ impl Budget {
 
     /// Starts a run. `not_after` is the deadline of the run around it.
     pub(crate) fn begin(&self, limits: &Limits, now: Instant, not_after: Option<Deadline>) {
-        let own = now.checked_add(limits.max_wall).map(|at| (at, LimitKind::Time));
+        let own = now
+            .checked_add(limits.max_wall)
+            .map(|at| (at, LimitKind::Time, limits.max_wall_set_by));
         let deadline = earlier(own, not_after);
         self.reason.set(None);
         self.own.set(deadline);
@@ -77,7 +79,7 @@ impl Budget {
         self.limit_bytes.set(self.used_bytes.get().saturating_add(limits.memory_bytes));
         self.reserves.set(RESERVES_MAX);
         self.is_warned.set(false);
-        if let Some((at, _)) = deadline {
+        if let Some((at, _, _)) = deadline {
             self.flag.arm(at);
         }
     }
@@ -88,19 +90,21 @@ impl Budget {
         if self.flag.is_up() {
             return;
         }
-        let deadline = earlier(self.own.get(), at.map(|at| (at, LimitKind::Cancelled)));
+        let cancelled = LimitKind::Cancelled;
+        let by_host = at.map(|at| (at, cancelled, cancelled.property()));
+        let deadline = earlier(self.own.get(), by_host);
         if deadline == self.deadline.get() {
             return;
         }
         self.deadline.set(deadline);
-        if let Some((at, _)) = deadline {
+        if let Some((at, _, _)) = deadline {
             self.flag.rearm(at);
         }
     }
 
-    /// Ends the run and gives the limit that ended it, if one did.
-    pub(crate) fn end(&self) -> Option<LimitKind> {
-        let ended_by = self.terminated();
+    /// Ends the run and gives the limit that ended it and what sets that, if one did.
+    pub(crate) fn end(&self) -> Option<(LimitKind, &'static str)> {
+        let ended_by = self.terminated().map(|limit| (limit, self.set_by(limit)));
         self.flag.disarm();
         self.reason.set(None);
         self.own.set(None);
@@ -110,7 +114,13 @@ impl Budget {
         ended_by
     }
 
-    /// When the run will be ended, and for which limit.
+    /// What sets `limit`: for time that of this run, or of the one around it whose time was up first.
+    fn set_by(&self, limit: LimitKind) -> &'static str {
+        let of_deadline = self.deadline.get().filter(|(_, of, _)| *of == limit);
+        of_deadline.map_or(limit.property(), |(_, _, set_by)| set_by)
+    }
+
+    /// When the run will be ended, for which limit, and what sets that.
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         self.deadline.get()
     }
@@ -130,7 +140,7 @@ impl Budget {
         if !self.flag.is_up() {
             return None;
         }
-        let by_time = || self.deadline.get().map_or(LimitKind::Time, |(_, limit)| limit);
+        let by_time = || self.deadline.get().map_or(LimitKind::Time, |(_, limit, _)| limit);
         Some(self.reason.get().unwrap_or_else(by_time))
     }
 
@@ -154,8 +164,8 @@ impl Budget {
         if self.flag.is_up() {
             return true;
         }
-        let late = self.deadline.get().filter(|(at, _)| Instant::now() >= *at);
-        if let Some((_, limit)) = late {
+        let late = self.deadline.get().filter(|(at, _, _)| Instant::now() >= *at);
+        if let Some((_, limit, _)) = late {
             self.set_terminated(limit);
         }
         late.is_some()

@@ -37,6 +37,7 @@ pub(crate) fn describe<'js>(
         line: first.map(|at| at.line),
         column: first.map(|at| at.column),
         stack,
+        limit_set_by: "",
     }
 }
 
@@ -118,6 +119,7 @@ pub(crate) fn from_engine(failed: &rquickjs::Error) -> ScriptError {
         line: None,
         column: None,
         stack: String::new(),
+        limit_set_by: "",
     }
 }
 
@@ -129,23 +131,28 @@ pub(crate) fn from_syntax(error: &SyntaxError) -> ScriptError {
         line: Some(error.line),
         column: Some(error.column),
         stack: String::new(),
+        limit_set_by: "",
     }
 }
 
-/// The error of a run that a limit ended; `met` is what the script met where it was ended.
-pub(crate) fn from_limit(limit: LimitKind, met: Option<ScriptError>) -> ScriptError {
+/// The error of a run that a limit ended, with what sets that limit; `met` is what the script met where it was ended.
+pub(crate) fn from_limit(
+    (limit, set_by): (LimitKind, &'static str),
+    met: Option<ScriptError>,
+) -> ScriptError {
     let (line, column, stack) =
         met.map_or((None, None, String::new()), |met| (met.line, met.column, met.stack));
     ScriptError {
         kind: ScriptErrorKind::Limit(limit),
-        message: format!("{}: {}", limit.error_name(), in_words(limit)),
+        message: format!("{}: {}", limit.error_name(), in_words(limit, set_by)),
         line,
         column,
         stack,
+        limit_set_by: set_by,
     }
 }
 
-fn in_words(limit: LimitKind) -> String {
+fn in_words(limit: LimitKind, set_by: &str) -> String {
     let what = match limit {
         LimitKind::Time => "the script ran longer than it may",
         LimitKind::Memory => "the script used more memory than it may",
@@ -157,7 +164,7 @@ fn in_words(limit: LimitKind) -> String {
             "the scripts of one record operation held the database's writer longer than they may"
         }
     };
-    format!("{what} ({})", limit.property())
+    format!("{what} ({set_by})")
 }
 
 fn cut(mut text: String) -> String {

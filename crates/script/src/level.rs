@@ -87,7 +87,7 @@ impl RunControl for Budget {
     }
 
     fn time_left(&self) -> Option<Duration> {
-        self.deadline().map(|(at, _)| at.saturating_duration_since(Instant::now()))
+        self.deadline().map(|(at, _, _)| at.saturating_duration_since(Instant::now()))
     }
 
     fn check_time(&self, ctx: &Ctx<'_>) -> Result<()> {

@@ -71,6 +71,8 @@ pub struct Bindings {
 pub struct Limits {
     /// Wall time.
     pub max_wall: Duration,
+    /// What sets the wall time: a property, or a field of the definition. Told when the time ends the run.
+    pub max_wall_set_by: &'static str,
     /// Memory of the run.
     pub memory_bytes: usize,
     /// JavaScript stack.
@@ -83,6 +85,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_wall: Duration::from_secs(10),
+            max_wall_set_by: LimitKind::Time.property(),
             memory_bytes: 128 << 20,
             stack_bytes: 1 << 20,
             string_bytes: 16 << 20,
@@ -194,6 +197,8 @@ pub struct ScriptError {
     pub column: Option<u32>,
     /// JavaScript stack with positions in the stored text; no host frames.
     pub stack: String,
+    /// What sets the limit that ended the run: a property, or a field of the definition. Empty when no limit did.
+    pub limit_set_by: &'static str,
 }
 
 /// The value of a script by §1.4: `answer` when it was assigned, else the completion value.

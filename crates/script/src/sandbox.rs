@@ -177,6 +177,7 @@ fn not_started(error: &SandboxError, bindings: &Bindings) -> RunOutcome {
             line: None,
             column: None,
             stack: String::new(),
+            limit_set_by: "",
         }),
         scratchpad: bindings.scratchpad.clone(),
         usage: Usage::default(),

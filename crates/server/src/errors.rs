@@ -160,7 +160,7 @@ impl ApiError {
                 detail,
             ),
         };
-        let mut about = limit_object(reached.limit);
+        let mut about = limit_object(reached.limit, reached.set_by);
         if let Some(script) = &reached.script {
             about["script"] = json!({
                 "table": &*script.table,
@@ -185,9 +185,9 @@ impl ApiError {
     }
 }
 
-/// A limit for programs: its kind, the name that logs use, the property that sets it.
-pub(crate) fn limit_object(limit: LimitKind) -> Value {
-    json!({"kind": limit.word(), "name": limit.error_name(), "property": limit.property()})
+/// A limit for programs: its kind, the name that logs use, the property (or the field of a definition) that sets it.
+pub(crate) fn limit_object(limit: LimitKind, set_by: &str) -> Value {
+    json!({"kind": limit.word(), "name": limit.error_name(), "property": set_by})
 }
 
 impl From<EngineError> for ApiError {

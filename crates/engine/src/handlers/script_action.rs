@@ -287,11 +287,14 @@ fn run(execution: &Rc<Execution>, attempt: &Attempt<'_>, action: &ScriptAction) 
         scratchpad: None,
     };
     // Condition and script share the time of the run.
-    let timeout = action.timeout.unwrap_or(attempt.timeout).min(action.limits.script.max_wall);
+    let (timeout, set_by) = time_of(attempt, action);
     let mut left = timeout;
     if let Some(condition) = &action.condition {
         let of_kind = action.limits.condition;
-        let limits = Limits { max_wall: timeout.min(of_kind.max_wall), ..of_kind };
+        let mut limits = of_kind;
+        if timeout < of_kind.max_wall {
+            (limits.max_wall, limits.max_wall_set_by) = (timeout, set_by);
+        }
         let outcome = execution.run_script(condition, &bindings, limits);
         left = left.saturating_sub(outcome.usage.wall);
         match outcome.result {
@@ -310,13 +313,27 @@ fn run(execution: &Rc<Execution>, attempt: &Attempt<'_>, action: &ScriptAction) 
     let Some(script) = &action.script else {
         return HandlerResult::succeeded(target.note, execution.report());
     };
-    let limits = Limits { max_wall: left, ..action.limits.script };
+    let limits = Limits { max_wall: left, max_wall_set_by: set_by, ..action.limits.script };
     match execution.run_script(script, &bindings, limits).result {
         Ok(_) => HandlerResult::succeeded(target.note, execution.report()),
         Err(error) => {
             log(execution, attempt.event, script, &error);
             failure(execution, attempt.event, "script_error", error, timeout)
         }
+    }
+}
+
+/// How long condition and script may take, and what says so: the action, its queue, or the property for all of them.
+fn time_of(attempt: &Attempt<'_>, action: &ScriptAction) -> (Duration, &'static str) {
+    let (timeout, set_by) = match action.timeout {
+        Some(timeout) => (timeout, "timeout of the script action"),
+        None => (attempt.timeout, "handler_timeout of the queue"),
+    };
+    let of_all = action.limits.script;
+    if timeout <= of_all.max_wall {
+        (timeout, set_by)
+    } else {
+        (of_all.max_wall, of_all.max_wall_set_by)
     }
 }
 

@@ -111,7 +111,7 @@ impl Load for Bounds {
             nested_operations: size("campanile.script.max_nested_operations", 32),
             rule_recursion: size("campanile.script.max_rule_recursion", 3),
             debugging: engine.property("campanile.log.level").is_some_and(|level| level == "debug"),
-            limits: KINDS.map(|(kind, word, max_ms)| (kind, limits_of(engine, word, max_ms))),
+            limits: KINDS.map(|(kind, word, max_ms)| (kind, limits_of(engine, kind, word, max_ms))),
         })
     }
 }
@@ -142,12 +142,28 @@ fn of_kind(engine: &Engine, word: Option<&str>, name: &str, default: u64) -> u64
     u64::try_from(value).unwrap_or(0)
 }
 
-fn limits_of(engine: &Engine, word: &str, max_ms: u64) -> Limits {
+/// The property that sets the wall time of scripts of this kind: its own when that has a value, else the general one.
+fn max_ms_set_by(engine: &Engine, kind: ScriptKind) -> &'static str {
+    let own = match kind {
+        ScriptKind::BusinessRule => "campanile.script.business_rule.max_ms",
+        ScriptKind::BusinessRuleCondition => "campanile.script.business_rule_condition.max_ms",
+        ScriptKind::DefaultValue => "campanile.script.default_value.max_ms",
+        ScriptKind::ScriptAction => "campanile.script.script_action.max_ms",
+        ScriptKind::ScriptActionCondition => "campanile.script.script_action_condition.max_ms",
+        ScriptKind::Background => "campanile.script.background.max_ms",
+    };
+    // The least that fits is 1: without a value that fits the default comes back.
+    let is_set = engine.int_property(own, 0) != 0;
+    if is_set { own } else { LimitKind::Time.property() }
+}
+
+fn limits_of(engine: &Engine, kind: ScriptKind, word: &str, max_ms: u64) -> Limits {
     let number = |name: &str, default: u64| of_kind(engine, Some(word), name, default);
     let size =
         |name: &str, default: u64| usize::try_from(number(name, default)).unwrap_or(usize::MAX);
     Limits {
         max_wall: Duration::from_millis(number("max_ms", max_ms)),
+        max_wall_set_by: max_ms_set_by(engine, kind),
         memory_bytes: size("memory_mb", 128) << 20,
         stack_bytes: size("stack_kb", 1_024) << 10,
         string_bytes: size("max_string_mb", 16) << 20,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use campanile_model::query::{BindMode, BindOptions, ParseLimits, bind, parse};
 use campanile_model::{Record, SysId, TableDef};
 use campanile_script::{
-    Bindings, Completion, ExternalValue, HostRecord, RecordRef, RunOutcome, ScriptError,
+    Bindings, Completion, ExternalValue, HostRecord, LimitKind, RecordRef, RunOutcome, ScriptError,
     ScriptErrorKind, ScriptKind, ScriptSource,
 };
 use campanile_store::{ActionRecord, Select};
@@ -149,6 +149,7 @@ pub fn evaluate(
             line: Some(error.line),
             column: Some(error.column),
             stack: String::new(),
+            limit_set_by: "",
         }));
     }
     if request.check_only {
@@ -178,12 +179,17 @@ fn run(
     };
     let mut limits = limits_of(execution, kind);
     let asked = request.max_ms.map(Duration::from_millis);
+    let of_kind = limits.max_wall;
     limits.max_wall = if request.rollback {
         let allowed = asked.unwrap_or(Duration::from_millis(TRIAL_MS));
         limits.max_wall.min(allowed).min(Duration::from_millis(TRIAL_MS_MAX))
     } else {
         asked.map_or(limits.max_wall, |asked| asked.min(limits.max_wall))
     };
+    if limits.max_wall < of_kind {
+        // Not the property of the kind: the caller, or what trials may take.
+        limits.max_wall_set_by = LimitKind::Time.property();
+    }
     let source = ScriptSource {
         kind,
         table: Arc::from(""),

@@ -34,6 +34,7 @@ impl Execution {
         self.budget.count_event(&self.engine, self.outermost_kind()).map_err(|limit| {
             EngineError::LimitReached(Box::new(LimitReached {
                 limit,
+                set_by: limit.property(),
                 script: None,
                 detail: format!("too many events in one run ({})", limit.property()),
             }))

@@ -162,9 +162,15 @@ impl Execution {
         }
         match &outcome.result {
             Err(ScriptError {
-                kind: ScriptErrorKind::Limit(limit), message, line, column, ..
+                kind: ScriptErrorKind::Limit(limit),
+                message,
+                line,
+                column,
+                limit_set_by,
+                ..
             }) => Err(Failure::Limit(Box::new(LimitReached {
                 limit: *limit,
+                set_by: limit_set_by,
                 script: Some(ScriptPlace {
                     table: Arc::clone(&source.table),
                     sys_id: Arc::clone(&source.sys_id),

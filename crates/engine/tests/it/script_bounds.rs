@@ -76,6 +76,7 @@ fn the_timeout_of_a_script_action_wins_over_that_of_its_queue() {
     let run = runs(&fixture, "t.endless").remove(0);
     assert_eq!((run.reason.as_str(), run.outcome.as_str()), ("timeout", "failed"));
     assert!(run.error_message.contains("1000 ms"), "{}", run.error_message);
+    assert!(run.error_message.contains("(timeout of the script action)"), "{}", run.error_message);
     assert_eq!(event_row(&fixture, "t.endless").text("error_code"), "handler_timeout");
 }
 
@@ -265,4 +266,25 @@ fn a_long_line_is_cut_and_a_flood_of_lines_ends_in_one_that_says_so() {
         3,
         "two lines and the one that tells of the rest"
     );
+}
+
+#[test]
+fn the_property_that_ended_a_rule_is_named_also_when_it_is_that_of_the_script_around_it() {
+    let fixture = Fixture::new();
+    fixture.before("endless", "for(;;){}");
+    let said = || {
+        let error = fixture.update("abel", "incident", A, &[("state", "2")]).unwrap_err();
+        let EngineError::LimitReached(reached) = error else { panic!("{error:?}") };
+        assert!(reached.detail.contains(&format!("({})", reached.set_by)), "{reached:?}");
+        reached.set_by
+    };
+    fixture.property("campanile.script.max_ms", "100");
+    assert_eq!(said(), "campanile.script.max_ms");
+    fixture.property("campanile.script.business_rule.max_ms", "200");
+    assert_eq!(said(), "campanile.script.business_rule.max_ms");
+    fixture.property("campanile.script.business_rule.max_ms", "60000");
+    fixture.property("campanile.script.background.max_ms", "300");
+    assert_eq!(background(&fixture, &update_a("gA.state = 2")).0, Err(LimitKind::Time));
+    let told = logged(&fixture, "2", "(campanile.script.background.max_ms)");
+    assert!(told.iter().any(|row| row.text("message").contains("'endless'")), "{told:?}");
 }

@@ -116,6 +116,7 @@ pub(crate) fn source(kind: ScriptKind, text: &str) -> ScriptSource {
 pub(crate) fn tight_limits() -> Limits {
     Limits {
         max_wall: Duration::from_millis(150),
+        max_wall_set_by: "a test",
         memory_bytes: 24 << 20,
         stack_bytes: 256 << 10,
         string_bytes: 1 << 20,

@@ -219,7 +219,7 @@ fn error(error: &ScriptError) -> Value {
             ScriptErrorKind::Limit(_) => "limit",
         },
         "limit": match error.kind {
-            ScriptErrorKind::Limit(limit) => limit_object(limit),
+            ScriptErrorKind::Limit(limit) => limit_object(limit, error.limit_set_by),
             _ => Value::Null,
         },
     })
