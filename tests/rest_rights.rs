@@ -156,7 +156,9 @@ fn every_role_meets_every_table_as_the_gate_says() {
                 let (status, code, message, detail) = refusal(&list);
                 assert_eq!((status, code.as_str()), (403, "not_allowed"), "{what}");
                 assert_eq!(message, "User Not Authorized");
-                assert!(detail.starts_with("Failed API level ACL Validation"), "{detail}");
+                assert_eq!(detail, "Failed API level ACL Validation", "{what}");
+                let missing = &list.json()["error"]["messages"][0];
+                assert!(missing.as_str().unwrap().contains(" needs "), "{missing}");
                 unknown(&client.get(&one), &what);
                 unknown(&client.patch(&one, &table.change), &what);
                 unknown(&client.delete(&one), &what);

@@ -141,3 +141,18 @@ fn ra_09_equal_sort_keys_neither_repeat_nor_skip_a_row() {
     seen.sort_unstable();
     assert_eq!(seen, made);
 }
+
+#[test]
+fn ra_22_of_a_page_without_rows_v1_is_404_only_when_nothing_matches() {
+    let house = House::new();
+    incidents(&house, 3);
+    for uncounted in ["", "&sysparm_no_count=true"] {
+        for page in ["sysparm_limit=0", "sysparm_offset=3", "sysparm_limit=2&sysparm_offset=100"] {
+            let answer = house.admin.get(&format!("/api/now/v1/table/incident?{page}{uncounted}"));
+            assert_eq!(answer.result(), json!([]), "{page}{uncounted}");
+            let path =
+                format!("/api/now/v1/table/incident?{page}{uncounted}&sysparm_query=number=none");
+            assert_eq!(house.admin.get(&path).status, 404, "{path}");
+        }
+    }
+}

@@ -200,12 +200,17 @@ impl From<EngineError> for ApiError {
                 "",
             ),
             EngineError::RecordUnknown { .. } => Self::no_record(),
-            EngineError::NotAllowed { what, expected, .. } => Self::new(
-                StatusCode::FORBIDDEN,
-                "not_allowed",
-                "User Not Authorized",
-                format!("Failed API level ACL Validation: {what} needs {expected}"),
-            ),
+            EngineError::NotAllowed { what, expected, .. } => {
+                // E7: clients match the detail, so what is missing stands beside it.
+                let mut error = Self::new(
+                    StatusCode::FORBIDDEN,
+                    "not_allowed",
+                    "User Not Authorized",
+                    "Failed API level ACL Validation",
+                );
+                error.more.messages = vec![format!("{what} needs {expected}")];
+                error
+            }
             EngineError::OperationDenied { operation, .. } => Self::operation_failed(
                 "operation_denied",
                 format!("ACL Exception {operation} Failed due to security constraints"),

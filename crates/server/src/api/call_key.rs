@@ -12,10 +12,10 @@ use crate::extract::caller::Caller;
 /// The key in `Idempotency-Key`, if any.
 ///
 /// # Errors
-/// `value_too_long` for a key that is not 1 to 100 printable ASCII characters.
+/// `bad_parameter` for a key that is empty or not printable ASCII, `value_too_long` beyond 100 characters.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().unwrap_or_default().to_owned();
+    let key = String::from_utf8_lossy(value.as_bytes()).into_owned();
     dedupe_key("Idempotency-Key", key).map(Some).map_err(refused)
 }
 

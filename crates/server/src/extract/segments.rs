@@ -43,3 +43,17 @@ fn reason(rejection: &PathRejection) -> String {
     }
     rejection.body_text()
 }
+
+/// `text` as one part of an address: what is no unreserved character of RFC 3986 is percent-encoded.
+pub(crate) fn path_segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                segment.push(char::from(byte));
+            }
+            _ => segment.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    segment
+}

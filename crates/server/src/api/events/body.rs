@@ -117,14 +117,20 @@ fn priority(object: &Map<String, Value>) -> Result<Option<i64>, Refusal> {
 /// A printable key of 1 to 100 ASCII characters (rest-api §23).
 pub(crate) fn dedupe_key(member: &str, key: String) -> Result<String, Refusal> {
     let printable = key.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    if key.is_empty() || key.len() > DEDUPE_KEY_CHARS_MAX || !printable {
-        let detail = format!(
-            "`{member}`: expected 1 to {DEDUPE_KEY_CHARS_MAX} printable ASCII characters, got {} characters",
-            key.chars().count()
-        );
-        return Err(("value_too_long", detail));
-    }
-    Ok(key)
+    let code = match key.chars().count() {
+        0 => "bad_parameter",
+        chars if chars > DEDUPE_KEY_CHARS_MAX => "value_too_long",
+        _ if !printable => "bad_parameter",
+        _ => return Ok(key),
+    };
+    let got = match key.chars().count() {
+        chars if printable => format!("{chars} characters"),
+        _ => "others too".to_owned(),
+    };
+    let detail = format!(
+        "`{member}`: expected 1 to {DEDUPE_KEY_CHARS_MAX} printable ASCII characters, got {got}"
+    );
+    Err((code, detail))
 }
 
 /// An RFC 3339 time, a UTC text as the Table API writes it, or an ISO 8601 duration from now.
@@ -234,6 +240,21 @@ mod tests {
     fn a_missing_or_wrong_name_is_told() {
         assert_eq!(call(json!({})).unwrap_err().0, "name_invalid");
         assert_eq!(call(json!({"name": 1})).unwrap_err().0, "bad_parameter");
+    }
+
+    #[test]
+    fn a_key_that_is_empty_unprintable_or_too_long_is_called_that() {
+        let most = "k".repeat(DEDUPE_KEY_CHARS_MAX);
+        assert_eq!(dedupe_key("key", most.clone()), Ok(most.clone()));
+        for (key, code) in [
+            ("", "bad_parameter"),
+            ("t\tab", "bad_parameter"),
+            ("\u{e9}", "bad_parameter"),
+            (&format!("{most}k"), "value_too_long"),
+        ] {
+            let (refused, detail) = dedupe_key("key", key.to_owned()).unwrap_err();
+            assert_eq!(refused, code, "{key:?}: {detail}");
+        }
     }
 
     #[test]

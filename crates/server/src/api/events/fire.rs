@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::body::{self, refused};
 use super::wait;
-use crate::api::call_key::mark_replayed;
+use crate::api::call_key::{idempotency_key, mark_replayed};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::{Caller, accepts_json, content_type};
@@ -94,14 +94,7 @@ pub(super) fn locate(response: &mut Response, sys_id: &SysId) {
 
 /// `Idempotency-Key`, which must not contradict `dedupe_key` (rest-api §17.3).
 fn take_key(call: &mut FireCall, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(()) };
-    let key = value.to_str().map_err(|_error| {
-        ApiError::unprocessable(
-            "value_too_long",
-            "`Idempotency-Key`: expected 1 to 100 printable ASCII characters",
-        )
-    })?;
-    let key = body::dedupe_key("Idempotency-Key", key.to_owned()).map_err(refused)?;
+    let Some(key) = idempotency_key(headers)? else { return Ok(()) };
     match &call.dedupe_key {
         Some(other) if *other != key => Err(ApiError::unprocessable(
             "key_reused",

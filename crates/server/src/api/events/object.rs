@@ -4,6 +4,8 @@ use campanile_engine::events::service::EventView;
 use campanile_model::{HandlerRun, Instant};
 use serde_json::{Map, Value, json};
 
+use crate::extract::segments::path_segment;
+
 /// The object of one event.
 pub(crate) fn event(view: &EventView) -> Map<String, Value> {
     let event = &view.event;
@@ -73,7 +75,8 @@ pub(crate) fn event(view: &EventView) -> Map<String, Value> {
     links.insert("self".into(), json!(format!("/api/events/{id}")));
     links.insert("explain".into(), json!(format!("/api/events/{id}/explain")));
     if !fired.table.is_empty() && !fired.instance.is_empty() {
-        let record = format!("/api/now/table/{}/{}", fired.table, fired.instance);
+        let (table, key) = (path_segment(&fired.table), path_segment(&fired.instance));
+        let record = format!("/api/now/table/{table}/{key}");
         links.insert("record".into(), json!(record));
     }
     put("links", Value::Object(links));

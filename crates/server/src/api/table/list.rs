@@ -1,8 +1,12 @@
 //! `GET /api/now/table/{table}`.
 
+use std::rc::Rc;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use campanile_engine::EngineError;
+use campanile_engine::records::execution::Execution;
 use campanile_engine::records::projection;
 use campanile_engine::records::service::{self, ListRequest};
 use campanile_model::limits::TABLE_PAGE_ROWS_MAX;
@@ -20,6 +24,8 @@ const LIMIT_DEFAULT: u64 = 10_000;
 
 struct Listed {
     rows: Vec<Value>,
+    /// No row satisfies the query, on whatever page.
+    nothing: bool,
     total: Option<u64>,
     more: bool,
     warnings: Vec<String>,
@@ -50,6 +56,7 @@ pub(crate) async fn list(
         count: counted,
     };
     let session = caller.session.clone();
+    let is_v1 = caller.is_v1();
     let listed = {
         let shape = shape.clone();
         app.on_reader(move |worker| {
@@ -72,11 +79,14 @@ pub(crate) async fn list(
                 None => Vec::new(),
             };
             let warnings = warning::of_query(&page);
-            Ok(Listed { rows, total: page.total, more, warnings })
+            let nothing = is_v1
+                && page.records.is_empty()
+                && matches_nothing(&execution, &request, page.total)?;
+            Ok(Listed { rows, nothing, total: page.total, more, warnings })
         })
         .await?
     };
-    if caller.is_v1() && listed.rows.is_empty() {
+    if listed.nothing {
         let mut response = ApiError::no_record().into_response();
         warning::add(response.headers_mut(), &listed.warnings);
         return Ok(response);
@@ -94,6 +104,19 @@ pub(crate) async fn list(
         response.headers_mut().insert(header::LINK, value);
     }
     Ok(response)
+}
+
+/// Whether no row satisfies the query of `request`; where its page was not counted, one look at the first row tells.
+fn matches_nothing(
+    execution: &Rc<Execution>,
+    request: &ListRequest,
+    total: Option<u64>,
+) -> Result<bool, EngineError> {
+    if let Some(total) = total {
+        return Ok(total == 0);
+    }
+    let first = ListRequest { limit: Some(1), offset: 0, ..request.clone() };
+    Ok(service::list(execution, &first)?.records.is_empty())
 }
 
 /// Rows to leave out: a negative number is taken as 0 (rest-api §6).

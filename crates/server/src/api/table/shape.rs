@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::extract::caller::Caller;
 use crate::extract::params::DisplayMode;
+use crate::extract::segments::path_segment;
 
 /// How the members of an answer look.
 #[derive(Debug, Clone)]
@@ -42,7 +43,8 @@ impl Shape {
     }
 
     fn member(&self, cell: &Cell) -> Value {
-        let link = || format!("{}/{}/{}", self.table_base, self.target(cell), cell.value);
+        let link =
+            || format!("{}/{}/{}", self.table_base, self.target(cell), path_segment(&cell.value));
         let linked = self.links && cell.reference.is_some() && !cell.value.is_empty();
         match (self.mode, linked) {
             (DisplayMode::Values, false) => json!(cell.value),
@@ -78,6 +80,13 @@ mod tests {
 
     fn shape(mode: DisplayMode, links: bool) -> Shape {
         Shape { mode, links, table_base: "http://h/api/now/table".into() }
+    }
+
+    #[test]
+    fn the_link_of_a_value_that_is_no_key_is_an_address() {
+        let link = shape(DisplayMode::Values, true).member(&cell("Abel/T\u{fc}ter?", "", true));
+        let expected = "http://h/api/now/table/sys_user/Abel%2FT%C3%BCter%3F";
+        assert_eq!(link, json!({"link": expected, "value": "Abel/T\u{fc}ter?"}));
     }
 
     #[test]
