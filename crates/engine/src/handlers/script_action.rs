@@ -299,7 +299,12 @@ fn run(execution: &Rc<Execution>, attempt: &Attempt<'_>, action: &ScriptAction) 
         left = left.saturating_sub(outcome.usage.wall);
         match outcome.result {
             Ok(answer) if !answer.truthy => {
-                let sentence = script_condition::sentence(&condition.text, &answer, &bindings);
+                let mut sentence = script_condition::sentence(&condition.text, &answer, &bindings);
+                // The reason is the condition's: that the record was gone is told beside it (§5.4).
+                let note = target::sentence(target.note);
+                if !note.is_empty() {
+                    sentence.push_str(&format!("; {note}"));
+                }
                 return HandlerResult::skipped("condition_false", sentence, execution.report());
             }
             Ok(_) => {}

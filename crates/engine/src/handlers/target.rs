@@ -40,6 +40,16 @@ pub fn of_event(execution: &Rc<Execution>, event: &Event) -> Result<Target, Engi
     Ok(Target { current: ScriptRecord::missing(execution, table, snapshot), note })
 }
 
+/// A note of [`Target`] in words; empty for any other text.
+#[must_use]
+pub fn sentence(note: &str) -> &'static str {
+    match note {
+        "target_missing" => "the record was gone: current was empty",
+        "target_from_snapshot" => "the record was gone: current held its values at the fire",
+        _ => "",
+    }
+}
+
 /// The event as scripts see it: read-only.
 #[must_use]
 pub fn event_object(execution: &Rc<Execution>, attempt: &Attempt<'_>) -> RecordRef {

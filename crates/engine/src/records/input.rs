@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use campanile_model::{FieldType, Record, TableDef, Value};
+use campanile_model::{FieldDef, FieldType, Record, TableDef, Value};
 
 use super::conversion;
 use super::execution::Execution;
@@ -56,6 +56,27 @@ pub(super) fn text_of(input: &InputValue, display: bool) -> Option<&str> {
     first.as_deref().or(second.as_deref())
 }
 
+/// Whether `input` is what a reader of `stored` is shown of the field: sent back as it is, it changes nothing
+/// (rest-api §2.2). A history is no new entry of its journal, the stars of a password are no password, and of several
+/// rows with one name the one that is there stays.
+fn is_as_shown(
+    execution: &Execution,
+    stored: &Record,
+    field: &FieldDef,
+    input: &InputValue,
+    text: &str,
+) -> bool {
+    let Some(index) = stored.table().index(&field.name) else { return false };
+    let shows_value = field.field_type != FieldType::Journal && !field.field_type.is_secret();
+    let value = if shows_value { stored.at(index).as_str() } else { "" };
+    let may_be = match (&input.value, &input.display_value) {
+        (Some(sent), Some(_)) => sent == value,
+        // Alone an empty text clears the field.
+        _ => !text.is_empty(),
+    };
+    may_be && execution.display_field(stored, index) == text
+}
+
 /// Values of columns, and entries of journals.
 type Values = (Vec<(Arc<str>, Value)>, Vec<JournalEntry>);
 
@@ -81,6 +102,11 @@ pub(super) fn values_of(
         if http && name.starts_with("sys_") || name == "sys_id" || name == "sys_class_name" {
             continue;
         }
+        // Where only a display value was sent (mode `true` shows a reference so), it is read as one.
+        let is_display = request.input_display || input.value.is_none();
+        if is_display && stored.is_some_and(|row| is_as_shown(execution, row, field, input, text)) {
+            continue;
+        }
         if field.field_type == FieldType::Journal {
             if !text.is_empty() {
                 journals.push(JournalEntry {
@@ -95,7 +121,7 @@ pub(super) fn values_of(
         if http && field.has_choices && text.is_empty() && stored.is_some() {
             continue;
         }
-        let read = match request.input_display {
+        let read = match is_display {
             true => match execution.value_of_display(table, field, text) {
                 Ok(found) if found.is_missing => continue,
                 Ok(found) => Ok(found.value),

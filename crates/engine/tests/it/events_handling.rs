@@ -1,9 +1,10 @@
 //! Handling and errors: events-and-jobs §14, cases 40 to 51.
 
+use campanile_engine::events::service::FireCall;
 use campanile_model::EventState;
 use serde_json::json;
 
-use crate::events_bed::{Bed, RECORDER};
+use crate::events_bed::{Bed, RECORDER, call};
 use crate::fixture::{A, B, Fixture, update_a};
 
 #[test]
@@ -171,6 +172,31 @@ fn a_record_that_is_gone_without_a_snapshot_is_an_empty_one() {
     assert_eq!(bed.runs(&event)[0].log, "false//false\n");
     assert_eq!(bed.outcomes(&without), ["looks succeeded"]);
     assert_eq!(bed.runs(&without)[0].log, "false/undefined/true\n");
+}
+
+#[test]
+fn a_false_condition_about_a_record_that_is_gone_says_both() {
+    let bed = Bed::quiet();
+    bed.action("urgent", "t.ping", RECORDER, &[("condition_script", "current.priority == 1")]);
+    let event = bed.fire_about("t.ping", A);
+    bed.fixture.house.remove("incident", A);
+    bed.drain();
+    assert_eq!(bed.outcomes(&event), ["urgent skipped/condition_false"]);
+    let sentence =
+        "condition was false: current.priority is ''; the record was gone: current was empty";
+    assert_eq!(bed.explain(&event).handlers[0].sentence, sentence);
+}
+
+#[test]
+fn where_the_priority_of_an_event_that_is_not_registered_came_from_is_told() {
+    let bed = Bed::quiet();
+    let from = |priority| {
+        let fired = bed.try_fire(FireCall { priority, ..call("t.unknown", "") }).unwrap();
+        let priority = bed.explain(&fired.sys_id).resolution.priority;
+        (priority.value, priority.from)
+    };
+    assert_eq!(from(Some(5)), (5.0, "call"));
+    assert_eq!(from(None), (100.0, "default"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use campanile_engine::records::evaluate::{Evaluate, EvaluateKind, Subject, evaluate};
 use campanile_engine::records::if_match::IfMatch;
+use campanile_engine::records::projection;
 use campanile_engine::records::service::{self, InputValue, ListRequest, WriteRequest};
 use campanile_engine::{Channel, EngineError};
 
@@ -272,6 +273,72 @@ fn what_a_client_has_read_can_be_sent_back() {
         })
         .unwrap();
     assert_eq!(fixture.a("caller_id"), BETH);
+}
+
+/// Changes incident A as Abel does by HTTP, display values taken as such; whether anything was written.
+fn put_back(fixture: &Fixture, values: Vec<(&str, InputValue)>) -> bool {
+    let request = WriteRequest {
+        table: "incident".to_owned(),
+        sys_id: Some(A.to_owned()),
+        values: values.into_iter().map(|(name, input)| (name.to_owned(), input)).collect(),
+        input_display: true,
+        ..WriteRequest::default()
+    };
+    let update = move |execution: &_| service::update(execution, &request);
+    fixture.run(Fixture::session("abel", Channel::Http), update).unwrap().changed
+}
+
+#[test]
+fn what_display_values_show_changes_nothing_when_it_is_sent_back() {
+    let fixture = Fixture::new();
+    let both = |value: &str, display: &str| InputValue {
+        value: Some(value.to_owned()),
+        display_value: Some(display.to_owned()),
+    };
+    fixture.update("abel", "incident", A, &[("comments", "hello")]).unwrap();
+    let history = fixture.run(Fixture::session("abel", Channel::Http), |execution| {
+        let row = service::get(execution, "incident", A).unwrap();
+        let dictionary = execution.engine().dictionary().unwrap();
+        let table = dictionary.table("incident").unwrap();
+        let names = ["comments".to_owned()];
+        let columns = projection::columns(&dictionary, table, Some(&names));
+        projection::project(execution, &[row], &columns, true).unwrap()[0][0].display.to_string()
+    });
+    assert!(history.ends_with("hello\n\n"), "{history}");
+    let entries = || fixture.house.rows("sys_journal_field", &[]).len();
+    // Another Beth, younger than the one whom her name alone would call.
+    let other = [("user_name", "beth2"), ("name", "Beth Anglin")];
+    let other =
+        fixture.insert("admin", "sys_user", &other).unwrap().record.text("sys_id").to_owned();
+    fixture.update("abel", "incident", A, &[("caller_id", &other)]).unwrap();
+    for comments in [both("", &history), history.as_str().into()] {
+        let caller = both(&other, "Beth Anglin");
+        assert!(!put_back(&fixture, vec![("comments", comments), ("caller_id", caller)]));
+    }
+    assert_eq!((fixture.a("caller_id"), entries()), (other, 1));
+    // What is no history is an entry, also when its object has an empty value.
+    assert!(put_back(&fixture, vec![("comments", both("", "again"))]));
+    assert_eq!(entries(), 2);
+}
+
+#[test]
+fn of_an_object_with_a_display_value_alone_the_row_of_that_name_is_taken() {
+    let fixture = Fixture::new();
+    let update = |name: &str| {
+        let named = InputValue { value: None, display_value: Some(name.to_owned()) };
+        let request = WriteRequest {
+            table: "incident".to_owned(),
+            sys_id: Some(A.to_owned()),
+            values: vec![("caller_id".to_owned(), named)],
+            ..WriteRequest::default()
+        };
+        let update = move |execution: &_| service::update(execution, &request);
+        fixture.run(Fixture::session("abel", Channel::Http), update).unwrap();
+        fixture.a("caller_id")
+    };
+    assert_eq!(update("Beth Anglin"), BETH);
+    assert_eq!(update("Nobody Anywhere"), BETH, "no match leaves the field as it was");
+    assert_eq!(update("Abel Tuter"), ABEL);
 }
 
 #[test]

@@ -42,6 +42,20 @@ fn br_14_a_request_learns_which_rule_aborted_it() {
 }
 
 #[test]
+fn br_18_a_request_is_told_the_message_of_the_abort_action() {
+    let fixture = Fixture::new();
+    fixture.before("saves", "gs.addInfoMessage('saving')");
+    let no = [("abort_action", "true"), ("add_message", "true"), ("message", "No ${number}")];
+    fixture.rule("no", &[("order", "200"), no[0], no[1], no[2]]);
+    let more = "gs.addErrorMessage('not today'); current.setAbortAction(true);";
+    fixture.rule("more", &[("order", "300"), ("script", more)]);
+    let refused = fixture.update("abel", "incident", A, &[("state", "2")]).unwrap_err();
+    let EngineError::Aborted { rule, messages, .. } = refused else { panic!("{refused:?}") };
+    assert_eq!(rule, "more");
+    assert_eq!(messages, ["No INC0000001", "not today"]);
+}
+
+#[test]
 fn br_15_a_later_rule_may_take_the_abort_back() {
     let fixture = Fixture::new();
     fixture.before("refuses", "current.setAbortAction(true)");

@@ -15,9 +15,10 @@ use crate::error::EngineError;
 use crate::events::fire::chain;
 use crate::events::fire::content;
 use crate::events::queue_registry::{QueueRegistry, shown};
-use crate::events::registry::EventRegistry;
+use crate::events::registry::{EventRegistry, PRIORITY_DEFAULT};
 use crate::events::service::{get, runs_of};
 use crate::handlers::handler::NearMiss;
+use crate::handlers::target;
 use crate::records::gate;
 use crate::session::Session;
 
@@ -114,10 +115,10 @@ fn resolution(engine: &Engine, event: &Event) -> Result<Resolution, EngineError>
         "moved"
     };
     #[expect(clippy::cast_precision_loss, reason = "0 to 1,000,000")]
-    let registered_priority = registration.map(|r| r.priority as f64);
-    let priority_from = match registered_priority {
-        _ if !fired.registered => "default",
-        Some(priority) if same(priority, fired.priority) => "registration",
+    let (default, registered) = (PRIORITY_DEFAULT as f64, registration.map(|r| r.priority as f64));
+    let priority_from = match registered {
+        _ if !fired.registered && same(default, fired.priority) => "default",
+        Some(priority) if fired.registered && same(priority, fired.priority) => "registration",
         _ => "call",
     };
     Ok(Resolution {
@@ -165,9 +166,7 @@ fn sentence(run: &HandlerRun) -> String {
     }
     let text = match run.reason.as_str() {
         "condition_false" => "condition was false",
-        "target_missing" => "the record was gone: current was empty",
-        "target_from_snapshot" => "the record was gone: current held its values at the fire",
-        _ => "",
+        note => target::sentence(note),
     };
     text.to_owned()
 }

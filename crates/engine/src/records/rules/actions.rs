@@ -7,8 +7,8 @@ use super::cache::{Moment, Rule};
 use super::run::RuleRun;
 use crate::records::conversion;
 
-/// Adds the message as an info message, `${field}` replaced by display values.
-pub(super) fn add_message(run: &RuleRun<'_>, message: &str) {
+/// Adds the message as an info message, `${field}` replaced by display values, and gives the text.
+pub(super) fn add_message(run: &RuleRun<'_>, message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     let mut rest = message;
     while let Some(start) = rest.find("${") {
@@ -23,6 +23,7 @@ pub(super) fn add_message(run: &RuleRun<'_>, message: &str) {
     }
     text.push_str(rest);
     run.execution.add_message(MessageKind::Info, &text);
+    text
 }
 
 /// Assigns the terms of the template to `current`: `f=value`, `fSAMEASg`.

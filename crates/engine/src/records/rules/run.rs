@@ -127,11 +127,12 @@ fn run_each(run: &RuleRun<'_>, rules: &[BoundRule], moment: Moment) -> Result<()
 
 /// §4.1: message, abort, set values, script.
 fn run_rule(run: &RuleRun<'_>, rule: &Rule, moment: Moment) -> Result<(), Failure> {
-    if let Some(message) = &rule.message {
-        actions::add_message(run, message);
-    }
+    let message = rule.message.as_ref().map(|message| actions::add_message(run, message));
     if rule.aborts && moment == Moment::Before {
         run.current.set_abort(true);
+        if let Some(message) = message {
+            run.current.say_of_abort(message);
+        }
         return Ok(());
     }
     if let Some(template) = &rule.template {

@@ -43,6 +43,8 @@ pub(crate) struct Abort {
     pub(super) rule: String,
     pub(super) rule_id: String,
     pub(super) stack: Vec<String>,
+    /// What rules whose action aborts say of it, besides the error messages of the session.
+    pub(super) said: Vec<String>,
 }
 
 /// A record object.

@@ -128,6 +128,7 @@ impl ScriptRecord {
         if !matches!(self.nature, Nature::Operation(_)) {
             return;
         }
+        let said = self.aborted.take().map_or_else(Vec::new, |before| before.said);
         let by = abort.then(|| {
             let names = |tx: &mut crate::records::operation::transaction::Transaction| {
                 let stack: Vec<String> =
@@ -137,20 +138,31 @@ impl ScriptRecord {
                     rule: innermost.map_or_else(String::new, |rule| rule.name.to_string()),
                     rule_id: innermost.map_or_else(String::new, |rule| rule.rule_id.to_string()),
                     stack,
+                    said: Vec::new(),
                 }
             };
-            self.execution.transaction(names).unwrap_or(Abort {
+            let by = self.execution.transaction(names).unwrap_or(Abort {
                 rule: String::new(),
                 rule_id: String::new(),
                 stack: Vec::new(),
-            })
+                said: Vec::new(),
+            });
+            Abort { said, ..by }
         });
         self.aborted.replace(by);
+    }
+
+    /// The message of the rule that aborts the operation: whoever asked for the operation is told it.
+    pub(crate) fn say_of_abort(&self, message: String) {
+        if let Some(abort) = &mut *self.aborted.borrow_mut() {
+            abort.said.push(message);
+        }
     }
 }
 
 impl Abort {
-    /// The refusal that callers see, with the error messages of the session.
+    /// The refusal that callers see, with the error messages of the session and those of the rules that aborted by
+    /// their action, in the order in which they were added.
     pub(crate) fn into_error(self, execution: &Execution, table: &str) -> EngineError {
         let messages = execution.messages().into_iter();
         EngineError::Aborted {
@@ -159,7 +171,7 @@ impl Abort {
             rule_id: self.rule_id,
             stack: self.stack,
             messages: messages
-                .filter(|(kind, _)| *kind == MessageKind::Error)
+                .filter(|(kind, text)| *kind == MessageKind::Error || self.said.contains(text))
                 .map(|(_, text)| text)
                 .collect(),
         }
