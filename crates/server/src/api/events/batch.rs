@@ -78,12 +78,13 @@ async fn fire(
     atomic: bool,
 ) -> Result<BatchResult, ApiError> {
     let (sender, receiver) = oneshot::channel();
+    // From here on: a quick disk may be done before anybody waits for it.
+    let began = std::time::Instant::now();
     service::fire_batch(&app.engine, &caller.session, read.calls, atomic, move |answers| {
         if sender.send(answers).is_err() {
             tracing::debug!("the caller went away before its batch was stored");
         }
     });
-    let began = std::time::Instant::now();
     let answers = receiver.await;
     timing::committed(began.elapsed());
     let answers = answers

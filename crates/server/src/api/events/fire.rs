@@ -40,12 +40,13 @@ pub(crate) async fn fire(
     let due = call.process_on.map(|time| body::moment(time, now)).transpose().map_err(refused)?;
     let due_in_ms = due.map_or(0, |at| at.as_millis().saturating_sub(now.as_millis()));
     let (sender, receiver) = oneshot::channel();
+    // From here on: a quick disk may be done before anybody waits for it.
+    let began = std::time::Instant::now();
     service::fire(&app.engine, &caller.session, call, move |answer| {
         if sender.send(answer).is_err() {
             tracing::debug!("the caller went away before its event was stored");
         }
     });
-    let began = std::time::Instant::now();
     let answer = receiver.await;
     timing::committed(began.elapsed());
     let answer = answer
