@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use campanile_store::StoreError;
+
 use super::change::{Change, Failure, Kind, Outcome};
 use super::transaction::{Frame, Transaction};
 use super::{delete, write};
@@ -160,6 +162,10 @@ fn store_events(execution: &Rc<Execution>) -> Result<(), Failure> {
     for (event, outcome) in events.into_iter().zip(outcomes) {
         match outcome {
             Ok(appended) => fired.push(FiredEvent::new(&event, appended.sys_id)),
+            // Not this event's fault: then what it was fired with must not stay without it either.
+            Err(error @ (StoreError::Unavailable { .. } | StoreError::Busy { .. })) => {
+                return Err(error.into());
+            }
             Err(error) => execution
                 .log_error("event", &format!("event '{}' was not stored: {error}", event.name)),
         }
