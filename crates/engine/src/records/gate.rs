@@ -5,6 +5,7 @@
 use campanile_model::query::{BoundPath, BoundQuery, BoundTerm, InvalidTerm, Test};
 use campanile_model::{FieldDef, FieldIndex, Record, TableDef};
 
+use super::withheld::EVENTS_ADMIN;
 use crate::error::EngineError;
 use crate::session::{Channel, Session};
 
@@ -41,11 +42,11 @@ struct Opened {
 }
 
 const OPENED: [Opened; 6] = [
-    Opened { table: "sysevent", role: "events_admin", read_only: false },
-    Opened { table: "sysevent_register", role: "events_admin", read_only: false },
-    Opened { table: "sysevent_queue", role: "events_admin", read_only: false },
-    Opened { table: "sysevent_handler_run", role: "events_admin", read_only: true },
-    Opened { table: "sysevent_action_log", role: "events_admin", read_only: true },
+    Opened { table: "sysevent", role: EVENTS_ADMIN, read_only: false },
+    Opened { table: "sysevent_register", role: EVENTS_ADMIN, read_only: false },
+    Opened { table: "sysevent_queue", role: EVENTS_ADMIN, read_only: false },
+    Opened { table: "sysevent_handler_run", role: EVENTS_ADMIN, read_only: true },
+    Opened { table: "sysevent_action_log", role: EVENTS_ADMIN, read_only: true },
     Opened {
         table: "sysevent_script_action",
         role: "sysevent_script_action_admin",

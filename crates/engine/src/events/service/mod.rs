@@ -28,4 +28,4 @@ pub use rows::ROWS;
 /// Role that may fire events.
 pub const PUBLISHER: &str = "event_publisher";
 /// Role that may do everything with events.
-pub const EVENTS_ADMIN: &str = "events_admin";
+pub use crate::records::withheld::EVENTS_ADMIN;

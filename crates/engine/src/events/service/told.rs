@@ -8,19 +8,14 @@ use std::sync::Arc;
 
 use campanile_model::{Dictionary, Event, EventSource, HandlerRun};
 
-use super::EVENTS_ADMIN;
 use crate::engine::Engine;
 use crate::error::EngineError;
+pub(super) use crate::records::withheld::administers_events as administers;
 use crate::records::withheld::may_be_told_of;
 use crate::session::Session;
 
 /// Stands for an error in the words of a script.
 const NOT_TOLD: &str = "not told: it may speak of a record that you may not read";
-
-/// Whether the session may do everything with events.
-pub(super) fn administers(session: &Session) -> bool {
-    session.user.is_admin() || session.user.has_role(EVENTS_ADMIN)
-}
 
 /// Whether the event was fired under the login of the session.
 pub(super) fn is_own(session: &Session, event: &Event) -> bool {

@@ -12,9 +12,11 @@ const EVENTS: &str = "sysevent";
 const RUNS: &str = "sysevent_handler_run";
 
 /// Role of those who do everything with events.
-const EVENTS_ADMIN: &str = "events_admin";
+pub const EVENTS_ADMIN: &str = "events_admin";
 
-fn administers_events(session: &Session) -> bool {
+/// Whether the session may do everything with events.
+#[must_use]
+pub fn administers_events(session: &Session) -> bool {
     session.user.is_admin() || session.user.has_role(EVENTS_ADMIN)
 }
 

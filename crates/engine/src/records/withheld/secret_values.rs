@@ -6,7 +6,7 @@ use campanile_model::query::{BoundPath, BoundQuery, BoundTerm, Test};
 use campanile_model::{Dictionary, Record, TableDef, Value};
 use campanile_store::{ReadTx, StoreError};
 
-use super::asking::{self, Guard};
+use super::asking;
 use crate::records::lookup;
 use crate::records::properties::secrets;
 use crate::session::User;
@@ -21,17 +21,17 @@ pub(in crate::records) fn restrict_secrets(
     read: &dyn ReadTx,
     query: &mut BoundQuery,
 ) -> Result<(), StoreError> {
-    let mut guard = OfSecrets { table: Arc::clone(&query.table), readable: Vec::new() };
-    let orders = query.order.iter().any(|order| guard.guards(&order.path));
-    if user.is_admin() || !orders && !asking::any_asks(query, &guard) {
+    let orders = query.order.iter().any(|order| guards(&order.path));
+    if user.is_admin() || !orders && !asking::any_asks(query) {
         return Ok(());
     }
+    let mut readable = Vec::new();
     if let Some(table) = dictionary.table(secrets::TABLE) {
         let rows = read.select(&lookup::equal(table, &[("type", secrets::TYPE)]))?;
-        let readable = rows.iter().filter(|row| !secrets::hides(row, user));
-        guard.readable = readable.map(|row| Arc::from(row.text("sys_id"))).collect();
+        let shown = rows.iter().filter(|row| !secrets::hides(row, user));
+        readable.extend(shown.map(|row| Arc::from(row.text("sys_id"))));
     }
-    asking::restrict(query, &guard);
+    asking::restrict(query, &shown_by(&query.table.clone(), readable));
     Ok(())
 }
 
@@ -44,10 +44,7 @@ pub(in crate::records) fn asks_in_vain(
 ) -> bool {
     &*condition.table.name == secrets::TABLE
         && rows.into_iter().flatten().any(|row| secrets::hides(row, user))
-        && asking::any_asks(
-            condition,
-            &OfSecrets { table: Arc::clone(&condition.table), readable: Vec::new() },
-        )
+        && asking::any_asks(condition)
 }
 
 /// The row with an empty value when that is a secret which `user` may not have.
@@ -58,35 +55,25 @@ pub(in crate::records) fn without_secret(user: &User, mut row: Record) -> Record
     row
 }
 
-struct OfSecrets {
-    /// The queried table.
-    table: Arc<TableDef>,
-    /// Keys of the secrets that the user may have.
-    readable: Vec<Arc<str>>,
+/// Whether the path ends on the column that holds the values of properties.
+pub(super) fn guards(path: &BoundPath) -> bool {
+    secrets::is_value(&path.table, path.field)
 }
 
-impl Guard for OfSecrets {
-    fn guards(&self, path: &BoundPath) -> bool {
-        secrets::is_value(&path.table, path.field)
-    }
+/// As with a password, no more is learnt than whether there is one and whether it changed.
+pub(super) fn is_harmless(test: &Test) -> bool {
+    matches!(test, Test::Nil | Test::NotNil | Test::Anything | Test::Changes)
+}
 
-    fn shown_by(&self) -> Vec<Vec<BoundTerm>> {
-        let term = |field: &str, test: Test| {
-            let table = Arc::clone(&self.table);
-            let text = Arc::from(field);
-            let field = table.index(field)?;
-            Some(BoundTerm { path: BoundPath { steps: Vec::new(), table, field }, test, text })
-        };
-        let no_secret = term("type", Test::NotIn(vec![Arc::from(secrets::TYPE)]));
-        let readable = match self.readable.as_slice() {
-            [] => None,
-            keys => term("sys_id", Test::In(keys.to_vec())),
-        };
-        vec![no_secret.into_iter().chain(readable).collect()]
-    }
-
-    /// As with a password, no more is learnt than whether there is one and whether it changed.
-    fn is_harmless(&self, test: &Test) -> bool {
-        matches!(test, Test::Nil | Test::NotNil | Test::Anything | Test::Changes)
-    }
+/// What a row of the queried `table` satisfies, any of it, when it shows its value to a user who may have the secrets with the
+/// keys `readable`.
+fn shown_by(table: &Arc<TableDef>, readable: Vec<Arc<str>>) -> Vec<BoundTerm> {
+    let term = |field: &str, test: Test| {
+        let text = Arc::from(field);
+        let (table, field) = (Arc::clone(table), table.index(field)?);
+        Some(BoundTerm { path: BoundPath { steps: Vec::new(), table, field }, test, text })
+    };
+    let no_secret = term("type", Test::NotIn(vec![Arc::from(secrets::TYPE)]));
+    let readable = (!readable.is_empty()).then(|| term("sys_id", Test::In(readable))).flatten();
+    no_secret.into_iter().chain(readable).collect()
 }
