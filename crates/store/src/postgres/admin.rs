@@ -1,7 +1,5 @@
 //! A plain connection for tests.
 
-use tokio::runtime::Runtime;
-
 use super::address::Address;
 use super::connection::Connection;
 use super::failure::located;
@@ -16,7 +14,6 @@ pub(crate) struct Admin {
     connection: Connection,
     address: Address,
     // Goes last: it carries the connection.
-    _runtime: Runtime,
 }
 
 impl Admin {
@@ -26,16 +23,8 @@ impl Admin {
     /// [`StoreError::Unavailable`].
     pub(crate) fn open(url: &str) -> Result<Self, StoreError> {
         let address = Address::parse(&DatabaseUrl::from(url))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|error| StoreError::Unavailable {
-                place: address.place().to_owned(),
-                reason: error.to_string(),
-            })?;
-        let connection = Connection::open(&address, runtime.handle(), None)?;
-        Ok(Self { connection, address, _runtime: runtime })
+        let connection = Connection::open(&address)?;
+        Ok(Self { connection, address })
     }
 
     /// Runs statements without parameters.

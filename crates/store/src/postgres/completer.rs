@@ -110,7 +110,7 @@ impl Completer {
     fn connection(&mut self) -> Result<&Connection, StoreError> {
         if self.connection.as_ref().is_none_or(Connection::is_closed) {
             self.connection = None;
-            self.connection = Some(self.shared.open(None)?);
+            self.connection = Some(self.shared.open()?);
         }
         self.connection.as_ref().ok_or_else(|| super::failure::closed(self.shared.place()))
     }

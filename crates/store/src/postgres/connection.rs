@@ -13,7 +13,7 @@ use tokio_postgres::{AsyncMessage, Client, Error, Row, SimpleQueryMessage, State
 use super::address::Address;
 use super::failure::located;
 use super::params::{numbered, refs};
-use super::wait::wait;
+use super::wire::{Bytes, Wire, parked};
 use crate::contract::StoreError;
 use crate::sql::Statement;
 use crate::sql::values::Param;
@@ -28,6 +28,8 @@ pub(super) type Listener = Arc<dyn Fn(&AsyncMessage) + Send + Sync>;
 pub(super) struct Connection {
     client: Client,
     prepared: RefCell<HashMap<String, Prepared>>,
+    // Goes last.
+    wire: Wire,
 }
 
 impl std::fmt::Debug for Connection {
@@ -39,62 +41,58 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Opens one. `listener` hears what the server sends by itself.
+    /// Opens one whose bytes are carried by whoever waits for an answer.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] with the server's reason.
-    pub(super) fn open(
-        address: &Address,
-        runtime: &Handle,
-        listener: Option<Listener>,
-    ) -> Result<Self, StoreError> {
-        let (config, tls) = (address.config().clone(), address.tls());
-        let driver = runtime.clone();
-        let opened = wait(runtime.spawn(async move {
-            let (client, mut connection) = config.connect(tls).await?;
-            driver.spawn(async move {
-                loop {
-                    match std::future::poll_fn(|context| connection.poll_message(context)).await {
-                        Some(Ok(message)) => {
-                            if let Some(listener) = &listener {
-                                listener(&message);
-                            }
-                        }
-                        Some(Err(error)) => {
-                            tracing::debug!(%error, "a connection to the database ended");
-                            return;
-                        }
-                        None => return,
-                    }
-                }
-            });
-            Ok::<Client, Error>(client)
-        }));
-        let client = match opened {
-            Ok(client) => client.map_err(|e| located(e.into(), address.place()))?,
-            Err(error) => {
-                return Err(StoreError::Unavailable {
-                    place: address.place().to_owned(),
-                    reason: error.to_string(),
-                });
-            }
-        };
-        Ok(Self { client, prepared: RefCell::default() })
+    pub(super) fn open(address: &Address) -> Result<Self, StoreError> {
+        match Wire::of_who_waits(async { Ok::<_, Failure>(connect(address, None).await?) }) {
+            Ok((client, wire)) => Ok(Self::over(client, wire)),
+            Err(Failure::Told(error)) => Err(located(error.into(), address.place())),
+            Err(Failure::NoMeans(error)) => Err(unavailable(address, &error)),
+        }
     }
 
-    /// Whether the server or the network has ended it.
+    /// Opens one that a task of `runtime` carries. `listener` hears what the server sends by itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] with the server's reason.
+    pub(super) fn open_listening(
+        address: &Address,
+        runtime: &Handle,
+        listener: Listener,
+    ) -> Result<Self, StoreError> {
+        let (for_task, driver) = (address.clone(), runtime.clone());
+        let opened = parked(runtime.spawn(async move {
+            let (client, bytes) = connect(&for_task, Some(listener)).await?;
+            driver.spawn(bytes);
+            Ok::<Client, Error>(client)
+        }));
+        match opened {
+            Ok(Ok(client)) => Ok(Self::over(client, Wire::of_a_task())),
+            Ok(Err(error)) => Err(located(error.into(), address.place())),
+            Err(error) => Err(unavailable(address, &error)),
+        }
+    }
+
+    fn over(client: Client, wire: Wire) -> Self {
+        Self { client, prepared: RefCell::default(), wire }
+    }
+
+    /// Whether the server or the network has ended it, as far as that has been told.
     pub(super) fn is_closed(&self) -> bool {
+        self.wire.look();
         self.client.is_closed()
     }
 
     /// Runs statements without parameters, several with `;` between them.
     pub(super) fn batch(&self, sql: &str) -> Result<(), Error> {
-        wait(self.client.batch_execute(sql))
+        self.wire.wait(self.client.batch_execute(sql))
     }
 
     /// As [`Connection::batch`]; the columns of the first row that comes, as texts.
     pub(super) fn batch_row(&self, sql: &str) -> Result<Vec<String>, Error> {
-        let messages = wait(self.client.simple_query(sql))?;
+        let messages = self.wire.wait(self.client.simple_query(sql))?;
         let row = messages.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -111,7 +109,7 @@ impl Connection {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        wait(self.client.query(&self.prepared(sql)?, params))
+        self.wire.wait(self.client.query(&self.prepared(sql)?, params))
     }
 
     /// Begins a transaction by `begin`, runs `change` and gives the rows of `query`, in one round trip: nothing waits for the
@@ -123,7 +121,7 @@ impl Connection {
         query: (&str, &[&(dyn ToSql + Sync)]),
     ) -> Result<Vec<Row>, Error> {
         let (changes, queries) = (self.prepared(change.0)?, self.prepared(query.0)?);
-        wait(async {
+        self.wire.wait(async {
             let (begun, changed, rows) = tokio::join!(
                 // Sent in this order.
                 biased;
@@ -148,7 +146,7 @@ impl Connection {
 
     /// Runs a prepared statement that changes rows. Returns how many.
     pub(super) fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
-        wait(self.client.execute(&self.prepared(sql)?, params))
+        self.wire.wait(self.client.execute(&self.prepared(sql)?, params))
     }
 
     /// The rows of a built statement.
@@ -168,7 +166,7 @@ impl Connection {
         types: &[Type],
         rows: &[Vec<Param>],
     ) -> Result<u64, Error> {
-        wait(async {
+        self.wire.wait(async {
             let sink = self.client.copy_in(sql).await?;
             let mut writer = pin!(BinaryCopyInWriter::new(sink, types));
             for row in rows {
@@ -182,7 +180,7 @@ impl Connection {
         if let Some(known) = self.prepared.borrow().get(sql) {
             return Ok(known.clone());
         }
-        let prepared = wait(self.client.prepare(&numbered(sql)))?;
+        let prepared = self.wire.wait(self.client.prepare(&numbered(sql)))?;
         let mut kept = self.prepared.borrow_mut();
         if kept.len() >= STATEMENTS_MAX {
             kept.clear();
@@ -190,4 +188,49 @@ impl Connection {
         kept.insert(sql.to_owned(), prepared.clone());
         Ok(prepared)
     }
+}
+
+/// Why there is no connection.
+enum Failure {
+    Told(Error),
+    /// This machine gave nothing to wait with.
+    NoMeans(std::io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Told(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::NoMeans(error)
+    }
+}
+
+fn unavailable(address: &Address, error: &dyn std::error::Error) -> StoreError {
+    StoreError::Unavailable { place: address.place().to_owned(), reason: error.to_string() }
+}
+
+/// Connects; what comes back carries the bytes.
+async fn connect(address: &Address, listener: Option<Listener>) -> Result<(Client, Bytes), Error> {
+    let (client, mut connection) = address.config().connect(address.tls()).await?;
+    let bytes = async move {
+        loop {
+            match std::future::poll_fn(|context| connection.poll_message(context)).await {
+                Some(Ok(message)) => {
+                    if let Some(listener) = &listener {
+                        listener(&message);
+                    }
+                }
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a connection to the database ended");
+                    return;
+                }
+                None => return,
+            }
+        }
+    };
+    Ok((client, Box::pin(bytes)))
 }

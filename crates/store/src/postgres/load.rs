@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use campanile_model::{Dictionary, TableDef};
-use tokio::runtime::Runtime;
 use tokio_postgres::types::Type;
 
 use super::address::Address;
@@ -12,7 +11,7 @@ use super::ddl::ensure_tables;
 use super::dump::rows;
 use super::failure::located;
 use super::nodes::working;
-use super::store::{AtPlace, check_server, small_runtime};
+use super::store::{AtPlace, check_server};
 use super::text::{read, stored};
 use super::url::DatabaseUrl;
 use crate::contract::{CopyMark, Dump, DumpKind, DumpRow, DumpTable, DumpValue, Load, StoreError};
@@ -47,8 +46,6 @@ pub struct PostgresLoader {
     /// Differs because there are others: its transaction holds the lock that whoever starts has to take.
     _alone: Connection,
     address: Address,
-    // Goes last: it carries the connections.
-    _runtime: Runtime,
 }
 
 impl PostgresLoader {
@@ -59,11 +56,10 @@ impl PostgresLoader {
     /// program works on the database.
     pub fn open(url: impl Into<DatabaseUrl>) -> Result<Self, StoreError> {
         let address = Address::parse(&url.into())?;
-        let runtime = small_runtime(&address)?;
-        let connection = Connection::open(&address, runtime.handle(), None)?;
+        let connection = Connection::open(&address)?;
         check_server(&connection, &address)?;
-        let alone = Connection::open(&address, runtime.handle(), None)?;
-        let loader = Self { connection, _alone: alone, address, _runtime: runtime };
+        let alone = Connection::open(&address)?;
+        let loader = Self { connection, _alone: alone, address };
         loader.on(Self::expect_to_be_alone)?;
         if loader.occupied_by()?.is_none() {
             let target = AtPlace(&loader.connection, &loader.address);

@@ -1,7 +1,7 @@
 //! The shared engine: a PostgreSQL database that many programs work on.
 //!
-//! Connections (`url`, `address`, `tls`, `connection`, `pool`) are asynchronous underneath, on a small runtime of their own;
-//! whoever asks waits (`wait`). Texts and numbers go in and out through `text` and `params`. Records: transactions
+//! Connections (`url`, `address`, `tls`, `connection`, `pool`) are asynchronous underneath; whoever asks waits, and carries
+//! the bytes meanwhile (`wire`). Texts and numbers go in and out through `text` and `params`. Records: transactions
 //! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`), answers under
 //! keys (`answers`), tables and views after the dictionary (`ddl`).
 //!
@@ -51,7 +51,7 @@ mod text;
 mod time;
 mod tls;
 mod url;
-mod wait;
+mod wire;
 mod write_tx;
 mod writer;
 

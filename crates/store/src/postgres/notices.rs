@@ -215,7 +215,7 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<Connection, StoreError> {
             }
         }
     });
-    let connection = shared.open(Some(listener))?;
+    let connection = shared.open_listening(listener)?;
     connection.batch(&format!("LISTEN {CHANNEL}; LISTEN {TABLES}"))?;
     Ok(connection)
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use tokio::runtime::Handle;
 
 use super::address::Address;
 use super::connection::Connection;
@@ -16,7 +15,6 @@ use crate::contract::StoreError;
 #[derive(Debug)]
 pub(super) struct Pool {
     address: Arc<Address>,
-    runtime: Handle,
     connections_max: usize,
     /// How long to wait for one.
     patience: Duration,
@@ -41,10 +39,9 @@ pub(super) struct PoolLimits {
 }
 
 impl Pool {
-    pub(super) fn new(address: &Arc<Address>, runtime: &Handle, limits: PoolLimits) -> Arc<Self> {
+    pub(super) fn new(address: &Arc<Address>, limits: PoolLimits) -> Arc<Self> {
         Arc::new(Self {
             address: Arc::clone(address),
-            runtime: runtime.clone(),
             connections_max: limits.connections_max.max(1),
             patience: limits.patience,
             state: Mutex::default(),
@@ -84,7 +81,7 @@ impl Pool {
                 }
             }
         }
-        Connection::open(&self.address, &self.runtime, None)
+        Connection::open(&self.address)
             .map(|connection| self.lend(connection))
             .inspect_err(|_| self.lost())
     }

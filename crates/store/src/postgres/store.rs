@@ -31,8 +31,8 @@ use crate::migrate::{Database, migrate_postgres};
 /// The oldest server that has everything that is used here.
 const SERVER_MIN: i64 = 140_000;
 
-/// Threads of the runtime that carries bytes between connections and those who wait for them.
-const RUNTIME_THREADS: usize = 2;
+/// Threads of the runtime that carries the connection that listens.
+const RUNTIME_THREADS: usize = 1;
 
 /// A store in a PostgreSQL database that other programs use too.
 #[derive(Debug)]
@@ -83,8 +83,13 @@ impl Shared {
     }
 
     /// A connection that belongs to no pool.
-    pub(super) fn open(&self, listener: Option<Listener>) -> Result<Connection, StoreError> {
-        Connection::open(&self.address, &self.runtime, listener)
+    pub(super) fn open(&self) -> Result<Connection, StoreError> {
+        Connection::open(&self.address)
+    }
+
+    /// As [`Shared::open`]; `listener` hears what the server says by itself.
+    pub(super) fn open_listening(&self, listener: Listener) -> Result<Connection, StoreError> {
+        Connection::open_listening(&self.address, &self.runtime, listener)
     }
 
     /// Notes a commit. Differs because a commit here has reached the server's disk.
@@ -113,8 +118,7 @@ impl PostgresStore {
     pub fn open(options: &PostgresOptions) -> Result<Arc<Self>, StoreError> {
         let address = Arc::new(Address::parse(&options.url)?);
         let runtime = small_runtime(&address)?;
-        let handle = runtime.handle().clone();
-        let connection = Connection::open(&address, &handle, None)?;
+        let connection = Connection::open(&address)?;
         let at_place = |error: StoreError| located(error, address.place());
         check_server(&connection, &address)?;
         migrate_postgres(&AtPlace(&connection, &address)).map_err(at_place)?;
@@ -133,7 +137,7 @@ impl PostgresStore {
         let claims = Arc::new(Claims::default());
         let shared = Arc::new(Shared {
             address: Arc::clone(&address),
-            runtime: handle.clone(),
+            runtime: runtime.handle().clone(),
             claims: Arc::clone(&claims),
             node,
             line: Line::default(),
@@ -143,13 +147,13 @@ impl PostgresStore {
             lapses: AtomicU64::new(taken.lapses),
         });
         let pool = |connections_max| {
-            Pool::new(&address, &handle, PoolLimits { connections_max, patience: options.patience })
+            Pool::new(&address, PoolLimits { connections_max, patience: options.patience })
         };
         let writer =
             Writer { shared: Arc::clone(&shared), connection: Some(connection), groups: 0 };
         let completer = Completer {
             shared: Arc::clone(&shared),
-            connection: Some(shared.open(None).map_err(at_place)?),
+            connection: Some(shared.open().map_err(at_place)?),
         };
         let listening = notices::open(&shared).map_err(at_place)?;
         let (for_beat, for_notices) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -211,8 +215,7 @@ impl PostgresStore {
         self.shared.pending.stop();
         join(running.completer);
         self.end(running.beat, running.notices);
-        let left =
-            self.shared.open(None).and_then(|connection| self.shared.node.leave(&connection));
+        let left = self.shared.open().and_then(|connection| self.shared.node.leave(&connection));
         self.readers.close();
         self.writers.close();
         running.runtime.shutdown_background();

@@ -309,7 +309,7 @@ impl WriteTx for PostgresWriteTx {
             }
             // The answer was lost, not necessarily the commit.
             self.has_ended = true;
-            match fate::of(&self.mark, || self.store.shared.open(None)) {
+            match fate::of(&self.mark, || self.store.shared.open()) {
                 Fate::Committed => {}
                 Fate::RolledBack => return Err(error),
                 Fate::Unknown => return Err(self.store.shared.outcome_unknown()),

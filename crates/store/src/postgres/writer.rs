@@ -245,7 +245,7 @@ impl Writer {
     fn connection(&mut self) -> Result<Connection, StoreError> {
         match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => Ok(connection),
-            None => self.shared.open(None),
+            None => self.shared.open(),
         }
     }
 
