@@ -37,3 +37,4 @@ mod rest_told;
 mod rest_warnings;
 mod rules_by_http;
 mod small_disk;
+mod upgrade;

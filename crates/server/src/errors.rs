@@ -317,6 +317,7 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable { .. }
             | StoreError::Locked { .. }
             | StoreError::NewerSchema { .. }
+            | StoreError::OlderAtWork { .. }
             | StoreError::UnfinishedCopy { .. } => Self::unavailable("storage", text),
             StoreError::Statement { .. } => {
                 let reference = campanile_model::SysId::generate(campanile_model::Clock::now(

@@ -39,6 +39,7 @@ fn refused(error: EngineError) -> Failure {
         | EngineError::Store(
             StoreError::Locked { .. }
             | StoreError::NewerSchema { .. }
+            | StoreError::OlderAtWork { .. }
             | StoreError::UnfinishedCopy { .. }
             | StoreError::Unavailable { .. },
         ) => Failure::usage(error),

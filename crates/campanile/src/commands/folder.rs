@@ -50,6 +50,7 @@ pub(crate) fn opening<T>(
         EngineError::Store(
             StoreError::Unavailable { .. }
             | StoreError::NewerSchema { .. }
+            | StoreError::OlderAtWork { .. }
             | StoreError::Statement { .. },
         ) if is_served => Failure::usage(error),
         EngineError::Store(error @ StoreError::Full { .. }) => Failure::failed(format!(

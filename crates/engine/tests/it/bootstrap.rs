@@ -93,6 +93,22 @@ fn a_newer_seed_adds_what_is_missing_and_keeps_what_people_changed() {
 }
 
 #[test]
+fn an_older_program_leaves_the_shipped_rows_of_a_newer_one_alone() {
+    let house = House::new();
+    let property =
+        house.rows("sys_properties", &[("name", "instance_name")])[0].text("sys_id").to_owned();
+    house.remove("sys_properties", &property);
+    let mut tx = Arc::clone(house.engine.store()).write().unwrap();
+    tx.meta_set("seed:system", "4000000:newer").unwrap();
+    tx.commit().unwrap();
+
+    let house = house.restart();
+    assert_eq!(house.rows("sys_properties", &[("name", "instance_name")]).len(), 0);
+    let tx = Arc::clone(house.engine.store()).write().unwrap();
+    assert_eq!(tx.meta_get("seed:system").unwrap().as_deref(), Some("4000000:newer"));
+}
+
+#[test]
 fn a_column_that_people_added_to_a_shipped_table_outlives_a_newer_seed() {
     let house = House::new();
     house.add(

@@ -81,7 +81,7 @@ pub enum StoreError {
         /// Process id as far as known.
         holder: String,
     },
-    /// The database was written by a newer version.
+    /// A newer version has changed in the database what this one uses.
     #[error(
         "{place} has schema {found}, this campanile knows up to {known}: use the newer version"
     )]
@@ -92,6 +92,18 @@ pub enum StoreError {
         found: i64,
         /// The newest that this version knows.
         known: i64,
+    },
+    /// A migration of this version changes what older programs use, and they are at work.
+    #[error(
+        "migration {number} of {place} is not for the older versions that work there ('{names}'): stop them first"
+    )]
+    OlderAtWork {
+        /// Address.
+        place: String,
+        /// The migration.
+        number: i64,
+        /// The programs.
+        names: String,
     },
     /// Another database is being copied into this one, or that was broken off.
     #[error(

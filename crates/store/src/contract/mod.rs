@@ -78,6 +78,7 @@ pub trait Store: EventStore + Send + Sync + Debug {
     /// Everything that is in the database now, for a copy.
     ///
     /// # Errors
+    /// [`StoreError::NewerSchema`] when a newer version has added to the database, even if this one works on it;
     /// [`StoreError::Unavailable`] when the database cannot be reached.
     fn dump(self: Arc<Self>) -> Result<Box<dyn Dump>, StoreError>;
 

@@ -7,8 +7,23 @@ pub(crate) struct Migration {
     pub(crate) number: i64,
     /// As in the file's name.
     pub(crate) name: &'static str,
+    /// What programs do that were made before it.
+    pub(crate) older_programs: OlderPrograms,
     /// Statements; the first comment says why.
     pub(crate) sql: &'static str,
+}
+
+/// What a migration means to programs that do not know it. Noted in the database with the migration, where they read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OlderPrograms {
+    /// It only adds what they neither read nor have to write: they go on, beside newer ones.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the first migrations are older than every program")
+    )]
+    GoOn,
+    /// It changes or takes away what they use: they are refused, and it is not run while one of them works.
+    Stop,
 }
 
 /// SQLite's.
@@ -16,21 +31,25 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration {
         number: 1,
         name: "base",
+        older_programs: OlderPrograms::Stop,
         sql: include_str!("../../migrations/sqlite/0001_base.sql"),
     },
     Migration {
         number: 2,
         name: "events",
+        older_programs: OlderPrograms::Stop,
         sql: include_str!("../../migrations/sqlite/0002_events.sql"),
     },
     Migration {
         number: 3,
         name: "kept_answers",
+        older_programs: OlderPrograms::Stop,
         sql: include_str!("../../migrations/sqlite/0003_kept_answers.sql"),
     },
     Migration {
         number: 4,
         name: "log_instance",
+        older_programs: OlderPrograms::Stop,
         sql: include_str!("../../migrations/sqlite/0004_log_instance.sql"),
     },
 ];
@@ -40,21 +59,25 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration {
         number: 1,
         name: "base",
+        older_programs: OlderPrograms::Stop,
         sql: include_str!("../../migrations/postgres/0001_base.sql"),
     },
     Migration {
         number: 2,
         name: "events",
+        older_programs: OlderPrograms::Stop,
         sql: include_str!("../../migrations/postgres/0002_events.sql"),
     },
     Migration {
         number: 3,
         name: "kept_answers",
+        older_programs: OlderPrograms::Stop,
         sql: include_str!("../../migrations/postgres/0003_kept_answers.sql"),
     },
     Migration {
         number: 4,
         name: "log_instance",
+        older_programs: OlderPrograms::Stop,
         sql: include_str!("../../migrations/postgres/0004_log_instance.sql"),
     },
 ];

@@ -1,5 +1,6 @@
 //! Running PostgreSQL's migrations.
 
+use super::compatible::{COLUMN, Schema, known};
 use super::list::{Migration, POSTGRES};
 use crate::contract::StoreError;
 
@@ -17,6 +18,12 @@ pub(crate) trait Database {
     /// What PostgreSQL said.
     fn number(&self, sql: &str) -> Result<Option<i64>, StoreError>;
 
+    /// The texts that `sql` gives, one a row.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    fn texts(&self, sql: &str) -> Result<Vec<String>, StoreError>;
+
     /// The address, for people.
     fn place(&self) -> &str;
 }
@@ -24,57 +31,97 @@ pub(crate) trait Database {
 /// The advisory lock of whoever migrates: "camp" and 1.
 const MIGRATING: &str = "SELECT pg_advisory_xact_lock(1667329392, 1)";
 
-/// Brings the database to the newest schema, in one transaction. Does nothing when it is there.
+/// Programs that work on the database. None of them knows a migration that is still to be run.
+const WORKING: &str = "SELECT name FROM campanile_node WHERE gone_at IS NULL \
+     AND beat_at + lease_ms * interval '1 millisecond' > clock_timestamp() ORDER BY token";
+
+/// Brings the database to the newest schema, in one transaction. Does nothing when it is there, or when a newer version
+/// has only added to it. Returns the number of its newest migration.
 ///
 /// # Errors
-/// [`StoreError::NewerSchema`] when it was written by a newer version: nothing is changed then.
-/// [`StoreError::Full`], [`StoreError::Unavailable`].
-pub(crate) fn migrate_postgres(database: &dyn Database) -> Result<(), StoreError> {
+/// [`StoreError::NewerSchema`] when a newer version has changed what this one uses; [`StoreError::OlderAtWork`] when this
+/// one is to do so while an older one works: nothing is changed then. [`StoreError::Full`], [`StoreError::Unavailable`].
+pub(crate) fn migrate_postgres(database: &dyn Database) -> Result<i64, StoreError> {
     run(database, POSTGRES)
 }
 
-/// The number of the newest migration: what a database has once it was opened.
+/// The number of the newest migration that this program knows.
 pub(crate) fn newest_postgres() -> u64 {
-    POSTGRES.last().map_or(0, |last| u64::try_from(last.number).unwrap_or(0))
+    u64::try_from(known(POSTGRES)).unwrap_or(0)
 }
 
-fn run(database: &dyn Database, migrations: &[Migration]) -> Result<(), StoreError> {
+fn run(database: &dyn Database, migrations: &[Migration]) -> Result<i64, StoreError> {
     database.run("BEGIN ISOLATION LEVEL READ COMMITTED")?;
     let migrated = run_in_transaction(database, migrations);
     match &migrated {
-        Ok(()) => database.run("COMMIT")?,
+        Ok(_) => database.run("COMMIT")?,
         Err(_) => database.run("ROLLBACK")?,
     }
     migrated
 }
 
-fn run_in_transaction(database: &dyn Database, migrations: &[Migration]) -> Result<(), StoreError> {
+fn run_in_transaction(
+    database: &dyn Database,
+    migrations: &[Migration],
+) -> Result<i64, StoreError> {
     // Whoever else migrates at the same time waits, then finds everything done.
     database.run(MIGRATING)?;
-    let found = version(database)?;
-    let known = migrations.last().map_or(0, |last| last.number);
-    if found > known {
-        return Err(StoreError::NewerSchema { place: database.place().to_owned(), found, known });
+    let schema = schema_of(database)?;
+    schema.expect_usable(database.place(), known(migrations))?;
+    let missing = || migrations.iter().filter(|migration| migration.number > schema.newest);
+    // Differs because others may be at work.
+    if let Some(stops) = missing().find(|migration| migration.stops_older()) {
+        expect_nobody(database, stops)?;
     }
-    for migration in migrations.iter().filter(|m| m.number > found) {
-        let Migration { number, name, sql } = migration;
+    for migration in missing() {
+        let Migration { number, name, sql, .. } = migration;
         database.run(sql)?;
+        // The first migration makes the table.
         database.run(&format!(
-            "INSERT INTO campanile_migration (number, name) VALUES ({number}, '{name}')"
+            "ALTER TABLE campanile_migration ADD COLUMN IF NOT EXISTS {COLUMN} BOOLEAN NOT NULL DEFAULT true; \
+             INSERT INTO campanile_migration (number, name, {COLUMN}) VALUES ({number}, '{name}', {})",
+            migration.stops_older()
         ))?;
         tracing::info!(number, name, "migrated the database");
     }
-    Ok(())
+    Ok(schema.newest.max(known(migrations)))
 }
 
-/// The newest migration that the database has seen; 0 for a new one.
-fn version(database: &dyn Database) -> Result<i64, StoreError> {
-    let has_table = database
-        .number("SELECT 1::bigint WHERE to_regclass('campanile_migration') IS NOT NULL")?
-        .is_some();
-    if !has_table {
-        return Ok(0);
+fn expect_nobody(database: &dyn Database, migration: &Migration) -> Result<(), StoreError> {
+    if !is_there(database, "to_regclass('campanile_node') IS NOT NULL")? {
+        return Ok(());
+    }
+    let names = database.texts(WORKING)?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::OlderAtWork {
+        place: database.place().to_owned(),
+        number: migration.number,
+        names: names.join("', '"),
+    })
+}
+
+fn schema_of(database: &dyn Database) -> Result<Schema, StoreError> {
+    if !is_there(database, "to_regclass('campanile_migration') IS NOT NULL")? {
+        return Ok(Schema::default());
     }
     let newest = database.number("SELECT coalesce(max(number), 0) FROM campanile_migration")?;
-    Ok(newest.unwrap_or(0))
+    let newest = newest.unwrap_or(0);
+    let column = format!(
+        "EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('campanile_migration') \
+         AND attname = '{COLUMN}' AND NOT attisdropped)"
+    );
+    let has_column = is_there(database, &column)?;
+    if !has_column {
+        return Ok(Schema { newest, stops_older: newest });
+    }
+    let stops_older = database.number(&format!(
+        "SELECT coalesce(max(number), 0) FROM campanile_migration WHERE {COLUMN}"
+    ))?;
+    Ok(Schema { newest, stops_older: stops_older.unwrap_or(0) })
+}
+
+fn is_there(database: &dyn Database, what: &str) -> Result<bool, StoreError> {
+    Ok(database.number(&format!("SELECT 1::bigint WHERE {what}"))?.is_some())
 }

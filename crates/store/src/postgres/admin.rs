@@ -49,7 +49,7 @@ impl Admin {
     /// # Errors
     /// As [`migrate_postgres`].
     pub(crate) fn migrate(&self) -> Result<(), StoreError> {
-        migrate_postgres(&AtPlace(&self.connection, &self.address))
+        migrate_postgres(&AtPlace(&self.connection, &self.address)).map(drop)
     }
 }
 

@@ -13,6 +13,7 @@ use super::write_tx::PostgresWriteTx;
 use crate::contract::{
     CommitMark, Dump, DurableCallback, ReadTx, Store, StoreError, TableListener, WriteTx,
 };
+use crate::migrate::{expect_all_known, newest_postgres};
 
 impl Store for PostgresStore {
     fn read(self: Arc<Self>) -> Result<Box<dyn ReadTx>, StoreError> {
@@ -53,6 +54,7 @@ impl Store for PostgresStore {
     }
 
     fn dump(self: Arc<Self>) -> Result<Box<dyn Dump>, StoreError> {
+        expect_all_known(self.schema, self.shared.place(), newest_postgres())?;
         Ok(Box::new(PostgresReadTx::begin(self)?))
     }
 

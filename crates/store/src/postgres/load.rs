@@ -15,7 +15,7 @@ use super::store::{AtPlace, check_server};
 use super::text::{read, stored};
 use super::url::DatabaseUrl;
 use crate::contract::{CopyMark, Dump, DumpKind, DumpRow, DumpTable, DumpValue, Load, StoreError};
-use crate::migrate::migrate_postgres;
+use crate::migrate::{expect_all_known, migrate_postgres, newest_postgres};
 use crate::sql::dump::{COPY_KEYS, UNFINISHED_KEY, fixed_tables, mark_key, param};
 use crate::sql::quoted;
 use crate::sql::values::Param;
@@ -63,7 +63,9 @@ impl PostgresLoader {
         loader.on(Self::expect_to_be_alone)?;
         if loader.occupied_by()?.is_none() {
             let target = AtPlace(&loader.connection, &loader.address);
-            migrate_postgres(&target).map_err(|e| located(e, loader.address.place()))?;
+            let schema =
+                migrate_postgres(&target).map_err(|e| located(e, loader.address.place()))?;
+            expect_all_known(schema, loader.address.place(), newest_postgres())?;
         }
         Ok(loader)
     }

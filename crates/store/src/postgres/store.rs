@@ -42,6 +42,8 @@ pub struct PostgresStore {
     pub(super) writers: Arc<Pool>,
     pub(super) claims: Arc<Claims>,
     pub(super) sequence_at_opening: i64,
+    /// The newest migration of the database at the opening.
+    pub(super) schema: i64,
     options: PostgresOptions,
     /// Emptied when the store is closed.
     running: Mutex<Option<Running>>,
@@ -113,7 +115,7 @@ impl PostgresStore {
     /// Opens the database at `options.url`, bringing its schema up to date.
     ///
     /// # Errors
-    /// [`StoreError::NewerSchema`]; [`StoreError::Unavailable`] with the server's reason: a wrong password, an
+    /// [`StoreError::NewerSchema`], [`StoreError::OlderAtWork`]; [`StoreError::Unavailable`] with the server's reason: a wrong password, an
     /// unknown host or database, missing rights, a server that is too old or only a replica.
     pub fn open(options: &PostgresOptions) -> Result<Arc<Self>, StoreError> {
         let address = Arc::new(Address::parse(&options.url)?);
@@ -121,7 +123,7 @@ impl PostgresStore {
         let connection = Connection::open(&address)?;
         let at_place = |error: StoreError| located(error, address.place());
         check_server(&connection, &address)?;
-        migrate_postgres(&AtPlace(&connection, &address)).map_err(at_place)?;
+        let schema = migrate_postgres(&AtPlace(&connection, &address)).map_err(at_place)?;
         if let Some(source_place) = unfinished(&connection).map_err(at_place)? {
             let place = address.place().to_owned();
             return Err(StoreError::UnfinishedCopy { place, source_place });
@@ -180,6 +182,7 @@ impl PostgresStore {
             claims,
             shared,
             sequence_at_opening,
+            schema,
             options: options.clone(),
             running: Mutex::new(Some(running)),
         }))
@@ -248,13 +251,15 @@ impl PostgresStore {
     pub(super) fn numbers(&self) -> Vec<(&'static str, f64)> {
         #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
         let number = |n: usize| n as f64;
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+        let schema = self.schema as f64;
         let (readers, readers_idle) = self.readers.sizes();
         let (writers, writers_idle) = self.writers.sizes();
         let lapses = self.shared.lapses.load(Ordering::Relaxed);
         #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
         let float = |n: u64| n as f64;
         let mut numbers = vec![
-            ("schema_version", float(crate::migrate::newest_postgres())),
+            ("schema_version", schema),
             ("reader_connections", number(readers)),
             ("reader_connections_busy", number(readers - readers_idle)),
             ("writer_connections", number(writers)),
@@ -375,6 +380,11 @@ impl Database for AtPlace<'_> {
     fn number(&self, sql: &str) -> Result<Option<i64>, StoreError> {
         let row = self.0.query_first(sql, &[])?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    fn texts(&self, sql: &str) -> Result<Vec<String>, StoreError> {
+        let rows = self.0.query(sql, &[])?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     fn place(&self) -> &str {

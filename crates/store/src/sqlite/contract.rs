@@ -9,6 +9,7 @@ use super::rows;
 use super::store::SqliteStore;
 use super::write_tx::SqliteWriteTx;
 use crate::contract::{CommitMark, Dump, DurableCallback, ReadTx, Store, StoreError, WriteTx};
+use crate::migrate::{expect_all_known, newest_sqlite};
 
 impl Store for SqliteStore {
     fn read(self: Arc<Self>) -> Result<Box<dyn ReadTx>, StoreError> {
@@ -35,6 +36,7 @@ impl Store for SqliteStore {
     }
 
     fn dump(self: Arc<Self>) -> Result<Box<dyn Dump>, StoreError> {
+        expect_all_known(self.schema, &self.file().display().to_string(), newest_sqlite())?;
         Ok(Box::new(SqliteReadTx::begin(self)?))
     }
 

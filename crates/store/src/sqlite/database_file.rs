@@ -9,11 +9,11 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags};
 
 use super::failure::{io_failure, located};
 use crate::contract::StoreError;
-use crate::migrate::newest_sqlite;
+use crate::migrate::{newest_sqlite, schema_of};
 
 /// How every SQLite database begins.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -45,7 +45,7 @@ pub enum FileError {
         /// The first ones.
         problem: String,
     },
-    /// It was written by a newer version.
+    /// A newer version has changed in it what this one uses.
     #[error("it has schema {found}, this campanile knows up to {known}")]
     Newer {
         /// Its schema version.
@@ -183,24 +183,14 @@ pub(in crate::sqlite) fn expect_schema(
     connection: &Connection,
     path: &Path,
 ) -> Result<i64, FileError> {
-    let found = || -> Result<Option<i64>, rusqlite::Error> {
-        let is_ours = connection
-            .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'campanile_migration'", [], |_| {
-                Ok(())
-            })
-            .optional()?
-            .is_some();
-        if !is_ours {
-            return Ok(None);
-        }
-        connection.query_row("SELECT max(number) FROM campanile_migration", [], |row| row.get(0))
-    };
     let known = i64::try_from(newest_sqlite()).unwrap_or(i64::MAX);
-    match found().map_err(|error| fault(error, path))? {
+    match schema_of(connection).map_err(|error| fault(error, path))? {
         None => Err(FileError::Foreign {
             reason: "it is a SQLite database without Campanile's tables".to_owned(),
         }),
-        Some(found) if found > known => Err(FileError::Newer { found, known }),
-        Some(schema) => Ok(schema),
+        Some(schema) if schema.stops_older > known => {
+            Err(FileError::Newer { found: schema.newest, known })
+        }
+        Some(schema) => Ok(schema.newest),
     }
 }

@@ -13,7 +13,7 @@ use super::failure::located;
 use super::lock::FolderLock;
 use super::store::DATABASE_FILE;
 use crate::contract::{CopyMark, Dump, DumpRow, DumpTable, DumpValue, Load, StoreError};
-use crate::migrate::migrate_sqlite;
+use crate::migrate::{expect_all_known, migrate_sqlite, newest_sqlite};
 use crate::sql::dump::{COPY_KEYS, UNFINISHED_KEY, fixed_tables, mark_key, param};
 use crate::sql::quoted;
 
@@ -49,7 +49,9 @@ impl SqliteLoader {
         })?;
         if loader.occupied_by()?.is_none() {
             let file = loader.file.clone();
-            migrate_sqlite(&mut loader.connection, &file).map_err(|e| located(e, &file))?;
+            let schema =
+                migrate_sqlite(&mut loader.connection, &file).map_err(|e| located(e, &file))?;
+            expect_all_known(schema, &file.display().to_string(), newest_sqlite())?;
         }
         Ok(loader)
     }

@@ -54,6 +54,8 @@ impl SqliteOptions {
 #[derive(Debug)]
 pub struct SqliteStore {
     file: PathBuf,
+    /// The newest migration of the database.
+    pub(in crate::sqlite) schema: i64,
     log_file: PathBuf,
     pub(in crate::sqlite) writer: Writer,
     pub(in crate::sqlite) readers: Arc<Readers>,
@@ -91,7 +93,7 @@ impl SqliteStore {
         let at_file = |e: rusqlite::Error| located(e.into(), &file);
 
         let mut connection = connection::open(&file, Role::Writer).map_err(at_file)?;
-        migrate_sqlite(&mut connection, &file).map_err(|e| located(e, &file))?;
+        let schema = migrate_sqlite(&mut connection, &file).map_err(|e| located(e, &file))?;
         if let Some(source_place) = unfinished(&connection).map_err(|e| located(e, &file))? {
             let place = file.display().to_string();
             return Err(StoreError::UnfinishedCopy { place, source_place });
@@ -136,6 +138,7 @@ impl SqliteStore {
         };
         Ok(Arc::new(Self {
             readers,
+            schema,
             rows: Arc::default(),
             events,
             indexer,
@@ -215,12 +218,14 @@ impl SqliteStore {
     pub(in crate::sqlite) fn numbers(&self) -> Vec<(&'static str, f64)> {
         #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
         let number = |n: u64| n as f64;
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+        let schema = self.schema as f64;
         let bytes = |path: &Path| number(fs::metadata(path).map_or(0, |m| m.len()));
         let measured = self.writer.measured();
         let (syncs, last_sync_ms) = self.durability.measured();
         let millis = |us: u64| number(us) / 1000.0;
         let mut numbers = vec![
-            ("schema_version", number(crate::migrate::newest_sqlite())),
+            ("schema_version", schema),
             ("database_bytes", bytes(&self.file)),
             ("wal_bytes", bytes(&self.log_file)),
             ("wal_pages_to_move", number(self.checkpoints.pages_to_move())),

@@ -34,7 +34,7 @@ const NATURAL_KEYS: [(&str, &[&str]); 11] = [
 ];
 
 /// Adds the shipped tables and rows that the database lacks, in one transaction; changes and deletes nothing.
-/// A database that has them already is only looked at. Returns the commit to wait for, when there was one.
+/// A database that has them already, or those of a newer version, is only looked at. Returns the commit to wait for, when there was one.
 ///
 /// # Errors
 /// What the store answers.
@@ -45,7 +45,8 @@ pub fn bring_up_to_date(
     let system = system()?;
     let mark = mark(system);
     let mut tx = Arc::clone(store).write()?;
-    if tx.meta_get(MARK_KEY)?.as_deref() == Some(&mark) {
+    let present = tx.meta_get(MARK_KEY)?.unwrap_or_default();
+    if present == mark || version_of(&present) > system.spec.version {
         return Ok(None);
     }
     let mut tables: Vec<Arc<TableDef>> = system.dictionary.tables().cloned().collect();
@@ -69,6 +70,11 @@ fn mark(system: &System) -> String {
     let digest = digest.finalize();
     let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{}:{hex}", system.spec.version)
+}
+
+/// The version in a mark; 0 when there is none.
+fn version_of(mark: &str) -> u32 {
+    mark.split_once(':').and_then(|(version, _)| version.parse().ok()).unwrap_or(0)
 }
 
 fn shipped_rows(system: &System) -> Result<Vec<Record>, EngineError> {
