@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use super::address::Address;
 use super::connection::Connection;
 use super::failure::closed;
+use super::wire::aside;
 use crate::contract::StoreError;
 
 /// Connections that are opened as they are needed, up to a limit, and kept.
@@ -76,7 +77,7 @@ impl Pool {
                             let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
                             return Err(StoreError::Busy { waited_ms });
                         };
-                        self.freed.wait_for(&mut state, left);
+                        aside(|| self.freed.wait_for(&mut state, left));
                     }
                 }
             }

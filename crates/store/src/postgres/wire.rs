@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
 /// What sends questions and takes in answers as long as it is polled; done when the connection has ended.
 pub(super) type Bytes = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -34,7 +34,7 @@ impl Wire {
         connect: impl Future<Output = Result<(C, Bytes), E>>,
     ) -> Result<(C, Self), E> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        match runtime.block_on(connect) {
+        match blocking(&runtime, connect) {
             Ok((client, bytes)) => {
                 let bytes = RefCell::new(Some(bytes));
                 Ok((client, Self(Some(Waiting { runtime, bytes }))))
@@ -51,18 +51,21 @@ impl Wire {
         Self(None)
     }
 
-    /// Blocks this thread until `asked` is done. Not on a thread that runs the tasks of another runtime.
+    /// Blocks this thread until `asked` is done.
     pub(super) fn wait<F: Future>(&self, asked: F) -> F::Output {
         let Some(Waiting { runtime, bytes }) = &self.0 else { return parked(asked) };
         let mut asked = pin!(asked);
-        runtime.block_on(std::future::poll_fn(|context| {
-            // First what is asked, so that it is sent at once; then, if something came, whether that is the answer.
-            if let Poll::Ready(answer) = asked.as_mut().poll(context) {
-                return Poll::Ready(answer);
-            }
-            carry(bytes, context);
-            asked.as_mut().poll(context)
-        }))
+        blocking(
+            runtime,
+            std::future::poll_fn(|context| {
+                // First what is asked, so that it is sent at once; then, if something came, whether that is the answer.
+                if let Poll::Ready(answer) = asked.as_mut().poll(context) {
+                    return Poll::Ready(answer);
+                }
+                carry(bytes, context);
+                asked.as_mut().poll(context)
+            }),
+        )
     }
 
     /// Takes in what came while nobody waited: the end of the connection too.
@@ -72,7 +75,7 @@ impl Wire {
             return;
         }
         let mut has_looked = false;
-        runtime.block_on(async {
+        blocking(runtime, async {
             // The runtime sees what came between two turns.
             std::future::poll_fn(|context| {
                 carry(bytes, context);
@@ -90,16 +93,29 @@ impl Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         let Some(Waiting { runtime, bytes }) = self.0.take() else { return };
-        // A thread that runs tasks can neither wait nor end a runtime; then the connection just breaks off.
-        if tokio::runtime::Handle::try_current().is_err() {
-            runtime.block_on(std::future::poll_fn(|context| {
+        blocking(
+            &runtime,
+            std::future::poll_fn(|context| {
                 carry(&bytes, context);
                 Poll::Ready(())
-            }));
-        }
+            }),
+        );
         drop(bytes);
         runtime.shutdown_background();
     }
+}
+
+/// Runs `work` on `runtime`.
+fn blocking<F: Future>(runtime: &Runtime, work: F) -> F::Output {
+    aside(|| runtime.block_on(work))
+}
+
+/// Does `work`, which may wait. A thread that runs the tasks of another runtime hands them to another thread first: the
+/// program answers its callers also while the database does not.
+pub(super) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    let runs_tasks = Handle::try_current()
+        .is_ok_and(|current| current.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if runs_tasks { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// Sends and takes in what can be at once.
@@ -129,5 +145,35 @@ pub(super) fn parked<F: Future>(future: F) -> F::Output {
             Poll::Ready(output) => return output,
             Poll::Pending => thread::park(),
         }
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use crate::postgres::Admin;
+    use crate::testing::TestDatabase;
+
+    #[test]
+    fn a_thread_that_waits_for_the_database_leaves_the_tasks_of_its_runtime_to_others() {
+        let database = TestDatabase::create();
+        let holder = Admin::open(database.url()).unwrap();
+        holder.run("SELECT pg_advisory_lock(1)").unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let url = database.url().to_owned();
+        let (tell, told) = std::sync::mpsc::channel();
+        let waits = runtime.spawn(async move {
+            let waiting = Admin::open(&url).unwrap();
+            tell.send(()).unwrap();
+            waiting.run("SELECT pg_advisory_lock(1)").unwrap();
+        });
+        told.recv().unwrap();
+        // The one thread of the runtime waits for the lock, which only this task gives back.
+        let gives_back =
+            runtime.spawn(async move { holder.run("SELECT pg_advisory_unlock(1)").unwrap() });
+        runtime.block_on(async {
+            gives_back.await.unwrap();
+            waits.await.unwrap();
+        });
     }
 }
