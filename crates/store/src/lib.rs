@@ -11,7 +11,9 @@ mod sqlite;
 pub mod testing;
 
 pub use contract::*;
-pub use postgres::{DatabaseUrl, Lease, PostgresLoader, PostgresOptions, PostgresStore};
+pub use postgres::{
+    Connections, DatabaseUrl, Lease, PostgresLoader, PostgresOptions, PostgresStore, StatementNames,
+};
 pub use sql::dump::dump_tables;
 pub use sqlite::{
     DatabaseFile, FileError, FolderLock, SqliteLoader, SqliteOptions, SqliteStore, snapshot,

@@ -1,11 +1,13 @@
 //! Where the database is: a URL taken apart, with the password kept out of everything that is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::statements::Learned;
 use super::tls;
 use super::url::DatabaseUrl;
 use crate::contract::StoreError;
@@ -31,6 +33,7 @@ pub(super) struct Address {
     config: Config,
     place: String,
     tls: MakeRustlsConnect,
+    learned: Option<Arc<Learned>>,
 }
 
 impl std::fmt::Debug for Address {
@@ -82,7 +85,17 @@ impl Address {
         config.keepalives_idle(KEEPALIVE);
         let needs_tls = config.get_ssl_mode() != SslMode::Disable;
         let tls = tls::connector(needs_tls, roots.as_deref()).map_err(refused)?;
-        Ok(Self { place: place(&config), config, tls })
+        Ok(Self { place: place(&config), config, tls, learned: None })
+    }
+
+    /// The same place, to which statements go without names.
+    pub(super) fn without_names(self) -> Self {
+        Self { learned: Some(Arc::default()), ..self }
+    }
+
+    /// Where the types of statements without names are kept; `None` when statements have names.
+    pub(super) fn learned(&self) -> Option<Arc<Learned>> {
+        self.learned.clone()
     }
 
     /// For people: host, port and database.

@@ -27,7 +27,7 @@ pub(super) fn run(
         let mut beat_once = || -> Result<Taken, StoreError> {
             if connection.as_ref().is_none_or(Connection::is_closed) {
                 connection = None;
-                connection = Some(shared.open()?);
+                connection = Some(shared.open_direct()?);
             }
             let Some(open) = &connection else { return Ok(Taken::default()) };
             if is_due {

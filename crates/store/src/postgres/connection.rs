@@ -1,25 +1,21 @@
 //! One connection: its prepared statements, and what is asked over it.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Error, Row, SimpleQueryMessage, Statement as Prepared};
+use tokio_postgres::{AsyncMessage, Client, Error, Row, SimpleQueryMessage};
 
 use super::address::Address;
 use super::failure::located;
-use super::params::{numbered, refs};
+use super::params::refs;
+use super::statements::{Form, Statements, Values};
 use super::wire::{Bytes, Wire, parked};
 use crate::contract::StoreError;
 use crate::sql::Statement;
 use crate::sql::values::Param;
-
-/// Prepared statements kept by a connection. Each form of a query is one.
-const STATEMENTS_MAX: usize = 256;
 
 /// Called with each message that the server sends by itself.
 pub(super) type Listener = Arc<dyn Fn(&AsyncMessage) + Send + Sync>;
@@ -27,7 +23,7 @@ pub(super) type Listener = Arc<dyn Fn(&AsyncMessage) + Send + Sync>;
 /// An open connection. Not to be shared: a transaction belongs to one thread.
 pub(super) struct Connection {
     client: Client,
-    prepared: RefCell<HashMap<String, Prepared>>,
+    statements: Statements,
     // Goes last.
     wire: Wire,
 }
@@ -47,7 +43,7 @@ impl Connection {
     /// [`StoreError::Unavailable`] with the server's reason.
     pub(super) fn open(address: &Address) -> Result<Self, StoreError> {
         match Wire::of_who_waits(async { Ok::<_, Failure>(connect(address, None).await?) }) {
-            Ok((client, wire)) => Ok(Self::over(client, wire)),
+            Ok((client, wire)) => Ok(Self::over(client, wire, address)),
             Err(Failure::Told(error)) => Err(located(error.into(), address.place())),
             Err(Failure::NoMeans(error)) => Err(unavailable(address, &error)),
         }
@@ -69,14 +65,14 @@ impl Connection {
             Ok::<Client, Error>(client)
         }));
         match opened {
-            Ok(Ok(client)) => Ok(Self::over(client, Wire::of_a_task())),
+            Ok(Ok(client)) => Ok(Self::over(client, Wire::of_a_task(), address)),
             Ok(Err(error)) => Err(located(error.into(), address.place())),
             Err(error) => Err(unavailable(address, &error)),
         }
     }
 
-    fn over(client: Client, wire: Wire) -> Self {
-        Self { client, prepared: RefCell::default(), wire }
+    fn over(client: Client, wire: Wire, address: &Address) -> Self {
+        Self { client, statements: Statements::new(address.learned()), wire }
     }
 
     /// Whether the server or the network has ended it, as far as that has been told.
@@ -109,7 +105,7 @@ impl Connection {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        self.wire.wait(self.client.query(&self.prepared(sql)?, params))
+        self.wire.wait(self.prepared(sql)?.query(&self.client, params))
     }
 
     /// Begins a transaction by `begin`, runs `change` and gives the rows of `query`, in one round trip: nothing waits for the
@@ -117,8 +113,8 @@ impl Connection {
     pub(super) fn begin_and_query(
         &self,
         begin: &str,
-        change: (&str, &[&(dyn ToSql + Sync)]),
-        query: (&str, &[&(dyn ToSql + Sync)]),
+        change: (&str, Values<'_>),
+        query: (&str, Values<'_>),
     ) -> Result<Vec<Row>, Error> {
         let (changes, queries) = (self.prepared(change.0)?, self.prepared(query.0)?);
         self.wire.wait(async {
@@ -126,8 +122,8 @@ impl Connection {
                 // Sent in this order.
                 biased;
                 self.client.batch_execute(begin),
-                self.client.execute(&changes, change.1),
-                self.client.query(&queries, query.1),
+                changes.execute(&self.client, change.1),
+                queries.query(&self.client, query.1),
             );
             begun?;
             changed?;
@@ -146,7 +142,7 @@ impl Connection {
 
     /// Runs a prepared statement that changes rows. Returns how many.
     pub(super) fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
-        self.wire.wait(self.client.execute(&self.prepared(sql)?, params))
+        self.wire.wait(self.prepared(sql)?.execute(&self.client, params))
     }
 
     /// The rows of a built statement.
@@ -176,17 +172,11 @@ impl Connection {
         })
     }
 
-    fn prepared(&self, sql: &str) -> Result<Prepared, Error> {
-        if let Some(known) = self.prepared.borrow().get(sql) {
-            return Ok(known.clone());
+    fn prepared(&self, sql: &str) -> Result<Form, Error> {
+        match self.statements.known(sql) {
+            Some(known) => Ok(known),
+            None => self.wire.wait(self.statements.prepare(&self.client, sql)),
         }
-        let prepared = self.wire.wait(self.client.prepare(&numbered(sql)))?;
-        let mut kept = self.prepared.borrow_mut();
-        if kept.len() >= STATEMENTS_MAX {
-            kept.clear();
-        }
-        kept.insert(sql.to_owned(), prepared.clone());
-        Ok(prepared)
     }
 }
 

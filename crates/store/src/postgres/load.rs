@@ -6,11 +6,13 @@ use campanile_model::{Dictionary, TableDef};
 use tokio_postgres::types::Type;
 
 use super::address::Address;
+use super::behind_pool::Way;
 use super::connection::Connection;
 use super::ddl::ensure_tables;
 use super::dump::rows;
 use super::failure::located;
 use super::nodes::working;
+use super::options::Connections;
 use super::store::{AtPlace, check_server};
 use super::text::{read, stored};
 use super::url::DatabaseUrl;
@@ -45,7 +47,7 @@ pub struct PostgresLoader {
     connection: Connection,
     /// Differs because there are others: its transaction holds the lock that whoever starts has to take.
     _alone: Connection,
-    address: Address,
+    address: Arc<Address>,
 }
 
 impl PostgresLoader {
@@ -55,10 +57,9 @@ impl PostgresLoader {
     /// [`StoreError::NewerSchema`]; [`StoreError::Unavailable`] with the reason: what the server said, or that another
     /// program works on the database.
     pub fn open(url: impl Into<DatabaseUrl>) -> Result<Self, StoreError> {
-        let address = Address::parse(&url.into())?;
-        let connection = Connection::open(&address)?;
+        let way = Way::find(&url.into(), &Connections::default())?;
+        let Way { address, connections: (connection, alone), .. } = way;
         check_server(&connection, &address)?;
-        let alone = Connection::open(&address)?;
         let loader = Self { connection, _alone: alone, address };
         loader.on(Self::expect_to_be_alone)?;
         if loader.occupied_by()?.is_none() {

@@ -1,7 +1,8 @@
 //! The shared engine: a PostgreSQL database that many programs work on.
 //!
-//! Connections (`url`, `address`, `tls`, `connection`, `pool`) are asynchronous underneath; whoever asks waits, and carries
-//! the bytes meanwhile (`wire`). Texts and numbers go in and out through `text` and `params`. Records: transactions
+//! Connections (`url`, `address`, `tls`, `connection`, `statements`, `pool`) are asynchronous underneath; whoever asks waits, and
+//! carries the bytes meanwhile (`wire`). What stands between is found out at the opening (`behind_pool`). Texts and numbers go in
+//! and out through `text` and `params`. Records: transactions
 //! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`), answers under
 //! keys (`answers`), tables and views after the dictionary (`ddl`).
 //!
@@ -20,6 +21,7 @@ mod answers;
 mod append;
 mod backlog;
 mod beat;
+mod behind_pool;
 mod claims;
 mod completer;
 mod completions;
@@ -41,10 +43,12 @@ mod options;
 mod params;
 mod pending;
 mod plans;
+mod polls;
 mod pool;
 mod read_tx;
 mod rows;
 mod runs;
+mod statements;
 mod store;
 mod summary;
 mod text;
@@ -58,6 +62,6 @@ mod writer;
 #[cfg(feature = "testing")]
 pub(crate) use admin::{Admin, reaches, schema_hash};
 pub use load::PostgresLoader;
-pub use options::{Lease, PostgresOptions};
+pub use options::{Connections, Lease, PostgresOptions, StatementNames};
 pub use store::PostgresStore;
 pub use url::DatabaseUrl;

@@ -2,7 +2,8 @@
 //!
 //! Differs because SQLite has one program. On a connection of its own and coalesced: a notice inside the appending
 //! transaction would make the commits of all programs wait for each other (measured: a quarter of the appends). A notice
-//! that is lost costs a poll interval.
+//! that is lost costs a poll interval. Behind a pool that gives each transaction another connection nothing is heard: then
+//! the database is asked every second (`polls`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio_postgres::AsyncMessage;
 
 use super::connection::{Connection, Listener};
 use super::effects::Effects;
+use super::polls::{self, Polls};
 use super::store::Shared;
 use super::text::{read, stored};
 use crate::contract::{StoreError, TableListener, WakeListener};
@@ -167,16 +169,16 @@ impl Notices {
     }
 }
 
-/// Listens and tells until the store is closed.
-pub(super) fn run(shared: &Arc<Shared>, first: Connection) {
-    let mut connection = Some(first);
+/// Hears, or asks, and tells until the store is closed.
+pub(super) fn run(shared: &Arc<Shared>, first: Line) {
+    let mut line = Some(first);
     while let Some(notices) = shared.notices.next() {
-        if connection.as_ref().is_none_or(Connection::is_closed) {
-            connection = match open(shared) {
-                Ok(connection) => {
+        if line.as_ref().is_none_or(Line::is_closed) {
+            line = match open(shared) {
+                Ok(line) => {
                     // What others told meanwhile was not heard.
                     shared.notices.changed_elsewhere(None);
-                    Some(connection)
+                    Some(line)
                 }
                 Err(error) => {
                     tracing::debug!(%error, "other programs cannot be told of new events; they poll");
@@ -185,25 +187,50 @@ pub(super) fn run(shared: &Arc<Shared>, first: Connection) {
                 }
             };
         }
-        if notices.is_empty() {
-            continue;
-        }
-        let told = connection.as_ref().map(|open| tell(open, shared.node.token(), &notices));
-        if let Some(Err(error)) = &told {
+        let worked = line.as_mut().map(|line| line.work(shared, &notices));
+        if let Some(Err(error)) = &worked {
             tracing::debug!(%error, "other programs were not told of new events; they poll");
-            connection = None;
+            line = None;
         }
-        if !matches!(told, Some(Ok(()))) {
+        if !matches!(worked, Some(Ok(()))) {
             shared.notices.put_back(notices.tables);
         }
     }
 }
 
-/// A connection that listens.
+/// The connection to the others.
+pub(super) struct Line {
+    connection: Connection,
+    /// `None` where the server says by itself what others did.
+    polls: Option<Polls>,
+}
+
+impl Line {
+    fn is_closed(&self) -> bool {
+        self.connection.is_closed()
+    }
+
+    fn work(&mut self, shared: &Shared, notices: &Waiting) -> Result<(), tokio_postgres::Error> {
+        if !notices.is_empty() {
+            tell(&self.connection, shared.node.token(), notices)?;
+        }
+        let Some(polls) = &mut self.polls else { return Ok(()) };
+        let Some(found) = polls.when_due(&self.connection, LOOK_EVERY)? else { return Ok(()) };
+        for table in &found.tables {
+            shared.notices.changed_elsewhere(Some(table));
+        }
+        for queue in &found.queues {
+            shared.notices.tell_here(queue, 0);
+        }
+        Ok(())
+    }
+}
+
+/// A connection that listens, where that is possible.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub(super) fn open(shared: &Arc<Shared>) -> Result<Connection, StoreError> {
+pub(super) fn open(shared: &Arc<Shared>) -> Result<Line, StoreError> {
     let weak = Arc::downgrade(shared);
     let listener: Listener = Arc::new(move |message| {
         if let (AsyncMessage::Notification(notice), Some(shared)) = (message, weak.upgrade()) {
@@ -215,9 +242,13 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<Connection, StoreError> {
             }
         }
     });
-    let connection = shared.open_listening(listener)?;
-    connection.batch(&format!("LISTEN {CHANNEL}; LISTEN {TABLES}"))?;
-    Ok(connection)
+    if let Some(connection) = shared.open_listening(listener)? {
+        connection.batch(&format!("LISTEN {CHANNEL}; LISTEN {TABLES}"))?;
+        return Ok(Line { connection, polls: None });
+    }
+    let connection = shared.open()?;
+    let polls = Polls::begin(&connection)?;
+    Ok(Line { connection, polls: Some(polls) })
 }
 
 fn tell(
@@ -230,6 +261,8 @@ fn tell(
         .iter()
         .map(|(queue, due)| (CHANNEL, format!("{token} {due} {}", stored(queue))))
         .filter(|(_, text)| text.len() <= NOTICE_BYTES_MAX);
+    // Before those who hear of it: nobody is to find the number of before.
+    polls::note(connection, &notices.tables)?;
     let tables = notices.tables.iter().map(|table| (TABLES, format!("{token} {table}")));
     let (channels, texts): (Vec<&str>, Vec<String>) = queues.chain(tables).unzip();
     connection.query(

@@ -26,6 +26,54 @@ impl Default for Lease {
     }
 }
 
+/// Whether statements go to the server under names, which saves planning them each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StatementNames {
+    /// Unless a pool stands between that does not know them: that is found out at the opening.
+    #[default]
+    WherePossible,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
+}
+
+/// The way to the database, and how many connections are taken on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connections {
+    /// Connections that read, at most.
+    pub readers_max: usize,
+    /// Connections of record operations and claims, at most.
+    pub writers_max: usize,
+    /// How statements go.
+    pub statement_names: StatementNames,
+    /// A way past a pool, for what a pool cannot do: migrating, and hearing of what others did.
+    pub direct_url: Option<DatabaseUrl>,
+}
+
+impl Connections {
+    /// Connections of one program that belong to no pool: its writer, its completer, its beat, and the one that hears of others.
+    pub const OWN: usize = 4;
+
+    /// Connections that a program takes at most.
+    #[must_use]
+    pub fn all(&self) -> usize {
+        self.readers_max + self.writers_max + Self::OWN
+    }
+}
+
+impl Default for Connections {
+    /// 16 and 16, and no second way.
+    fn default() -> Self {
+        Self {
+            readers_max: 16,
+            writers_max: 16,
+            statement_names: StatementNames::default(),
+            direct_url: None,
+        }
+    }
+}
+
 /// How to open.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
@@ -35,10 +83,8 @@ pub struct PostgresOptions {
     pub node: String,
     /// How long an operation waits for a connection or a lock.
     pub patience: Duration,
-    /// Connections that read, at most.
-    pub readers_max: usize,
-    /// Connections of record operations, at most.
-    pub writers_max: usize,
+    /// The connections to it.
+    pub connections: Connections,
     /// Its standing among the others.
     pub lease: Lease,
     /// How often it looks for others whose lease has lapsed, and at the database's clock.
@@ -56,8 +102,7 @@ impl PostgresOptions {
             node: "campanile".to_owned(),
             // Longer than any operation may write (`campanile.script.max_writer_ms` is 5,000).
             patience: Duration::from_secs(10),
-            readers_max: 16,
-            writers_max: 16,
+            connections: Connections::default(),
             lease: Lease::default(),
             watch: WATCH_MAX,
             clock: None,

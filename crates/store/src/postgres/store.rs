@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::address::Address;
 use super::beat;
+use super::behind_pool::Way;
 use super::claims::Claims;
 use super::completer::Completer;
 use super::connection::{Connection, Listener};
@@ -62,6 +63,10 @@ struct Running {
 #[derive(Debug)]
 pub(super) struct Shared {
     address: Arc<Address>,
+    /// Past a pool, if one is named.
+    direct: Option<Arc<Address>>,
+    /// The way on which the server says by itself what others did; `None` where it has to be asked.
+    of_notices: Option<Arc<Address>>,
     runtime: tokio::runtime::Handle,
     pub(super) claims: Arc<Claims>,
     pub(super) node: Node,
@@ -84,14 +89,23 @@ impl Shared {
         StoreError::OutcomeUnknown { place: self.place().to_owned() }
     }
 
-    /// A connection that belongs to no pool.
+    /// A connection that nobody else uses here.
     pub(super) fn open(&self) -> Result<Connection, StoreError> {
         Connection::open(&self.address)
     }
 
-    /// As [`Shared::open`]; `listener` hears what the server says by itself.
-    pub(super) fn open_listening(&self, listener: Listener) -> Result<Connection, StoreError> {
-        Connection::open_listening(&self.address, &self.runtime, listener)
+    /// The same past a pool, which may have none to give, where there is a way.
+    pub(super) fn open_direct(&self) -> Result<Connection, StoreError> {
+        Connection::open(self.direct.as_ref().unwrap_or(&self.address))
+    }
+
+    /// One on which `listener` hears what the server says by itself; `None` where nothing is heard.
+    pub(super) fn open_listening(
+        &self,
+        listener: Listener,
+    ) -> Result<Option<Connection>, StoreError> {
+        let Some(address) = &self.of_notices else { return Ok(None) };
+        Connection::open_listening(address, &self.runtime, listener).map(Some)
     }
 
     /// Notes a commit. Differs because a commit here has reached the server's disk.
@@ -118,12 +132,17 @@ impl PostgresStore {
     /// [`StoreError::NewerSchema`], [`StoreError::OlderAtWork`]; [`StoreError::Unavailable`] with the server's reason: a wrong password, an
     /// unknown host or database, missing rights, a server that is too old or only a replica.
     pub fn open(options: &PostgresOptions) -> Result<Arc<Self>, StoreError> {
-        let address = Arc::new(Address::parse(&options.url)?);
-        let runtime = small_runtime(&address)?;
-        let connection = Connection::open(&address)?;
+        let runtime = small_runtime(&options.url.to_string())?;
+        let way = Way::find(&options.url, &options.connections)?;
+        let of_notices = way.of_notices().cloned();
+        let Way { address, direct, connections: (connection, for_completer), .. } = way;
         let at_place = |error: StoreError| located(error, address.place());
         check_server(&connection, &address)?;
-        let schema = migrate_postgres(&AtPlace(&connection, &address)).map_err(at_place)?;
+        let schema = match &direct {
+            Some(direct) => migrate_postgres(&AtPlace(&Connection::open(direct)?, direct))
+                .map_err(|error| located(error, direct.place()))?,
+            None => migrate_postgres(&AtPlace(&connection, &address)).map_err(at_place)?,
+        };
         if let Some(source_place) = unfinished(&connection).map_err(at_place)? {
             let place = address.place().to_owned();
             return Err(StoreError::UnfinishedCopy { place, source_place });
@@ -139,6 +158,8 @@ impl PostgresStore {
         let claims = Arc::new(Claims::default());
         let shared = Arc::new(Shared {
             address: Arc::clone(&address),
+            direct,
+            of_notices,
             runtime: runtime.handle().clone(),
             claims: Arc::clone(&claims),
             node,
@@ -153,10 +174,7 @@ impl PostgresStore {
         };
         let writer =
             Writer { shared: Arc::clone(&shared), connection: Some(connection), groups: 0 };
-        let completer = Completer {
-            shared: Arc::clone(&shared),
-            connection: Some(shared.open().map_err(at_place)?),
-        };
+        let completer = Completer { shared: Arc::clone(&shared), connection: Some(for_completer) };
         let listening = notices::open(&shared).map_err(at_place)?;
         let (for_beat, for_notices) = (Arc::clone(&shared), Arc::clone(&shared));
         let (every, watch) = (options.lease.beat, options.watch);
@@ -177,8 +195,8 @@ impl PostgresStore {
             runtime,
         };
         Ok(Arc::new(Self {
-            readers: pool(options.readers_max),
-            writers: pool(options.writers_max),
+            readers: pool(options.connections.readers_max),
+            writers: pool(options.connections.writers_max),
             claims,
             shared,
             sequence_at_opening,
@@ -218,7 +236,8 @@ impl PostgresStore {
         self.shared.pending.stop();
         join(running.completer);
         self.end(running.beat, running.notices);
-        let left = self.shared.open().and_then(|connection| self.shared.node.leave(&connection));
+        let left =
+            self.shared.open_direct().and_then(|connection| self.shared.node.leave(&connection));
         self.readers.close();
         self.writers.close();
         running.runtime.shutdown_background();
@@ -267,6 +286,8 @@ impl PostgresStore {
             ("completions_waiting", number(self.shared.pending.len())),
             ("claimed_events", number(self.claims.len())),
             ("lapses_counted", float(lapses)),
+            ("named_statements", number(usize::from(self.shared.address.learned().is_none()))),
+            ("hears_other_nodes", number(usize::from(self.shared.of_notices.is_some()))),
         ];
         if let Some(clock) = &self.options.clock {
             #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
@@ -328,13 +349,13 @@ impl Drop for PostgresStore {
 }
 
 /// What carries bytes between connections and those who wait for them.
-pub(super) fn small_runtime(address: &Address) -> Result<Runtime, StoreError> {
+fn small_runtime(place: &str) -> Result<Runtime, StoreError> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
         .thread_name("store-postgres")
         .enable_all()
         .build()
-        .map_err(|error| unavailable(address, &error))
+        .map_err(|error| unavailable(place, &error))
 }
 
 /// A server that is too old, or that takes no writes, is told at once.
@@ -392,8 +413,8 @@ impl Database for AtPlace<'_> {
     }
 }
 
-fn unavailable(address: &Address, error: &std::io::Error) -> StoreError {
-    StoreError::Unavailable { place: address.place().to_owned(), reason: error.to_string() }
+fn unavailable(place: &str, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable { place: place.to_owned(), reason: error.to_string() }
 }
 
 fn spawn(
@@ -404,7 +425,7 @@ fn spawn(
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)
-        .map_err(|error| unavailable(address, &error))
+        .map_err(|error| unavailable(address.place(), &error))
 }
 
 fn join(thread: JoinHandle<()>) {

@@ -3,10 +3,12 @@
 mod cluster;
 mod database;
 mod own_server;
+mod pgbouncer;
 mod programs;
 mod proxy;
 mod template;
 
 pub use database::TestDatabase;
 pub use own_server::TestServer;
+pub use pgbouncer::PgBouncer;
 pub use proxy::{Cut, Proxy};

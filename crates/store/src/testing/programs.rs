@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use super::cluster::VARIABLE;
 
 /// PostgreSQL refuses to run as root: then everything is done as `postgres`, whose numbers these are.
-fn owner() -> Option<(u32, u32)> {
+pub(super) fn owner() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -79,7 +79,7 @@ pub(super) fn own_folder(folder: &Path) {
 
 /// The folder of the newest server programs; they are installed first where there are none and we may.
 fn programs() -> PathBuf {
-    installed().or_else(install).unwrap_or_else(|| {
+    installed().or_else(|| install("postgresql").then(installed).flatten()).unwrap_or_else(|| {
         panic!(
             "there is no PostgreSQL to test with: install the package postgresql, or name a server \
              with {VARIABLE}"
@@ -100,19 +100,22 @@ fn installed() -> Option<PathBuf> {
     newest.or_else(named).filter(|bin| bin.join("initdb").exists())
 }
 
-/// Debian's package, which root may install.
-fn install() -> Option<PathBuf> {
+/// Installs a package of Debian, which root may: one process after the other. Returns whether it is there.
+pub(super) fn install(package: &str) -> bool {
     if !rustix::process::geteuid().is_root() {
-        return None;
+        return false;
     }
-    let line = "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
-                --no-install-recommends postgresql";
-    let status = Command::new("sh")
-        .args(["-c", line])
+    let lock = std::env::temp_dir().join("campanile-install.lock");
+    let line = format!(
+        "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y \
+         --no-install-recommends {package}"
+    );
+    Command::new("flock")
+        .arg(lock)
+        .args(["sh", "-c", &line])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
-        .ok()?;
-    status.success().then(installed).flatten()
+        .is_ok_and(|status| status.success())
 }

@@ -18,6 +18,7 @@ mod event_transactions;
 mod events_at_hand;
 mod postgres_commits;
 mod postgres_nodes;
+mod postgres_pools;
 mod postgres_upgrades;
 mod snapshots;
 mod sqlite_files;

@@ -1,9 +1,9 @@
-//! The suite on PostgreSQL.
+//! The suite on PostgreSQL, with statements under names and without.
 
 use std::sync::Arc;
 
 use campanile_store::testing::TestDatabase;
-use campanile_store::{PostgresOptions, PostgresStore, Store};
+use campanile_store::{Connections, PostgresOptions, PostgresStore, StatementNames, Store};
 
 use super::engine::{Engine, conformance};
 
@@ -31,3 +31,33 @@ impl Engine for Postgres {
 }
 
 conformance!(Postgres);
+
+/// As behind a pool that knows no statements by their names.
+mod without_names {
+    use super::*;
+
+    struct Nameless(Postgres);
+
+    impl Engine for Nameless {
+        fn fresh() -> Self {
+            Self(Postgres::fresh())
+        }
+
+        fn open(&self) -> Arc<dyn Store> {
+            let connections =
+                Connections { statement_names: StatementNames::Never, ..Connections::default() };
+            PostgresStore::open(&PostgresOptions {
+                connections,
+                ..PostgresOptions::new(self.0.0.url())
+            })
+            .unwrap()
+        }
+
+        fn open_nearly_full(&self) -> Arc<dyn Store> {
+            drop(self.0.open_nearly_full());
+            self.open()
+        }
+    }
+
+    conformance!(Nameless);
+}

@@ -1,0 +1,141 @@
+//! The way to the database, found out at the opening: straight, or through a pool that gives each transaction another
+//! connection (PgBouncer in transaction mode), which may or may not know statements by their names.
+//!
+//! Nothing that outlives a transaction is promised behind such a pool: no `LISTEN`, no settings and no locks of a session.
+//! It does not say that it is one; but two connections at once turn out to have one process of the server between them.
+
+use std::sync::Arc;
+
+use tokio_postgres::Error;
+
+use super::address::Address;
+use super::connection::Connection;
+use super::failure::located;
+use super::options::{Connections, StatementNames};
+use super::url::DatabaseUrl;
+use crate::contract::StoreError;
+
+/// How often two connections are compared. A pool that others use too may give them different processes once.
+const LOOKS: usize = 3;
+
+/// Begins a transaction that keeps one connection of the pool busy, and tells its process. The server ends it when the pool
+/// has no second one to go on with.
+const BUSY: &str =
+    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'; SELECT pg_backend_pid()";
+
+/// The process of the server that answers.
+const PROCESS: &str = "SELECT pg_backend_pid()";
+
+/// The same for two connections that lead to one database of one server.
+const DATABASE: &str = "SELECT concat_ws(' ', oid, datname, pg_postmaster_start_time()) FROM pg_database \
+     WHERE datname = current_database()";
+
+/// A way to a database, with the first two connections on it.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) address: Arc<Address>,
+    /// Past a pool, if one is named.
+    pub(super) direct: Option<Arc<Address>>,
+    /// Whether a pool gives each transaction another connection.
+    pub(super) is_shared: bool,
+    pub(super) connections: (Connection, Connection),
+}
+
+impl Way {
+    /// Connects to `url` and looks what stands between.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] with the reason: what is wrong in a URL, what the server said, or that the second way
+    /// leads elsewhere.
+    pub(super) fn find(url: &DatabaseUrl, options: &Connections) -> Result<Self, StoreError> {
+        let address = Address::parse(url)?;
+        let at_place = |error: Error| located(error.into(), address.place());
+        let mut connections = (Connection::open(&address)?, Connection::open(&address)?);
+        let (first, second) = &connections;
+        let is_shared = is_shared(first, second).map_err(at_place)?;
+        let has_names = match options.statement_names {
+            StatementNames::Always => true,
+            StatementNames::Never => false,
+            StatementNames::WherePossible if !is_shared => true,
+            StatementNames::WherePossible => knows_names(first, second).map_err(at_place)?,
+        };
+        let place = address.place().to_owned();
+        let address = if has_names { address } else { address.without_names() };
+        if is_shared {
+            // What was tried out stays with these.
+            connections = (Connection::open(&address)?, Connection::open(&address)?);
+            tracing::info!(place, has_names, "a pool stands before the database");
+        }
+        let direct = options
+            .direct_url
+            .as_ref()
+            .map(|url| direct(url, &connections.0, &address))
+            .transpose()?;
+        Ok(Self { address: Arc::new(address), direct, is_shared, connections })
+    }
+
+    /// The way on which the server says by itself what others did; `None` where it has to be asked.
+    pub(super) fn of_notices(&self) -> Option<&Arc<Address>> {
+        self.direct.as_ref().or((!self.is_shared).then_some(&self.address))
+    }
+}
+
+/// The second way, which has to lead to the same database as `connection`.
+fn direct(
+    url: &DatabaseUrl,
+    connection: &Connection,
+    address: &Address,
+) -> Result<Arc<Address>, StoreError> {
+    let direct = Address::parse(url)?;
+    let there = Connection::open(&direct)?;
+    let told = |connection: &Connection| connection.batch_row(DATABASE);
+    let here = told(connection).map_err(|error| located(error.into(), address.place()))?;
+    if told(&there).map_err(|error| located(error.into(), direct.place()))? != here {
+        return Err(StoreError::Unavailable {
+            place: direct.place().to_owned(),
+            reason: format!(
+                "postgres.direct_url has to lead to the same database as {}",
+                address.place()
+            ),
+        });
+    }
+    Ok(Arc::new(direct))
+}
+
+/// Whether two connections that are open at once have one process of the server between them, or one has several.
+fn is_shared(first: &Connection, second: &Connection) -> Result<bool, Error> {
+    for _ in 0..LOOKS {
+        let process = first.batch_row(PROCESS)?;
+        let other = second.batch_row(BUSY)?;
+        second.batch("ROLLBACK")?;
+        if process == other || first.batch_row(PROCESS)? != process {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the pool gives a statement to whichever process knows it, or teaches it.
+fn knows_names(first: &Connection, second: &Connection) -> Result<bool, Error> {
+    let by_name = || first.query("SELECT 1", &[]);
+    let tried = || -> Result<(), Error> {
+        by_name()?;
+        for _ in 0..LOOKS {
+            // The process that has just answered is busy now: another one has to.
+            second.batch(BUSY)?;
+            by_name()?;
+            second.batch("ROLLBACK")?;
+        }
+        Ok(())
+    };
+    match tried() {
+        Ok(()) => Ok(true),
+        // No such statement, or one of somebody else under the name.
+        Err(error)
+            if error.code().is_some_and(|code| ["26000", "42P05"].contains(&code.code())) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
