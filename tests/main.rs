@@ -37,4 +37,5 @@ mod rest_told;
 mod rest_warnings;
 mod rules_by_http;
 mod small_disk;
+mod strangers;
 mod upgrade;

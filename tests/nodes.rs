@@ -10,15 +10,15 @@ use crate::nothing_lost::{Load, add_handler, install_handlers};
 use crate::people::text;
 
 /// Nodes on one database.
-struct Nodes {
+pub(crate) struct Nodes {
     url: String,
     running: Vec<Server>,
-    clients: Arc<Mutex<Vec<Client>>>,
+    pub(crate) clients: Arc<Mutex<Vec<Client>>>,
     started: usize,
 }
 
 impl Nodes {
-    fn start(url: &str, count: usize) -> Self {
+    pub(crate) fn start(url: &str, count: usize) -> Self {
         let mut nodes =
             Self { url: url.to_owned(), running: Vec::new(), clients: Arc::default(), started: 0 };
         for at in 0..count {
@@ -47,7 +47,7 @@ impl Nodes {
     }
 
     /// Everything is handled, nothing lost, nothing doubled; then all stop in order.
-    fn end(self, load: &Load) {
+    pub(crate) fn end(self, load: &Load) {
         let admin = self.running[0].admin();
         admin.wait_until_drained();
         load.check(&admin);
@@ -58,10 +58,10 @@ impl Nodes {
 }
 
 /// Claims whose lease was over more than five seconds ago: a dead node's events must be others' by then.
-const STUCK: &str = "SELECT sys_id FROM sysevent_live JOIN campanile_node ON token = claim_token \
+pub(crate) const STUCK: &str = "SELECT sys_id FROM sysevent_live JOIN campanile_node ON token = claim_token \
      WHERE beat_at + (lease_ms + 5000) * interval '1 millisecond' < clock_timestamp()";
 
-fn none(database: &TestDatabase, sql: &str) -> bool {
+pub(crate) fn none(database: &TestDatabase, sql: &str) -> bool {
     database.texts(sql).is_empty()
 }
 

@@ -310,7 +310,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::KeyReused { .. } => Self::unprocessable("key_reused", text),
             StoreError::Full { .. } => Self::unavailable("disk_full", text),
-            StoreError::Busy { .. } | StoreError::RowMoved { .. } => {
+            StoreError::Busy { .. } | StoreError::HeldUp { .. } | StoreError::RowMoved { .. } => {
                 Self::unavailable("overloaded", text)
             }
             StoreError::OutcomeUnknown { .. } => Self::unavailable("outcome_unknown", text),

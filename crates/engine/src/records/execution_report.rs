@@ -92,11 +92,14 @@ pub struct ExecutionReport {
     pub outage: Option<StoreError>,
 }
 
-/// That the database could not be reached, if that is what `error` says.
+/// That the database could not be reached, or not in time, if that is what `error` says.
 pub(crate) fn outage(error: &EngineError) -> Option<StoreError> {
     match error {
         EngineError::Store(
-            outage @ (StoreError::Unavailable { .. } | StoreError::OutcomeUnknown { .. }),
+            outage @ (StoreError::Unavailable { .. }
+            | StoreError::OutcomeUnknown { .. }
+            | StoreError::HeldUp { .. }
+            | StoreError::Busy { .. }),
         ) => Some(outage.clone()),
         _ => None,
     }

@@ -48,11 +48,19 @@ pub enum StoreError {
         /// File or folder.
         place: String,
     },
-    /// The writer's turn did not come in time.
-    #[error("the database is busy: waited {waited_ms} ms for the writer")]
+    /// The writer's turn did not come in time, or no connection became free.
+    #[error("the database is busy: waited {waited_ms} ms for the writer, or for a free connection")]
     Busy {
         /// How long it waited.
         waited_ms: u64,
+    },
+    /// Somebody else's lock, or a limit of the database, has ended the work; nothing of it was kept, and it may be tried again.
+    #[error("the database at {place} did not let it through: {reason}")]
+    HeldUp {
+        /// Address.
+        place: String,
+        /// The engine's words, and the fix.
+        reason: String,
     },
     /// The database cannot be reached, or refused for a reason outside our data.
     #[error("the database at {place} is unavailable: {reason}")]

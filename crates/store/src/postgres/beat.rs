@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use campanile_model::CorrectedClock;
 
 use super::connection::Connection;
-use super::lapses::{Taken, take_over};
+use super::lapses::take_over;
 use super::nodes::Node;
 use super::store::Shared;
 use super::time;
@@ -22,14 +22,16 @@ pub(super) fn run(
     let mut connection: Option<Connection> = None;
     let mut beaten = Instant::now();
     let mut last_gone = None;
+    // A table that is locked by somebody must not cost the lease.
+    let patience = every.min(watch) / 2;
     while shared.node.wait(every.min(watch)) {
         let is_due = beaten.elapsed() + watch / 2 >= every;
-        let mut beat_once = || -> Result<Taken, StoreError> {
+        let mut beat_once = || -> Result<(), StoreError> {
             if connection.as_ref().is_none_or(Connection::is_closed) {
                 connection = None;
                 connection = Some(shared.open_direct()?);
             }
-            let Some(open) = &connection else { return Ok(Taken::default()) };
+            let Some(open) = &connection else { return Ok(()) };
             if is_due {
                 let token = shared.node.token();
                 if !shared.node.beat(open)? {
@@ -40,20 +42,23 @@ pub(super) fn run(
             if let Some(clock) = clock {
                 time::put_right(open, clock)?;
             }
-            let taken = take_over(open)?;
+            match take_over(open, patience) {
+                Ok(taken) => shared.taken_over(&taken),
+                Err(error @ StoreError::HeldUp { .. }) => {
+                    tracing::warn!(%error, "the events of programs that are gone cannot be taken over yet");
+                }
+                Err(error) => return Err(error),
+            }
             let gone = Node::last_gone(open)?;
             if gone != last_gone {
                 last_gone = gone;
                 shared.notices.changed_elsewhere(None);
             }
-            Ok(taken)
+            Ok(())
         };
-        match beat_once() {
-            Ok(taken) => shared.taken_over(&taken),
-            Err(error) => {
-                tracing::warn!(%error, "the lease could not be renewed");
-                connection = None;
-            }
+        if let Err(error) = beat_once() {
+            tracing::warn!(%error, "the lease could not be renewed");
+            connection = None;
         }
     }
 }

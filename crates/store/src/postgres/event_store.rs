@@ -11,8 +11,10 @@ use super::connection::Connection;
 use super::effects::Effects;
 use super::events::{Hold, Place, find};
 use super::failure::is_lease_lapsed;
+use super::fate::{self, Mark};
 use super::move_kind::{self, Step};
 use super::pending::Pending;
+use super::plans::BEGIN_VIEW;
 use super::runs::runs;
 use super::store::PostgresStore;
 use super::summary::summary;
@@ -23,9 +25,6 @@ use crate::contract::{
     WakeListener,
 };
 
-/// A view that stays the same from its first statement on.
-const VIEW: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-
 impl PostgresStore {
     fn read_with<T>(
         &self,
@@ -33,7 +32,7 @@ impl PostgresStore {
     ) -> Result<T, StoreError> {
         let mut connection = self.readers.take()?;
         let view = || -> Result<T, StoreError> {
-            connection.batch(VIEW)?;
+            connection.batch(BEGIN_VIEW)?;
             read(&connection)
         };
         let outcome = view();
@@ -43,19 +42,23 @@ impl PostgresStore {
         outcome.map_err(|error| self.located(error))
     }
 
-    /// Does `work` in a transaction of its own, and what follows it after the commit.
+    /// Does `work` in a transaction of its own, and what follows it after the commit, also when the answer to it was lost.
     fn write_with(
         &self,
         work: impl FnOnce(&Connection) -> Result<Effects, StoreError>,
     ) -> Result<CommitMark, StoreError> {
         let mut connection = self.writers.take()?;
         let patience = self.patience().as_millis();
+        let silence = self.silence_max().as_millis();
         let transaction = || -> Result<Effects, StoreError> {
-            connection.batch(&format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {patience}"
+            let begun = connection.batch_row(&format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {patience}; \
+                 SET LOCAL idle_in_transaction_session_timeout = {silence}; {}",
+                Mark::SELECT
             ))?;
+            let mark = Mark::read(&begun)?;
             let effects = work(&connection)?;
-            connection.batch("COMMIT")?;
+            fate::commit(&connection, &mark, &self.shared)?;
             Ok(effects)
         };
         match transaction() {

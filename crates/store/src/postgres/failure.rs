@@ -10,6 +10,9 @@ use crate::contract::StoreError;
 /// Stands for the address until [`located`] knows it.
 pub(super) const SOMEWHERE: &str = "the database";
 
+/// A lock was not to be had in time.
+const LOCK_TIMEOUT: &str = "55P03";
+
 /// What `campanile_claim` raises when the node's lease has lapsed.
 const LEASE_LAPSED: &str = "CP001";
 
@@ -31,7 +34,9 @@ impl From<Error> for StoreError {
             // Out of disk. (Out of memory and out of connections pass by themselves.)
             "53100" => Self::Full { place: SOMEWHERE.to_owned() },
             // Serialization failure, deadlock, lock timeout, statement timeout: the next try may do better.
-            "40001" | "40P01" | "55P03" | "57014" => Self::Busy { waited_ms: 0 },
+            code @ ("40001" | "40P01" | LOCK_TIMEOUT | "57014") => {
+                Self::HeldUp { place: SOMEWHERE.to_owned(), reason: with_fix(code, words(&error)) }
+            }
             // Wrong password, no such database or role, missing rights, a read-only replica, limits, shutting down.
             code if ["08", "28", "3D", "53", "57", "58"]
                 .iter()
@@ -52,6 +57,11 @@ fn with_fix(code: &str, words: String) -> String {
         "3D000" => "make it with CREATE DATABASE, or correct its name in the URL",
         "42501" => "give the user of the URL the rights CREATE and USAGE on the schema public",
         "25006" => "name the primary server, and a user and database that may write",
+        LOCK_TIMEOUT => {
+            "end whoever holds the lock ('campanile doctor' names old transactions, pg_blocking_pids() the holder)"
+        }
+        "57014" => "raise statement_timeout of the role or database, or see who cancelled it",
+        "40001" | "40P01" => "try again",
         "53300" => "raise max_connections of the server, or end what else uses it",
         _ => return words,
     };
@@ -81,6 +91,9 @@ pub(super) fn located(error: StoreError, place: &str) -> StoreError {
         StoreError::Unavailable { place: unknown, reason } if unknown == SOMEWHERE => {
             StoreError::Unavailable { place: place.to_owned(), reason }
         }
+        StoreError::HeldUp { place: unknown, reason } if unknown == SOMEWHERE => {
+            StoreError::HeldUp { place: place.to_owned(), reason }
+        }
         other => other,
     }
 }
@@ -99,4 +112,9 @@ pub(super) fn broken_uniqueness(error: &Error) -> Option<&str> {
 /// Whether the claim was refused because this node counts as dead.
 pub(super) fn is_lease_lapsed(error: &Error) -> bool {
     error.code().is_some_and(|code| code.code() == LEASE_LAPSED)
+}
+
+/// Whether somebody else held a lock for too long.
+pub(super) fn is_lock_timeout(error: &Error) -> bool {
+    error.code().is_some_and(|code| code.code() == LOCK_TIMEOUT)
 }

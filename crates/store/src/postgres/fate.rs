@@ -7,12 +7,13 @@
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::store::Shared;
 use crate::contract::StoreError;
 
 /// How long to look, before the caller is told that nobody knows.
 const RESOLVE_MAX: Duration = Duration::from_secs(10);
 /// How long a transaction may go on by itself after its connection was lost.
-const HANGS: Duration = Duration::from_secs(2);
+pub(super) const HANGS: Duration = Duration::from_secs(2);
 /// Between two looks.
 const REST: Duration = Duration::from_millis(50);
 
@@ -42,9 +43,31 @@ impl Mark {
     }
 }
 
+/// Commits the transaction with this mark. What is told is what happened, also when the answer was lost.
+///
+/// # Errors
+/// What PostgreSQL said: nothing was kept. [`StoreError::OutcomeUnknown`].
+pub(super) fn commit(
+    connection: &Connection,
+    mark: &Mark,
+    shared: &Shared,
+) -> Result<(), StoreError> {
+    // COMMIT of a transaction that has failed answers ROLLBACK, and no error.
+    let Err(error) = connection.batch("SELECT 1; COMMIT") else { return Ok(()) };
+    if !connection.is_closed() {
+        return Err(error.into());
+    }
+    // The answer was lost, not necessarily the commit.
+    match of(mark, || shared.open()) {
+        Fate::Committed => Ok(()),
+        Fate::RolledBack => Err(error.into()),
+        Fate::Unknown => Err(shared.outcome_unknown()),
+    }
+}
+
 /// How a transaction has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+enum Fate {
     /// All of it is there.
     Committed,
     /// Nothing of it is there, nor will be.
@@ -54,7 +77,7 @@ pub(super) enum Fate {
 }
 
 /// How the transaction has ended, asked on connections that `open` makes.
-pub(super) fn of(mark: &Mark, open: impl Fn() -> Result<Connection, StoreError>) -> Fate {
+fn of(mark: &Mark, open: impl Fn() -> Result<Connection, StoreError>) -> Fate {
     let began = Instant::now();
     let mut kept = None;
     loop {

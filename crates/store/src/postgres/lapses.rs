@@ -4,6 +4,7 @@
 //! that down, the first event of each of its processors is taken for the one.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use campanile_model::limits::EVENT_LAPSES_MAX;
 use campanile_model::{Event, SysId};
@@ -31,12 +32,14 @@ pub(super) struct Taken {
     pub(super) lapses: u64,
 }
 
-/// Declares programs dead whose lease has lapsed, and takes their events over, in one transaction.
+/// Declares programs dead whose lease has lapsed, and takes their events over, in one transaction. Waits no longer than
+/// `patience` for a table that somebody else has locked: whoever looks has a lease of its own to keep.
 ///
 /// # Errors
 /// What PostgreSQL said; then nothing was done.
-pub(super) fn take_over(connection: &Connection) -> Result<Taken, StoreError> {
-    connection.batch(BEGIN_BY_INDEX)?;
+pub(super) fn take_over(connection: &Connection, patience: Duration) -> Result<Taken, StoreError> {
+    let patience = patience.as_millis().max(1);
+    connection.batch(&format!("{BEGIN_BY_INDEX}; SET LOCAL lock_timeout = {patience}"))?;
     let taken = take_over_in_transaction(connection);
     connection.batch(if taken.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
     taken

@@ -1,12 +1,21 @@
-//! Beginning a transaction whose statements are planned by their indexes, whatever the server believes of the tables.
+//! Beginning a view, and a transaction of the store's own threads (appends, completions, taking over): planned by its
+//! indexes, and bounded by what it is, not by what an administrator thought of when he set a limit for people's queries.
 //!
 //! A table that was analysed while it was empty is planned as a scan, and stays so while it fills: so scans are ruled
 //! out. A plan that cannot do without one is then so dear on paper that the server would compile it, which took 300 ms
 //! for a statement of 0.1 ms: so compiling is ruled out too.
 
-/// Begins it.
+/// Begins it. It waits for a lock that a stranger holds for ten seconds, as record operations do, and then fails with nothing
+/// kept; a limit for statements that was meant for long queries would refuse a large group each time anew. Between two of its
+/// statements there is hardly any time: where there is, this program was stopped, and must not hold its rows.
 pub(super) const BEGIN_BY_INDEX: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL enable_seqscan = off; \
-     SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
+     SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off; SET LOCAL statement_timeout = 0; \
+     SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '5s'";
+
+/// Begins a view that stays the same from its first statement on. Who locks a table and stays keeps no more readers waiting
+/// than come in ten seconds: their connections are needed for the other tables.
+pub(super) const BEGIN_VIEW: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = '10s'";
 
 #[cfg(all(test, feature = "testing"))]
 mod tests {

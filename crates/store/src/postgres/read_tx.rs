@@ -8,6 +8,7 @@ use campanile_model::{Instant, Record, TableDef};
 
 use super::answers;
 use super::connection::Connection;
+use super::plans::BEGIN_VIEW;
 use super::pool::Lent;
 use super::rows;
 use super::store::PostgresStore;
@@ -38,7 +39,7 @@ impl PostgresReadTx {
     ) -> Result<T, StoreError> {
         let begin = || -> Result<(), StoreError> {
             if !self.has_begun.replace(true) {
-                self.connection.batch("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")?;
+                self.connection.batch(BEGIN_VIEW)?;
             }
             Ok(())
         };

@@ -153,7 +153,7 @@ impl PostgresStore {
         let node =
             Node::register(&connection, &options.node, options.lease.lasts).map_err(at_place)?;
         let sequence_at_opening = last_sequence(&connection).map_err(at_place)?;
-        let taken = take_over(&connection).map_err(at_place)?;
+        let taken = take_over(&connection, options.patience).map_err(at_place)?;
 
         let claims = Arc::new(Claims::default());
         let shared = Arc::new(Shared {
@@ -209,6 +209,12 @@ impl PostgresStore {
     /// How long an operation waits.
     pub(super) fn patience(&self) -> Duration {
         self.options.patience
+    }
+
+    /// How long a record operation may say nothing before the server ends it: a program that was stopped inside one must
+    /// not hold its rows for ever. No shorter than what its rules may take.
+    pub(super) fn silence_max(&self) -> Duration {
+        self.options.lease.lasts.max(2 * self.options.patience)
     }
 
     /// The same error with the address.

@@ -16,7 +16,7 @@ use super::connection::Connection;
 use super::ddl;
 use super::effects::Effects;
 use super::failure::broken_uniqueness;
-use super::fate::{self, Fate, Mark};
+use super::fate::{self, Mark};
 use super::move_kind;
 use super::pool::Lent;
 use super::rows;
@@ -47,10 +47,12 @@ impl PostgresWriteTx {
     pub(super) fn begin(store: Arc<PostgresStore>) -> Result<Self, StoreError> {
         let connection = store.writers.take()?;
         let patience = store.patience().as_millis();
+        let silence = store.silence_max().as_millis();
         // READ COMMITTED: whoever waited for a row goes on with what the other has left.
         let begun = connection
             .batch_row(&format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = {patience}; {}",
+                "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = {patience}; \
+                 SET LOCAL idle_in_transaction_session_timeout = {silence}; {}",
                 Mark::SELECT
             ))
             .map_err(|e| store.located(e.into()))?;
@@ -301,19 +303,9 @@ impl WriteTx for PostgresWriteTx {
     }
 
     fn commit(mut self: Box<Self>) -> Result<CommitMark, StoreError> {
-        // COMMIT of a transaction that has failed answers ROLLBACK, and no error.
-        if let Err(error) = self.connection.batch("SELECT 1; COMMIT") {
-            let error = self.store.located(error.into());
-            if !self.connection.is_closed() {
-                return Err(error);
-            }
-            // The answer was lost, not necessarily the commit.
-            self.has_ended = true;
-            match fate::of(&self.mark, || self.store.shared.open()) {
-                Fate::Committed => {}
-                Fate::RolledBack => return Err(error),
-                Fate::Unknown => return Err(self.store.shared.outcome_unknown()),
-            }
+        if let Err(error) = fate::commit(&self.connection, &self.mark, &self.store.shared) {
+            self.has_ended = self.connection.is_closed();
+            return Err(self.store.located(error));
         }
         self.has_ended = true;
         let mark = self.store.committed();

@@ -16,6 +16,7 @@ use super::append::{self, Held, append_events};
 use super::connection::Connection;
 use super::effects::Effects;
 use super::failure::{closed, located};
+use super::group_fate::last_group;
 use super::nodes::APPENDING;
 use super::plans::BEGIN_BY_INDEX;
 use super::store::Shared;
@@ -219,13 +220,9 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         loop {
             let asked = self.connection().and_then(|connection| {
-                // The old transaction holds this row until it has ended.
-                let row = connection.query_first(
-                    "SELECT last_group FROM campanile_node_writer WHERE token = $1 AND writer = $2 FOR UPDATE",
-                    &[&attempt.token, &APPENDING],
-                )?;
+                let last = last_group(&connection, attempt.token)?;
                 self.connection = Some(connection);
-                Ok(row.map(|row| row.try_get::<_, i64>(0)).transpose()?)
+                Ok(last)
             });
             match asked {
                 Ok(Some(last)) => return Some(last == attempt.number),

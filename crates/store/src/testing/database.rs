@@ -89,9 +89,34 @@ impl TestDatabase {
         admin.texts(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// Somebody else on the database, who may hold locks as long as he likes.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    pub fn stranger(&self) -> Stranger {
+        let admin = Admin::open(&self.url).expect("the database answers");
+        admin.run("SET application_name = 'stranger'").expect("a session may have a name");
+        Stranger(admin)
+    }
+
     /// Lets the leases of all programs lapse, as if they had not been heard of for long.
     pub fn lapse_all(&self) {
         self.run("UPDATE campanile_node SET beat_at = beat_at - interval '1 day'");
+    }
+}
+
+/// A session that is not of Campanile. Ends when it is dropped.
+#[derive(Debug)]
+pub struct Stranger(Admin);
+
+impl Stranger {
+    /// Runs statements; returns when they are done.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn run(&self, sql: &str) {
+        self.0.run(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 }
 

@@ -8,7 +8,7 @@ mod programs;
 mod proxy;
 mod template;
 
-pub use database::TestDatabase;
+pub use database::{Stranger, TestDatabase};
 pub use own_server::TestServer;
 pub use pgbouncer::PgBouncer;
 pub use proxy::{Cut, Proxy};

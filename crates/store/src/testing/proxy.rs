@@ -100,6 +100,11 @@ impl Proxy {
         self.rule.state.lock().is_closed = true;
     }
 
+    /// Takes lines again.
+    pub fn open_again(&self) {
+        self.rule.state.lock().is_closed = false;
+    }
+
     /// Cuts every line that is open, wherever it is in its statements.
     pub fn cut_all(&self) {
         let lines = std::mem::take(&mut self.rule.state.lock().lines);
@@ -116,7 +121,11 @@ impl Proxy {
 impl Rule {
     /// What is to be done with what a client sends.
     fn take(&self, bytes: &[u8]) -> Option<Cut> {
-        let is_commit = bytes.windows(6).any(|word| word == b"COMMIT");
+        // Not the level READ COMMITTED, with which transactions begin.
+        let is_commit = bytes
+            .windows(6)
+            .enumerate()
+            .any(|(at, word)| word == b"COMMIT" && bytes.get(at + 6) != Some(&b'T'));
         let mut state = self.state.lock();
         let cut = is_commit.then(|| state.cut.take()).flatten();
         state.cuts += usize::from(cut.is_some());

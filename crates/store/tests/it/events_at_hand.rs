@@ -263,3 +263,13 @@ pub(crate) fn record(action: &str, events: &[SysId]) -> ActionRecord {
         reason: "because".to_owned(),
     }
 }
+
+/// Waits for what other threads or programs do; fails with `what` when that does not come.
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let patience = std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + patience;
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "waited {patience:?} in vain until {what}");
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+    }
+}

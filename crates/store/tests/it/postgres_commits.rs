@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use campanile_model::EventState;
 use campanile_store::testing::{Cut, Proxy, TestDatabase};
 use campanile_store::{
-    EventStore, Lease, PostgresOptions, PostgresStore, Store, StoreError, WriteTx,
+    EventAction, EventStore, Lease, NextState, PostgresOptions, PostgresStore, Store, StoreError,
+    WriteTx,
 };
 
 use crate::conformance::engine::{Bench, key};
-use crate::events_at_hand::{MODE, event};
+use crate::events_at_hand::{BY, MODE, NOW, completion, event, names, record, request, wait_until};
 
 /// A store whose line to its database can be cut, and the database.
 struct House {
@@ -111,4 +113,111 @@ fn a_group_of_appends_whose_answer_was_lost_is_neither_lost_nor_doubled() {
         assert_eq!(house.proxy.cuts(), round + 1);
         assert_eq!(house.kept().1, (2 * (round + 1)).to_string());
     }
+}
+
+#[test]
+fn a_group_whose_commit_hangs_is_ended_and_appended_once() {
+    let house = House::new();
+    house.proxy.cut_next_commit(Cut::Held);
+    house.store.append_blocking(vec![event("one"), event("two")], MODE).unwrap();
+    assert_eq!(house.proxy.cuts(), 1);
+    // The server gets the first one now, on a connection that it has ended.
+    house.proxy.release();
+    house.store.append_blocking(vec![event("three")], MODE).unwrap();
+    assert_eq!(house.kept().1, "3");
+}
+
+/// What waits for a lock, by the beginning of its statement.
+fn waits(house: &House, statement: &str) -> bool {
+    let waiting = format!(
+        "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
+         AND wait_event_type = 'Lock' AND starts_with(query, '{statement}')"
+    );
+    !house.database.texts(&waiting).is_empty()
+}
+
+/// The commit comes true after the program has a new connection, and its events are gone from the live table before the
+/// program learns of it: only the group's number tells.
+#[test]
+fn a_commit_after_the_reconnect_whose_events_another_program_has_completed_is_told_as_kept() {
+    let house = House::new();
+    let other = PostgresStore::open(&PostgresOptions::new(house.database.url())).unwrap();
+    let own = "SELECT token::text FROM campanile_node ORDER BY token LIMIT 1";
+    let token = house.database.texts(own).remove(0);
+    house.proxy.cut_next_commit(Cut::Held);
+    house.proxy.close();
+    std::thread::scope(|scope| {
+        let (store, database) = (&house.store, &house.database);
+        let appending =
+            scope.spawn(|| store.append_blocking(vec![event("one"), event("two")], MODE));
+        wait_until("the commit is held", || house.proxy.cuts() == 1);
+        // Whoever waits first for the row has it first.
+        let (let_go, may_go) = std::sync::mpsc::channel::<()>();
+        let stranger = scope.spawn(move || {
+            let stranger = database.stranger();
+            stranger.run(&format!(
+                "BEGIN; SELECT 1 FROM campanile_node_writer WHERE token = {token} AND writer = 1 FOR UPDATE"
+            ));
+            may_go.recv().unwrap();
+        });
+        wait_until("the stranger waits", || waits(&house, "BEGIN; SELECT 1"));
+        house.proxy.open_again();
+        wait_until("the program asks on a new connection", || waits(&house, "SELECT last_group"));
+        assert_eq!(house.kept().1, "0");
+        house.proxy.release();
+        wait_until("the commit has come true", || house.kept().1 == "2");
+
+        let claimed = other.claim(&request(9)).unwrap().events;
+        assert_eq!(names(&claimed), ["one", "two"]);
+        for event in &claimed {
+            assert!(other.begin(&event.fired.sys_id, BY, 0));
+            other.complete(completion(event, NextState::Processed));
+        }
+        other.flush().unwrap();
+        assert_eq!(house.kept().1, "0");
+        assert!(!appending.is_finished(), "nobody can know yet");
+        let_go.send(()).unwrap();
+        stranger.join().unwrap();
+
+        let (outcomes, _) = appending.join().unwrap().unwrap();
+        let told: Vec<_> = outcomes.into_iter().map(|outcome| outcome.unwrap().sys_id).collect();
+        let done: Vec<_> = claimed.iter().map(|event| event.fired.sys_id).collect();
+        assert_eq!(told, done);
+    });
+    house.store.append_blocking(vec![event("three")], MODE).unwrap();
+    assert_eq!(house.kept().1, "1");
+    let log = "SELECT name FROM sysevent_log ORDER BY sequence";
+    assert_eq!(house.database.texts(log), ["one", "two"]);
+}
+
+#[test]
+fn what_people_did_to_events_is_told_as_what_it_was_though_the_answer_was_lost() {
+    let house = House::new();
+    for (round, cut) in [Cut::After, Cut::Before].into_iter().cycle().take(10).enumerate() {
+        let (appended, _) = house.store.append_blocking(vec![event("a")], MODE).unwrap();
+        let sys_id = appended[0].as_ref().unwrap().sys_id;
+        house.proxy.cut_next_commit(cut);
+        let action = EventAction::Cancel { sys_id, now: NOW, record: record("cancel", &[sys_id]) };
+        let told = house.store.act(action);
+        assert_eq!(house.proxy.cuts(), round + 1);
+        let found = house.store.event(&sys_id).unwrap().unwrap();
+        let logged = house.store.actions(&sys_id).unwrap().len();
+        if cut == Cut::After {
+            told.unwrap();
+            assert_eq!((found.state, logged), (EventState::Cancelled, 1));
+        } else {
+            let error = told.unwrap_err();
+            assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+            assert_eq!((found.state, logged), (EventState::Ready, 0));
+        }
+    }
+}
+
+#[test]
+fn a_kind_that_is_moved_is_moved_once_though_an_answer_was_lost() {
+    let house = House::new();
+    house.store.append_blocking(vec![event("a"), event("a"), event("b")], MODE).unwrap();
+    house.proxy.cut_next_commit(Cut::After);
+    assert_eq!(house.store.move_kind("a", "elsewhere").unwrap().moved, 2);
+    assert_eq!(house.proxy.cuts(), 1);
 }

@@ -163,9 +163,11 @@ fn store_events(execution: &Rc<Execution>) -> Result<(), Failure> {
         match outcome {
             Ok(appended) => fired.push(FiredEvent::new(&event, appended.sys_id)),
             // Not this event's fault: then what it was fired with must not stay without it either.
-            Err(error @ (StoreError::Unavailable { .. } | StoreError::Busy { .. })) => {
-                return Err(error.into());
-            }
+            Err(
+                error @ (StoreError::Unavailable { .. }
+                | StoreError::HeldUp { .. }
+                | StoreError::Busy { .. }),
+            ) => return Err(error.into()),
             Err(error) => execution
                 .log_error("event", &format!("event '{}' was not stored: {error}", event.name)),
         }

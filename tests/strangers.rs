@@ -1,0 +1,61 @@
+//! Others on the PostgreSQL server under load: a table that somebody locks, and a limit that an administrator sets.
+
+use std::sync::Arc;
+
+use campanile_store::testing::TestDatabase;
+
+use crate::harness::{itsm_database, wait_until};
+use crate::nodes::{Nodes, STUCK, none};
+use crate::nothing_lost::Load;
+
+/// Programs whose lease goes on.
+fn living(database: &TestDatabase) -> Vec<String> {
+    database.texts("SELECT token::text FROM campanile_node WHERE gone_at IS NULL ORDER BY token")
+}
+
+#[test]
+fn a_table_of_events_that_a_stranger_locks_under_load_costs_no_lease_and_loses_nothing() {
+    let database = itsm_database();
+    let nodes = Nodes::start(database.url(), 2);
+    let load = Load::default();
+    let clients = Arc::clone(&nodes.clients);
+    load.during(4, &clients, || {
+        load.wait_for(20);
+        let before = living(&database);
+        let stranger = database.stranger();
+        stranger.run("BEGIN; LOCK TABLE sysevent_live IN ACCESS EXCLUSIVE MODE");
+        // After ten seconds, much longer than the lease.
+        let refused = load.refused();
+        wait_until("appends are refused", || load.refused() > refused);
+        assert_eq!(living(&database), before, "a beat needs no table of events");
+        stranger.run("ROLLBACK");
+        load.wait_for(50);
+        assert_eq!(living(&database), before);
+        assert!(none(&database, STUCK));
+    });
+    nodes.end(&load);
+}
+
+#[test]
+fn handlers_whose_writes_a_statement_timeout_ends_run_again_and_nothing_is_doubled() {
+    let database = itsm_database();
+    database.run(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 150', current_database()); END $$",
+    );
+    let nodes = Nodes::start(database.url(), 2);
+    let load = Load::default();
+    let clients = Arc::clone(&nodes.clients);
+    load.during(4, &clients, || {
+        for _ in 0..5 {
+            load.wait_for(10);
+            let stranger = database.stranger();
+            stranger.run("BEGIN; LOCK TABLE cmn_location IN ACCESS EXCLUSIVE MODE");
+            wait_until("a handler was ended and its event waits for another attempt", || {
+                let waiting =
+                    "SELECT sys_id FROM sysevent_live WHERE name = 't.crash' AND attempts > 0";
+                !none(&database, waiting)
+            });
+        }
+    });
+    nodes.end(&load);
+}
