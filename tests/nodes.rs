@@ -177,7 +177,10 @@ fn a_hundred_connections_cut_at_commits_and_between_them_lose_nothing_and_double
                 proxy.cut_all();
             } else {
                 let cuts = proxy.cuts();
-                proxy.cut_next_commit(if round % 3 == 0 { Cut::Before } else { Cut::After });
+                // An append commits with its statement, everything else by a word.
+                let commit = if round % 2 == 0 { "t.crash" } else { "COMMIT" };
+                let cut = if round % 3 == 0 { Cut::Before } else { Cut::After };
+                proxy.cut_next_with(commit, cut);
                 wait_until("a commit is cut off", || proxy.cuts() > cuts);
             }
             load.wait_for(3);

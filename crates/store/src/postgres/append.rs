@@ -3,12 +3,9 @@
 //! Differs because a round trip to the server costs more than a row: all events of a group go in one statement, and so
 //! do their keys. Coalescing costs only those who use it.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use campanile_model::{NewEvent, SysId};
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Row};
 
 use super::answers;
 use super::claims::{Claims, Standing};
@@ -16,23 +13,12 @@ use super::connection::Connection;
 use super::effects::Effects;
 use super::events::sys_id;
 use super::failure::SOMEWHERE;
+use super::insert;
 use super::text::{nil, stored};
 use crate::contract::{AppendOutcome, Appended, StoreError};
 
 /// Keys of events that handlers fired begin so, followed by the causing event: `h:<cause>:…`.
 pub(super) const INTERNAL_KEY: &str = "h:";
-
-const INSERT: &str = "INSERT INTO sysevent_live (sys_id, queue, derived_priority, process_on, sys_created_on, name, \
-     \"table\", instance, parm1, parm2, descriptive_name, user_id, user_name, uri, snapshot, \"partition\", depth, \
-     cause_event, cause_handler, dedupe_key, source, queue_from_call, registered, scheduled, max_attempts, \
-     coalesce_seconds) \
-     SELECT a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z FROM unnest($1::text[], \
-     $2::text[], $3::float8[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], \
-     $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[], \
-     $18::text[], $19::text[], $20::text[], $21::text[], $22::boolean[], $23::boolean[], $24::boolean[], \
-     $25::bigint[], $26::bigint[]) WITH ORDINALITY \
-     AS new (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, place) ORDER BY place \
-     ON CONFLICT (lower(sys_id)) DO NOTHING RETURNING sys_id, sequence";
 
 /// What this program holds, and the token of the lease that it stands on.
 #[derive(Clone, Copy)]
@@ -104,7 +90,7 @@ fn append_run(
         .filter(|at| outcomes[*at].is_none() && !is_repeated.contains(at))
         .collect();
     let of_rows: Vec<&NewEvent> = new.iter().map(|at| events[*at]).collect();
-    let mut sequences = insert(connection, &of_rows)?;
+    let mut sequences = insert::insert(connection, &of_rows)?;
     for at in new {
         let event = events[at];
         outcomes[at] = Some(match sequences.remove(&event.sys_id) {
@@ -156,112 +142,12 @@ fn duplicate(sys_id: SysId) -> Appended {
     Appended { sys_id, sequence: 0, duplicate: true, coalesced: false }
 }
 
-/// Values of one column.
-type Texts<'a> = Vec<Option<Cow<'a, str>>>;
-
-/// Inserts rows. Returns the order of arrival of those that are new.
-fn insert(
-    connection: &Connection,
-    events: &[&NewEvent],
-) -> Result<HashMap<SysId, i64>, StoreError> {
-    if events.is_empty() {
-        return Ok(HashMap::new());
-    }
-    insert_by(events, |sql, params| connection.query(sql, params))
-}
-
-/// Begins a transaction by `begin` and the statement `change`, and appends `events` in it, all in one round trip. For events
-/// without keys that are counted on no other. One whose `sys_id` is taken is told so, and the others are there.
-///
-/// # Errors
-/// What PostgreSQL said; then the caller rolls back.
-pub(super) fn begin_with(
-    connection: &Connection,
-    begin: &str,
-    change: (&str, &[&(dyn ToSql + Sync)]),
-    events: &[&NewEvent],
-) -> Result<(Vec<AppendOutcome>, Effects), StoreError> {
-    let mut sequences =
-        insert_by(events, |sql, params| connection.begin_and_query(begin, change, (sql, params)))?;
-    let mut effects = Effects::default();
-    let outcomes = events
-        .iter()
-        .map(|event| match sequences.remove(&event.sys_id) {
-            Some(sequence) => {
-                effects.wake(&event.queue, event.process_on.as_millis());
-                Ok(Appended { sys_id: event.sys_id, sequence, duplicate: false, coalesced: false })
-            }
-            None => Err(key_taken(event)),
-        })
-        .collect();
-    Ok((outcomes, effects))
-}
-
-/// Whether [`begin_with`] may append it.
-pub(super) fn is_plain(event: &NewEvent) -> bool {
-    event.dedupe_key.is_empty() && event.coalesce_seconds == 0
-}
-
 fn key_taken(event: &NewEvent) -> StoreError {
     StoreError::Duplicate {
         table: "sysevent".to_owned(),
         field: "sys_id".to_owned(),
         value: event.sys_id.to_string(),
     }
-}
-
-fn insert_by(
-    events: &[&NewEvent],
-    query: impl FnOnce(&str, &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error>,
-) -> Result<HashMap<SysId, i64>, StoreError> {
-    let texts = |of: fn(&NewEvent) -> &str| -> Texts<'_> {
-        events.iter().map(|event| nil(of(event))).collect()
-    };
-    let whole = |of: fn(&NewEvent) -> &str| -> Vec<Cow<'_, str>> {
-        events.iter().map(|event| stored(of(event))).collect()
-    };
-    let numbers =
-        |of: fn(&NewEvent) -> i64| -> Vec<i64> { events.iter().map(|event| of(event)).collect() };
-    let flags =
-        |of: fn(&NewEvent) -> bool| -> Vec<bool> { events.iter().map(|event| of(event)).collect() };
-    let priorities: Vec<f64> = events.iter().map(|event| event.priority).collect();
-    let rows = query(
-        INSERT,
-        &[
-            &whole(|e| e.sys_id.as_str()),
-            &whole(|e| &e.queue),
-            &priorities,
-            &numbers(|e| e.process_on.as_millis()),
-            &numbers(|e| e.created.as_millis()),
-            &whole(|e| &e.name),
-            &texts(|e| &e.table),
-            &texts(|e| &e.instance),
-            &texts(|e| &e.parm1),
-            &texts(|e| &e.parm2),
-            &texts(|e| &e.descriptive_name),
-            &texts(|e| &e.user_id),
-            &texts(|e| &e.user_name),
-            &texts(|e| &e.uri),
-            &texts(|e| &e.snapshot),
-            &numbers(NewEvent::partition),
-            &numbers(|e| e.depth),
-            &texts(|e| e.cause_event.as_ref().map_or("", SysId::as_str)),
-            &texts(|e| &e.cause_handler),
-            &texts(callers_key),
-            &whole(|e| e.source.as_str()),
-            &flags(|e| e.queue_from_call),
-            &flags(|e| e.registered),
-            &flags(|e| e.scheduled),
-            &numbers(|e| e.max_attempts),
-            &numbers(|e| e.coalesce_seconds),
-        ],
-    )?;
-    rows.iter().map(|row| Ok((sys_id(row, 0)?, row.try_get(1)?))).collect()
-}
-
-/// Internal keys are no caller's, and are kept in a table of their own.
-fn callers_key(event: &NewEvent) -> &str {
-    if event.dedupe_key.starts_with(INTERNAL_KEY) { "" } else { &event.dedupe_key }
 }
 
 /// Takes the keys of `events`, all different, as far as they are free. Returns those that were taken.
@@ -418,6 +304,17 @@ fn leave_key(connection: &Connection, event: &NewEvent) -> Result<(), StoreError
     Ok(())
 }
 
+/// Forgets the keys between each low one and its high one.
+pub(super) const FORGET_INTERNAL_KEYS: &str = "DELETE FROM sysevent_fired USING unnest($1::text[], $2::text[]) AS gone (low, high) \
+     WHERE key >= low AND key < high";
+
+/// The parameters of [`FORGET_INTERNAL_KEYS`] for these causing events.
+pub(super) fn internal_keys_of(causes: &[SysId]) -> (Vec<String>, Vec<String>) {
+    // ';' is the character behind ':'.
+    let ends = |end| causes.iter().map(|cause| format!("{INTERNAL_KEY}{cause}{end}")).collect();
+    (ends(':'), ends(';'))
+}
+
 /// Forgets the internal keys of events whose epoch has ended.
 ///
 /// # Errors
@@ -426,12 +323,9 @@ pub(super) fn forget_internal_keys(
     connection: &Connection,
     causes: &[SysId],
 ) -> Result<(), StoreError> {
-    for cause in causes {
-        connection.execute(
-            "DELETE FROM sysevent_fired WHERE key >= $1 AND key < $2",
-            // ';' is the character behind ':'.
-            &[&format!("{INTERNAL_KEY}{cause}:"), &format!("{INTERNAL_KEY}{cause};")],
-        )?;
+    if !causes.is_empty() {
+        let (low, high) = internal_keys_of(causes);
+        connection.execute(FORGET_INTERNAL_KEYS, &[&low, &high])?;
     }
     Ok(())
 }

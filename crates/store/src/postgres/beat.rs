@@ -7,7 +7,7 @@ use campanile_model::CorrectedClock;
 
 use super::connection::Connection;
 use super::lapses::take_over;
-use super::nodes::Node;
+use super::nodes::{Node, working};
 use super::store::Shared;
 use super::time;
 use crate::contract::StoreError;
@@ -48,6 +48,9 @@ pub(super) fn run(
                     tracing::warn!(%error, "the events of programs that are gone cannot be taken over yet");
                 }
                 Err(error) => return Err(error),
+            }
+            if !working(open, shared.node.token())?.is_empty() {
+                shared.notices.has_company();
             }
             let gone = Node::last_gone(open)?;
             if gone != last_gone {

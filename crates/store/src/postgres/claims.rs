@@ -249,16 +249,19 @@ pub(super) fn claim(
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
     let now = request.now.as_millis();
     let queue = super::text::stored(request.queue);
-    let rows = connection.query(
-        &format!("SELECT {COLUMNS}, claimed_by FROM campanile_claim($1, $2, $3, $4, $5, $6)"),
-        &[
-            &queue,
-            &limit,
-            &super::text::stored(request.claimed_by),
-            &token,
-            &now,
-            &request.by_priority,
-        ],
+    let (rows, first) = connection.query_both(
+        (
+            &format!("SELECT {COLUMNS}, claimed_by FROM campanile_claim($1, $2, $3, $4, $5, $6)"),
+            &[
+                &queue,
+                &limit,
+                &super::text::stored(request.claimed_by),
+                &token,
+                &now,
+                &request.by_priority,
+            ],
+        ),
+        ("SELECT campanile_next_due($1)", &[&queue]),
     )?;
     let events: Result<Vec<Event>, StoreError> = rows.iter().map(read_event).collect();
     let mut events = match events {
@@ -267,8 +270,7 @@ pub(super) fn claim(
     };
     sort(&mut events, request.by_priority);
     claims.add(&events, now);
-    let first = connection.query_first("SELECT campanile_next_due($1)", &[&queue])?;
-    let due: Option<i64> = first.map_or(Ok(None), |row| row.try_get(0))?;
+    let due: Option<i64> = first.first().map_or(Ok(None), |row| row.try_get(0))?;
     let (next_due, more) = match due {
         Some(due) if due > now => (Some(due), false),
         Some(_) if events.is_empty() => (Some(now + HELD_BY_OTHERS_MS), false),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::completions::{Written, write_batch};
+use super::append::{FORGET_INTERNAL_KEYS, internal_keys_of};
+use super::completions::{Written, begin_with_finals, write_batch};
 use super::connection::Connection;
 use super::effects::Effects;
-use super::nodes::Node;
+use super::nodes::{COMPLETING, WRITE_HANDLING};
 use super::pending::{Pending, Work};
-use super::plans::BEGIN_BY_INDEX;
+use super::statements::Values;
 use super::store::Shared;
 use crate::contract::StoreError;
 
@@ -64,13 +65,23 @@ impl Completer {
         let shared = Arc::clone(&self.shared);
         let token = shared.node.token();
         let connection = self.connection()?;
+        let begin = connection.begin_by_index();
         let work = || -> Result<Written, StoreError> {
-            connection.batch(BEGIN_BY_INDEX)?;
-            let written = write_batch(connection, &shared.claims, batch, token)?;
-            if handling_changed {
-                Node::write_handling(connection, token, &shared.claims.handling())?;
-            }
-            connection.batch("COMMIT")?;
+            let at_once = begin_with_finals(connection, begin, &shared.claims, batch, token)?;
+            let written = if let Some(written) = at_once {
+                written
+            } else {
+                connection.batch(begin)?;
+                write_batch(connection, &shared.claims, batch, token)?
+            };
+            let handling = shared.claims.handling();
+            let (low, high) = internal_keys_of(&written.fired);
+            let handling: Values<'_> = &[&token, &COMPLETING, &handling];
+            let keys: Values<'_> = &[&low, &high];
+            connection.commit_with([
+                handling_changed.then_some((WRITE_HANDLING, handling)),
+                (!low.is_empty()).then_some((FORGET_INTERNAL_KEYS, keys)),
+            ])?;
             Ok(written)
         };
         let written = work();
@@ -82,7 +93,7 @@ impl Completer {
 
     /// After the commit: what has ended is nobody's any more, and what failed waits again.
     fn settle(&self, batch: &[Pending], written: Written) {
-        let Written { mut effects, retried, late } = written;
+        let Written { mut effects, retried, late, .. } = written;
         for event in batch.iter().filter_map(Pending::ended) {
             let queue = self.shared.claims.end(event);
             let at = retried.iter().find(|(retried, _)| retried == event).map(|(_, at)| *at);
@@ -110,7 +121,7 @@ impl Completer {
     fn connection(&mut self) -> Result<&Connection, StoreError> {
         if self.connection.as_ref().is_none_or(Connection::is_closed) {
             self.connection = None;
-            self.connection = Some(self.shared.open()?);
+            self.connection = Some(self.shared.open_settled()?);
         }
         self.connection.as_ref().ok_or_else(|| super::failure::closed(self.shared.place()))
     }

@@ -7,11 +7,11 @@ use std::collections::HashSet;
 
 use campanile_model::{EventState, HandlerRun, SysId};
 
-use super::append::forget_internal_keys;
 use super::claims::{self, Claims};
 use super::connection::Connection;
 use super::effects::Effects;
 use super::events::COLUMNS;
+use super::params::Columns;
 use super::pending::Pending;
 use super::runs;
 use super::text::stored;
@@ -26,6 +26,56 @@ pub(super) struct Written {
     pub(super) retried: Vec<(SysId, i64)>,
     /// Events that were not this node's any more.
     pub(super) late: Vec<SysId>,
+    /// Events whose epoch has ended and whose handlers may have fired: their internal keys are to go.
+    pub(super) fired: Vec<SysId>,
+}
+
+/// Begins a transaction by `begin` and writes a batch in it, in one round trip, if it consists of nothing but ends that are
+/// final, as nearly all do, and all of them are still this node's. Else `None`, and there is no transaction.
+///
+/// # Errors
+/// What PostgreSQL said; then the caller rolls back.
+pub(super) fn begin_with_finals(
+    connection: &Connection,
+    begin: &str,
+    claims: &Claims,
+    batch: &[Pending],
+    token: i64,
+) -> Result<Option<Written>, StoreError> {
+    let Some(finals) = batch.iter().map(Pending::as_final).collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
+    if finals.is_empty() {
+        return Ok(None);
+    }
+    let runs: Vec<&HandlerRun> =
+        finals.iter().flat_map(|(_, completion)| &completion.runs).collect();
+    let run_columns = runs::columns(&runs);
+    let columns = columns(&finals, token);
+    let moved = connection.begin_with(
+        begin,
+        (&finish_sql(), &columns.params()),
+        (!runs.is_empty()).then_some((runs::INSERT, &run_columns.params())),
+    )?;
+    if moved.len() < finals.len() {
+        // The runs of those that came too late must not stay.
+        connection.batch("ROLLBACK")?;
+        return Ok(None);
+    }
+    Ok(Some(Written { fired: fired(claims, &finals, |_| true), ..Written::default() }))
+}
+
+/// Those of the events that ended whose handlers may have fired.
+fn fired(
+    claims: &Claims,
+    finals: &[(i64, &Completion)],
+    is_own: impl Fn(i64) -> bool,
+) -> Vec<SysId> {
+    finals
+        .iter()
+        .filter(|(sequence, completion)| is_own(*sequence) && claims.has_fired(&completion.event))
+        .map(|(_, completion)| completion.event)
+        .collect()
 }
 
 /// Writes a batch in the transaction of `connection`, for the node with `token`.
@@ -77,14 +127,7 @@ pub(super) fn write_batch(
     for given in batch.iter().filter_map(Pending::given_back) {
         written.effects.extend(&claims::give_back(connection, given, token)?);
     }
-    let ended: Vec<SysId> = finals
-        .iter()
-        .filter(|(sequence, completion)| {
-            own.contains(sequence) && claims.has_fired(&completion.event)
-        })
-        .map(|(_, completion)| completion.event)
-        .collect();
-    forget_internal_keys(connection, &ended)?;
+    written.fired = fired(claims, &finals, |sequence| own.contains(&sequence));
     Ok(written)
 }
 
@@ -116,6 +159,12 @@ fn finish(
     if finals.is_empty() {
         return Ok(HashSet::new());
     }
+    let rows = connection.query(&finish_sql(), &columns(finals, token).params())?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Gives the sequences of the rows that moved.
+fn finish_sql() -> String {
     let columns = COLUMNS
         .replace("sequence,", "gone.sequence,")
         .replace(" state,", " ended.state,")
@@ -124,32 +173,32 @@ fn finish(
             " processed, processing_duration, error_code, error_message",
             " ended.started, ended.duration, ended.code, ended.message",
         );
-    let sql = format!(
+    format!(
         "WITH gone AS (DELETE FROM sysevent_live WHERE sequence = ANY ($1) AND claim_token = $2 RETURNING *) \
          INSERT INTO sysevent_log ({COLUMNS}, sys_updated_on, sys_updated_by, sys_mod_count) \
          SELECT {columns}, ended.started + ended.duration, 'system', sys_mod_count + 1 \
          FROM gone JOIN unnest($1::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[]) \
          AS ended (sequence, state, started, duration, code, message) ON ended.sequence = gone.sequence \
          RETURNING sequence"
-    );
-    let sequences: Vec<i64> = finals.iter().map(|(sequence, _)| *sequence).collect();
-    let ended: Vec<Ended<'_>> =
+    )
+}
+
+/// The parameters of [`finish_sql`].
+fn columns<'a>(finals: &[(i64, &'a Completion)], token: i64) -> Columns<'a> {
+    let ended: Vec<Ended<'a>> =
         finals.iter().map(|(_, completion)| Ended::of(completion)).collect();
-    let started: Vec<i64> = finals.iter().map(|(_, c)| c.started.as_millis()).collect();
-    let durations: Vec<i64> = finals.iter().map(|(_, c)| c.duration_ms).collect();
-    let rows = connection.query(
-        &sql,
-        &[
-            &sequences,
-            &token,
-            &ended.iter().map(|one| one.state.as_str()).collect::<Vec<_>>(),
-            &started,
-            &durations,
-            &ended.iter().map(|one| one.code).collect::<Vec<_>>(),
-            &ended.iter().map(|one| one.message.map(stored)).collect::<Vec<_>>(),
-        ],
-    )?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    let numbers = |of: fn(&(i64, &Completion)) -> i64| -> Box<Vec<i64>> {
+        Box::new(finals.iter().map(of).collect())
+    };
+    Columns(vec![
+        numbers(|(sequence, _)| *sequence),
+        Box::new(token),
+        Box::new(ended.iter().map(|one| one.state.as_str()).collect::<Vec<_>>()),
+        numbers(|(_, completion)| completion.started.as_millis()),
+        numbers(|(_, completion)| completion.duration_ms),
+        Box::new(ended.iter().map(|one| one.code).collect::<Vec<_>>()),
+        Box::new(ended.iter().map(|one| one.message.map(stored)).collect::<Vec<_>>()),
+    ])
 }
 
 /// How an event ended.

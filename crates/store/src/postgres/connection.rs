@@ -1,5 +1,6 @@
 //! One connection: its prepared statements, and what is asked over it.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tokio_postgres::{AsyncMessage, Client, Error, Row, SimpleQueryMessage};
 use super::address::Address;
 use super::failure::located;
 use super::params::refs;
+use super::plans::{ALWAYS_BY_INDEX, BEGIN_BY_INDEX};
 use super::statements::{Form, Statements, Values};
 use super::wire::{Bytes, Wire, parked};
 use crate::contract::StoreError;
@@ -20,10 +22,15 @@ use crate::sql::values::Param;
 /// Called with each message that the server sends by itself.
 pub(super) type Listener = Arc<dyn Fn(&AsyncMessage) + Send + Sync>;
 
+/// A statement and its values.
+pub(super) type Asked<'a> = (&'a str, Values<'a>);
+
 /// An open connection. Not to be shared: a transaction belongs to one thread.
 pub(super) struct Connection {
     client: Client,
     statements: Statements,
+    /// Its transactions are planned by indexes without being told.
+    is_settled: Cell<bool>,
     // Goes last.
     wire: Wire,
 }
@@ -72,7 +79,28 @@ impl Connection {
     }
 
     fn over(client: Client, wire: Wire, address: &Address) -> Self {
-        Self { client, statements: Statements::new(address.learned()), wire }
+        let statements = Statements::new(address.learned());
+        Self { client, statements, is_settled: Cell::new(false), wire }
+    }
+
+    /// Lets all its transactions be planned by indexes from now on. For a connection that is this program's alone.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        self.batch(ALWAYS_BY_INDEX)?;
+        self.is_settled.set(true);
+        Ok(())
+    }
+
+    /// Whether [`Connection::settle`] was called.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled.get()
+    }
+
+    /// What begins a transaction that is planned by indexes.
+    pub(super) fn begin_by_index(&self) -> &'static str {
+        if self.is_settled() { "BEGIN" } else { BEGIN_BY_INDEX }
     }
 
     /// Whether the server or the network has ended it, as far as that has been told.
@@ -108,26 +136,76 @@ impl Connection {
         self.wire.wait(self.prepared(sql)?.query(&self.client, params))
     }
 
-    /// Begins a transaction by `begin`, runs `change` and gives the rows of `query`, in one round trip: nothing waits for the
-    /// answer to what went before. When one of them fails, those behind it do too.
-    pub(super) fn begin_and_query(
+    /// Begins a transaction by `begin`, gives the rows of `query` and does `changes`, all in one round trip: nothing waits for
+    /// the answer to what went before. When one of them fails, those behind it do too.
+    pub(super) fn begin_with(
         &self,
         begin: &str,
-        change: (&str, Values<'_>),
-        query: (&str, Values<'_>),
+        query: Asked<'_>,
+        change: Option<Asked<'_>>,
     ) -> Result<Vec<Row>, Error> {
-        let (changes, queries) = (self.prepared(change.0)?, self.prepared(query.0)?);
+        let query = (self.prepared(query.0)?, query.1);
+        let change = self.prepared_if_any(change)?;
         self.wire.wait(async {
-            let (begun, changed, rows) = tokio::join!(
+            let (begun, rows, changed) = tokio::join!(
                 // Sent in this order.
                 biased;
                 self.client.batch_execute(begin),
-                changes.execute(&self.client, change.1),
-                queries.query(&self.client, query.1),
+                query.0.query(&self.client, query.1),
+                self.execute_if_any(change.as_ref()),
             );
             begun?;
+            let rows = rows?;
             changed?;
-            rows
+            Ok(rows)
+        })
+    }
+
+    /// Does `changes` in the transaction and commits it, in one round trip, as [`Connection::begin_with`].
+    pub(super) fn commit_with(&self, changes: [Option<Asked<'_>>; 2]) -> Result<(), Error> {
+        let [first, second] = changes;
+        let (first, second) = (self.prepared_if_any(first)?, self.prepared_if_any(second)?);
+        self.wire.wait(async {
+            let (first, second, committed) = tokio::join!(
+                biased;
+                self.execute_if_any(first.as_ref()),
+                self.execute_if_any(second.as_ref()),
+                self.client.batch_execute("COMMIT"),
+            );
+            first?;
+            second?;
+            committed
+        })
+    }
+
+    fn prepared_if_any<'a>(
+        &self,
+        change: Option<Asked<'a>>,
+    ) -> Result<Option<(Form, Values<'a>)>, Error> {
+        change.map(|(sql, params)| Ok((self.prepared(sql)?, params))).transpose()
+    }
+
+    async fn execute_if_any(&self, change: Option<&(Form, Values<'_>)>) -> Result<u64, Error> {
+        match change {
+            Some((form, values)) => form.execute(&self.client, values).await,
+            None => Ok(0),
+        }
+    }
+
+    /// The rows of two statements, each a transaction by itself, in one round trip.
+    pub(super) fn query_both(
+        &self,
+        first: Asked<'_>,
+        second: Asked<'_>,
+    ) -> Result<(Vec<Row>, Vec<Row>), Error> {
+        let prepared = (self.prepared(first.0)?, self.prepared(second.0)?);
+        self.wire.wait(async {
+            let (first, second) = tokio::join!(
+                biased;
+                prepared.0.query(&self.client, first.1),
+                prepared.1.query(&self.client, second.1),
+            );
+            Ok((first?, second?))
         })
     }
 

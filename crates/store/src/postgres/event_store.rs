@@ -12,13 +12,13 @@ use super::effects::Effects;
 use super::events::{Hold, Place, find};
 use super::failure::is_lease_lapsed;
 use super::fate::{self, Mark};
+use super::line::Unit;
 use super::move_kind::{self, Step};
 use super::pending::Pending;
 use super::plans::BEGIN_VIEW;
 use super::runs::runs;
 use super::store::PostgresStore;
 use super::summary::summary;
-use super::writer::Unit;
 use crate::contract::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, Backlog, Claim, ClaimRequest,
     CommitMark, Completion, EventAction, EventStore, EventSummary, KindMoved, StoreError,

@@ -6,9 +6,10 @@
 //! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`), answers under
 //! keys (`answers`), tables and views after the dictionary (`ddl`).
 //!
-//! Events: rows in two places (`events`). All appends that wait are one transaction (`writer`, `append`, `group_fate`), and so are
-//! completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their indexes (`plans`). Claims are
-//! rows (`claims`); they stand on the lease of their program (`nodes`, `beat`), and when it lapses others take over (`lapses`).
+//! Events: rows in two places (`events`). All appends that wait (`line`) are one transaction (`writer`, `append`, `insert`,
+//! `group_fate`), and so are completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their
+//! indexes (`plans`). Claims are rows (`claims`); they stand on the lease of their program (`nodes`, `beat`), and when it
+//! lapses others take over (`lapses`).
 //! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
 //!
 //! Copies of everything: `dump` reads, `load` writes.
@@ -35,7 +36,9 @@ mod events;
 mod failure;
 mod fate;
 mod group_fate;
+mod insert;
 mod lapses;
+mod line;
 mod load;
 mod move_kind;
 mod nodes;

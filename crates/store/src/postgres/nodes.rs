@@ -15,6 +15,10 @@ use crate::contract::StoreError;
 pub(super) const APPENDING: i16 = 1;
 pub(super) const COMPLETING: i16 = 2;
 
+/// Writes down, for a token and a writer, which events are being handled.
+pub(super) const WRITE_HANDLING: &str =
+    "UPDATE campanile_node_writer SET handling = $3 WHERE token = $1 AND writer = $2";
+
 /// This program's standing.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -147,22 +151,6 @@ impl Node {
     pub(super) fn last_gone(connection: &Connection) -> Result<Option<String>, StoreError> {
         let row = connection.query_first("SELECT max(gone_at)::text FROM campanile_node", &[])?;
         Ok(row.map_or(Ok(None), |row| row.try_get(0))?)
-    }
-
-    /// Writes down which events are being handled, in the transaction of `connection`.
-    ///
-    /// # Errors
-    /// What PostgreSQL said.
-    pub(super) fn write_handling(
-        connection: &Connection,
-        token: i64,
-        handling: &[i64],
-    ) -> Result<(), StoreError> {
-        connection.execute(
-            "UPDATE campanile_node_writer SET handling = $3 WHERE token = $1 AND writer = $2",
-            &[&token, &COMPLETING, &handling],
-        )?;
-        Ok(())
     }
 
     /// Waits for `time`, or until the program ends. Returns whether to go on.

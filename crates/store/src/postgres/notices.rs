@@ -2,12 +2,13 @@
 //!
 //! Differs because SQLite has one program. On a connection of its own and coalesced: a notice inside the appending
 //! transaction would make the commits of all programs wait for each other (measured: a quarter of the appends). A notice
-//! that is lost costs a poll interval. Behind a pool that gives each transaction another connection nothing is heard: then
-//! the database is asked every second (`polls`).
+//! that is lost costs a poll interval. While this program is alone on the database nothing is told, and kept instead:
+//! whoever comes says so, and is told it then. Behind a pool that gives each transaction another connection nothing is
+//! heard: then the database is asked every second (`polls`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Monotonic};
 
 use campanile_model::Instant;
 use parking_lot::{Condvar, Mutex};
@@ -15,6 +16,7 @@ use tokio_postgres::AsyncMessage;
 
 use super::connection::{Connection, Listener};
 use super::effects::Effects;
+use super::nodes::working;
 use super::polls::{self, Polls};
 use super::store::Shared;
 use super::text::{read, stored};
@@ -25,6 +27,15 @@ const CHANNEL: &str = "campanile_wake";
 
 /// The channel of tables.
 const TABLES: &str = "campanile_tables";
+
+/// What a program says that has come.
+const HELLO: &str = "hello";
+
+/// So long after the last sign of another program this one counts itself alone.
+const COMPANY_STAYS: Duration = Duration::from_secs(60);
+
+/// Between two notices others may gather.
+const PACE: Duration = Duration::from_millis(2);
 
 /// Longest notice that PostgreSQL carries, with room to spare.
 const NOTICE_BYTES_MAX: usize = 7_000;
@@ -47,7 +58,20 @@ pub(super) struct Notices {
 #[derive(Debug, Default)]
 struct State {
     waiting: Waiting,
+    /// Until when there is somebody to be told.
+    company_until: Option<Monotonic>,
+    /// When others were told last.
+    told_at: Option<Monotonic>,
     stopping: bool,
+}
+
+impl State {
+    /// How long what waits has to wait still; `None` while there is nothing to tell, or nobody.
+    fn rests(&self) -> Option<Duration> {
+        let has_company = self.company_until.is_some_and(|until| Monotonic::now() < until);
+        (has_company && !self.waiting.is_empty())
+            .then(|| self.told_at.map_or(Duration::ZERO, |at| PACE.saturating_sub(at.elapsed())))
+    }
 }
 
 /// What others have not been told.
@@ -86,7 +110,7 @@ impl Notices {
     pub(super) fn tell_tables(&self, tables: &[&str]) {
         let mut state = self.state.lock();
         state.waiting.tables.extend(tables.iter().map(|table| (*table).to_owned()));
-        self.filled.notify_one();
+        self.tell_writer(&state);
     }
 
     /// Another program has changed rows of `table`, or of any.
@@ -110,7 +134,14 @@ impl Notices {
             let earliest = state.waiting.queues.entry(Arc::clone(queue)).or_insert(*due);
             *earliest = (*earliest).min(*due);
         }
-        self.filled.notify_one();
+        self.tell_writer(&state);
+    }
+
+    /// Wakes the one who tells the others, unless there is nobody to be told or more may gather.
+    fn tell_writer(&self, state: &State) {
+        if state.rests().is_some_and(|rests| rests.is_zero()) {
+            self.filled.notify_one();
+        }
     }
 
     fn tell_here(&self, queue: &str, due: i64) {
@@ -120,9 +151,20 @@ impl Notices {
         }
     }
 
-    /// A notice of another program: `<token> <due> <queue>`.
+    /// There is another program on the database.
+    pub(super) fn has_company(&self) {
+        let mut state = self.state.lock();
+        state.company_until = Some(Monotonic::now() + COMPANY_STAYS);
+        // It may have missed what waits.
+        self.filled.notify_one();
+    }
+
+    /// A notice of another program: `<token> <due> <queue>`, or `<token> hello`.
     fn heard(&self, own_token: i64, notice: &str) {
         let mut parts = notice.splitn(3, ' ');
+        if parts.clone().next().is_some_and(|token| token.parse() != Ok(own_token)) {
+            self.has_company();
+        }
         let number = |part: Option<&str>| part.and_then(|part| part.parse::<i64>().ok());
         let (Some(token), Some(due)) = (number(parts.next()), number(parts.next())) else {
             return;
@@ -154,11 +196,21 @@ impl Notices {
 
     /// What others are to be told, nothing after a while; `None` when the thread is to end.
     fn next(&self) -> Option<Waiting> {
+        let looks_at = Monotonic::now() + LOOK_EVERY;
         let mut state = self.state.lock();
-        if state.waiting.is_empty() && !state.stopping {
-            self.filled.wait_for(&mut state, LOOK_EVERY);
+        while !state.stopping {
+            let rests = state.rests();
+            if rests.is_some_and(|rests| rests.is_zero()) {
+                state.told_at = Some(Monotonic::now());
+                return Some(std::mem::take(&mut state.waiting));
+            }
+            let left = looks_at.saturating_duration_since(Monotonic::now());
+            if left.is_zero() {
+                return Some(Waiting::default());
+            }
+            self.filled.wait_for(&mut state, rests.map_or(left, |rests| rests.min(left)));
         }
-        (!state.stopping).then(|| std::mem::take(&mut state.waiting))
+        None
     }
 
     fn rest(&self) {
@@ -242,13 +294,22 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<Line, StoreError> {
             }
         }
     });
-    if let Some(connection) = shared.open_listening(listener)? {
+    let line = if let Some(connection) = shared.open_listening(listener)? {
         connection.batch(&format!("LISTEN {CHANNEL}; LISTEN {TABLES}"))?;
-        return Ok(Line { connection, polls: None });
+        Line { connection, polls: None }
+    } else {
+        let connection = shared.open()?;
+        let polls = Polls::begin(&connection)?;
+        Line { connection, polls: Some(polls) }
+    };
+    // From here on it hears: whoever is there tells what it may have missed.
+    let token = shared.node.token();
+    line.connection
+        .query("SELECT pg_notify($1, $2)::text", &[&CHANNEL, &format!("{token} {HELLO}")])?;
+    if !working(&line.connection, token)?.is_empty() {
+        shared.notices.has_company();
     }
-    let connection = shared.open()?;
-    let polls = Polls::begin(&connection)?;
-    Ok(Line { connection, polls: Some(polls) })
+    Ok(line)
 }
 
 fn tell(
@@ -265,9 +326,14 @@ fn tell(
     polls::note(connection, &notices.tables)?;
     let tables = notices.tables.iter().map(|table| (TABLES, format!("{token} {table}")));
     let (channels, texts): (Vec<&str>, Vec<String>) = queues.chain(tables).unzip();
-    connection.query(
-        "SELECT pg_notify(channel, notice)::text FROM unnest($1::text[], $2::text[]) AS new (channel, notice)",
-        &[&channels, &texts],
+    // A notice that a crash of the server undoes costs no more than one that is lost.
+    connection.begin_with(
+        "BEGIN; SET LOCAL synchronous_commit = off",
+        (
+            "SELECT pg_notify(channel, notice)::text FROM unnest($1::text[], $2::text[]) AS new (channel, notice)",
+            &[&channels, &texts],
+        ),
+        None,
     )?;
-    Ok(())
+    connection.batch("COMMIT")
 }

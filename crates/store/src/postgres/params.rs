@@ -35,6 +35,16 @@ pub(super) fn refs(params: &[Param]) -> Vec<&(dyn ToSql + Sync)> {
     params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
 }
 
+/// Values of many rows, a list for each column, as a statement over `unnest` takes them.
+pub(super) struct Columns<'a>(pub(super) Vec<Box<dyn ToSql + Sync + 'a>>);
+
+impl Columns<'_> {
+    /// The parameters as the client takes them.
+    pub(super) fn params(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.0.iter().map(|column| &**column as &(dyn ToSql + Sync)).collect()
+    }
+}
+
 type Written = Result<IsNull, Box<dyn Error + Sync + Send>>;
 
 impl ToSql for Param {

@@ -1,7 +1,7 @@
 //! What was handed in, that nobody waits for, and that is not written yet: a bounded line, kept in order.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use campanile_model::{HandlerRun, SysId};
 use parking_lot::{Condvar, Mutex};
@@ -14,6 +14,12 @@ pub(super) const BATCH_MAX: usize = 500;
 
 /// Entries that wait to be written; whoever hands in more waits.
 const PENDING_MAX: usize = 8_192;
+
+/// How long what came first waits for company, unless somebody waits for it: each transaction costs the same again.
+const GATHERS: Duration = Duration::from_millis(2);
+
+/// Entries that wait for no more company.
+const COMPANY: usize = 100;
 
 /// Something that was handed in.
 #[derive(Debug)]
@@ -39,6 +45,15 @@ impl Pending {
     pub(super) fn ended(&self) -> Option<&SysId> {
         match self {
             Self::End(_, completion) => Some(&completion.event),
+            _ => None,
+        }
+    }
+
+    /// An end after which nothing is tried again, with the event's sequence.
+    pub(super) fn as_final(&self) -> Option<(i64, &Completion)> {
+        match self {
+            Self::End(_, completion) if matches!(completion.next, NextState::RetryAt(_)) => None,
+            Self::End(sequence, completion) => Some((*sequence, completion)),
             _ => None,
         }
     }
@@ -75,7 +90,22 @@ struct State {
     written: u64,
     /// Why the last batch could not be written; it is tried again.
     failed: Option<StoreError>,
+    /// Since when something waits for company.
+    gathers_since: Option<Instant>,
+    /// How many wait until all that was handed in is written.
+    waited_for: usize,
     stopping: bool,
+}
+
+impl State {
+    fn has_work(&self) -> bool {
+        !self.waiting.is_empty() || (self.handling_changed && !self.stopping)
+    }
+
+    /// Whether it is time to write.
+    fn is_pressing(&self) -> bool {
+        self.stopping || self.waited_for > 0 || self.waiting.len() >= COMPANY
+    }
 }
 
 /// What is to be written next.
@@ -94,31 +124,51 @@ impl PendingLine {
         }
         state.waiting.push_back(pending);
         state.handed_in += 1;
-        self.filled.notify_one();
+        self.tell(&state);
     }
 
     /// Notes that another event is being handled.
     pub(super) fn note_handling(&self) {
-        self.state.lock().handling_changed = true;
-        self.filled.notify_one();
+        let mut state = self.state.lock();
+        state.handling_changed = true;
+        self.tell(&state);
+    }
+
+    /// Wakes the one who writes, unless it lets company gather.
+    fn tell(&self, state: &State) {
+        if state.gathers_since.is_none() || state.is_pressing() {
+            self.filled.notify_one();
+        }
     }
 
     /// Waits for work. `None` when the line is closed and empty.
     pub(super) fn next(&self) -> Option<Work> {
         let mut state = self.state.lock();
         loop {
-            if !state.waiting.is_empty() || (state.handling_changed && !state.stopping) {
-                let count = state.waiting.len().min(BATCH_MAX);
-                let batch = state.waiting.drain(..count).collect();
-                let handling_changed = std::mem::take(&mut state.handling_changed);
-                self.moved.notify_all();
-                return Some(Work { batch, handling_changed });
+            if !state.has_work() {
+                if state.stopping {
+                    return None;
+                }
+                self.filled.wait(&mut state);
+                continue;
             }
-            if state.stopping {
-                return None;
+            let gathered = state.gathers_since.get_or_insert_with(Instant::now).elapsed();
+            match GATHERS.checked_sub(gathered).filter(|left| !left.is_zero()) {
+                Some(left) if !state.is_pressing() => {
+                    self.filled.wait_for(&mut state, left);
+                }
+                _ => return Some(self.take(&mut state)),
             }
-            self.filled.wait(&mut state);
         }
+    }
+
+    fn take(&self, state: &mut State) -> Work {
+        state.gathers_since = None;
+        let count = state.waiting.len().min(BATCH_MAX);
+        let batch = state.waiting.drain(..count).collect();
+        let handling_changed = std::mem::take(&mut state.handling_changed);
+        self.moved.notify_all();
+        Work { batch, handling_changed }
     }
 
     /// A batch of `count` was committed.
@@ -151,13 +201,16 @@ impl PendingLine {
     pub(super) fn wait_written(&self) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         let target = state.handed_in;
-        while state.written < target {
-            if let Some(error) = &state.failed {
-                return Err(error.clone());
-            }
+        state.waited_for += 1;
+        self.tell(&state);
+        while state.written < target && state.failed.is_none() {
             self.moved.wait(&mut state);
         }
-        Ok(())
+        state.waited_for -= 1;
+        match &state.failed {
+            Some(error) if state.written < target => Err(error.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// Lets the writer finish what waits and end.

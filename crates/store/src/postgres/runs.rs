@@ -7,20 +7,22 @@ use tokio_postgres::Row;
 
 use super::connection::Connection;
 use super::events::{key, sys_id, sys_id_or_none, text};
+use super::params::Columns;
 use super::text::{nil, stored};
 use crate::contract::StoreError;
 
 /// Stands between references in a column.
 const REFERENCE_SEPARATOR: &str = "\n";
 
-const INSERT: &str = "INSERT INTO sysevent_run (sys_id, event, origin_id, epoch, attempt, handler_kind, handler, \
+/// Inserts runs, in their order; one that was written before is left alone.
+pub(super) const INSERT: &str = "INSERT INTO sysevent_run (sys_id, event, origin_id, epoch, attempt, handler_kind, handler, \
      handler_name, \"order\", outcome, reason, sentence, started_at, duration_ms, error_message, error_line, \
      error_stack, log, fired_events, fired_event_refs, written_records, written_record_refs, definition_version) \
      SELECT a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w FROM unnest($1::text[], \
      $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::bigint[], \
      $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::text[], $16::bigint[], $17::text[], \
-     $18::text[], $19::bigint[], $20::text[], $21::bigint[], $22::text[], $23::bigint[]) WITH ORDINALITY \
-     AS new (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, place) ORDER BY place \
+     $18::text[], $19::bigint[], $20::text[], $21::bigint[], $22::text[], $23::bigint[]) \
+     AS new (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w) \
      ON CONFLICT (lower(sys_id)) DO NOTHING";
 
 const SELECT: &str = "SELECT sys_id, event, origin_id, epoch, attempt, handler_kind, handler, handler_name, \
@@ -33,53 +35,55 @@ const SELECT: &str = "SELECT sys_id, event, origin_id, epoch, attempt, handler_k
 /// # Errors
 /// What PostgreSQL said.
 pub(super) fn write(connection: &Connection, runs: &[&HandlerRun]) -> Result<(), StoreError> {
-    if runs.is_empty() {
-        return Ok(());
+    if !runs.is_empty() {
+        connection.execute(INSERT, &columns(runs).params())?;
     }
-    let texts = |of: fn(&HandlerRun) -> &str| -> Vec<Option<Cow<'_, str>>> {
-        runs.iter().map(|run| nil(of(run))).collect()
+    Ok(())
+}
+
+/// The values of runs for [`INSERT`].
+pub(super) fn columns<'a>(runs: &[&'a HandlerRun]) -> Columns<'a> {
+    let texts = |of: fn(&HandlerRun) -> &str| -> Box<Vec<Option<Cow<'a, str>>>> {
+        Box::new(runs.iter().map(|run| nil(of(run))).collect())
     };
-    let whole = |of: fn(&HandlerRun) -> &str| -> Vec<Cow<'_, str>> {
-        runs.iter().map(|run| stored(of(run))).collect()
+    let whole = |of: fn(&HandlerRun) -> &str| -> Box<Vec<Cow<'a, str>>> {
+        Box::new(runs.iter().map(|run| stored(of(run))).collect())
     };
-    let numbers =
-        |of: fn(&HandlerRun) -> i64| -> Vec<i64> { runs.iter().map(|run| of(run)).collect() };
-    let references = |of: fn(&HandlerRun) -> &[String]| -> Vec<Option<String>> {
-        runs.iter().map(|run| joined(of(run))).collect()
+    let numbers = |of: fn(&HandlerRun) -> i64| -> Box<Vec<i64>> {
+        Box::new(runs.iter().map(|run| of(run)).collect())
+    };
+    let references = |of: fn(&HandlerRun) -> &[String]| -> Box<Vec<Option<String>>> {
+        Box::new(runs.iter().map(|run| joined(of(run))).collect())
     };
     let origins: Vec<Option<&str>> = runs
         .iter()
         .map(|run| (run.origin_id != run.event).then_some(run.origin_id.as_str()))
         .collect();
-    connection.execute(
-        INSERT,
-        &[
-            &whole(|run| run.sys_id.as_str()),
-            &whole(|run| run.event.as_str()),
-            &origins,
-            &numbers(|run| run.epoch),
-            &numbers(|run| run.attempt),
-            &whole(|run| run.kind.as_str()),
-            &whole(|run| run.handler.as_str()),
-            &texts(|run| &run.handler_name),
-            &numbers(|run| run.order),
-            &whole(|run| run.outcome.as_str()),
-            &texts(|run| &run.reason),
-            &texts(|run| &run.sentence),
-            &numbers(|run| run.started_at.as_millis()),
-            &numbers(|run| run.duration_ms),
-            &texts(|run| &run.error_message),
-            &numbers(|run| run.error_line),
-            &texts(|run| &run.error_stack),
-            &texts(|run| &run.log),
-            &numbers(|run| run.fired_events.0),
-            &references(|run| &run.fired_events.1),
-            &numbers(|run| run.written_records.0),
-            &references(|run| &run.written_records.1),
-            &numbers(|run| run.definition_version),
-        ],
-    )?;
-    Ok(())
+    Columns(vec![
+        whole(|run| run.sys_id.as_str()),
+        whole(|run| run.event.as_str()),
+        Box::new(origins),
+        numbers(|run| run.epoch),
+        numbers(|run| run.attempt),
+        whole(|run| run.kind.as_str()),
+        whole(|run| run.handler.as_str()),
+        texts(|run| &run.handler_name),
+        numbers(|run| run.order),
+        whole(|run| run.outcome.as_str()),
+        texts(|run| &run.reason),
+        texts(|run| &run.sentence),
+        numbers(|run| run.started_at.as_millis()),
+        numbers(|run| run.duration_ms),
+        texts(|run| &run.error_message),
+        numbers(|run| run.error_line),
+        texts(|run| &run.error_stack),
+        texts(|run| &run.log),
+        numbers(|run| run.fired_events.0),
+        references(|run| &run.fired_events.1),
+        numbers(|run| run.written_records.0),
+        references(|run| &run.written_records.1),
+        numbers(|run| run.definition_version),
+    ])
 }
 
 /// The runs of an event, oldest first; of one epoch when given.

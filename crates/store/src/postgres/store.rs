@@ -17,6 +17,7 @@ use super::connection::{Connection, Listener};
 use super::effects::Effects;
 use super::failure::located;
 use super::lapses::{Taken, take_over};
+use super::line::Line;
 use super::load::unfinished;
 use super::nodes::Node;
 use super::notices::{self, Notices};
@@ -25,7 +26,7 @@ use super::pending::PendingLine;
 use super::pool::{Pool, PoolLimits};
 use super::summary::last_sequence;
 use super::time;
-use super::writer::{Line, Writer};
+use super::writer::Writer;
 use crate::contract::{CommitMark, StoreError};
 use crate::migrate::{Database, migrate_postgres};
 
@@ -65,6 +66,8 @@ pub(super) struct Shared {
     address: Arc<Address>,
     /// Past a pool, if one is named.
     direct: Option<Arc<Address>>,
+    /// Whether a pool gives each transaction another connection.
+    is_shared: bool,
     /// The way on which the server says by itself what others did; `None` where it has to be asked.
     of_notices: Option<Arc<Address>>,
     runtime: tokio::runtime::Handle,
@@ -92,6 +95,20 @@ impl Shared {
     /// A connection that nobody else uses here.
     pub(super) fn open(&self) -> Result<Connection, StoreError> {
         Connection::open(&self.address)
+    }
+
+    /// The same, settled for the transactions of the store's own threads, unless a pool mixes connections up.
+    pub(super) fn open_settled(&self) -> Result<Connection, StoreError> {
+        let connection = self.open()?;
+        self.settle(&connection)?;
+        Ok(connection)
+    }
+
+    fn settle(&self, connection: &Connection) -> Result<(), StoreError> {
+        if !self.is_shared {
+            connection.settle()?;
+        }
+        Ok(())
     }
 
     /// The same past a pool, which may have none to give, where there is a way.
@@ -135,7 +152,7 @@ impl PostgresStore {
         let runtime = small_runtime(&options.url.to_string())?;
         let way = Way::find(&options.url, &options.connections)?;
         let of_notices = way.of_notices().cloned();
-        let Way { address, direct, connections: (connection, for_completer), .. } = way;
+        let Way { address, direct, is_shared, connections: (connection, for_completer) } = way;
         let at_place = |error: StoreError| located(error, address.place());
         check_server(&connection, &address)?;
         let schema = match &direct {
@@ -159,6 +176,7 @@ impl PostgresStore {
         let shared = Arc::new(Shared {
             address: Arc::clone(&address),
             direct,
+            is_shared,
             of_notices,
             runtime: runtime.handle().clone(),
             claims: Arc::clone(&claims),
@@ -172,6 +190,10 @@ impl PostgresStore {
         let pool = |connections_max| {
             Pool::new(&address, PoolLimits { connections_max, patience: options.patience })
         };
+        shared
+            .settle(&connection)
+            .and_then(|()| shared.settle(&for_completer))
+            .map_err(at_place)?;
         let writer =
             Writer { shared: Arc::clone(&shared), connection: Some(connection), groups: 0 };
         let completer = Completer { shared: Arc::clone(&shared), connection: Some(for_completer) };

@@ -4,114 +4,28 @@
 //! its way. So each group writes its number into this program's row: the next connection waits until the old
 //! transaction has ended, reads the number, and knows.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use campanile_model::NewEvent;
-use parking_lot::{Condvar, Mutex};
 use tokio_postgres::types::ToSql;
 
-use super::append::{self, Held, append_events};
+use super::append::{Held, append_events};
 use super::connection::Connection;
 use super::effects::Effects;
-use super::failure::{closed, located};
-use super::group_fate::last_group;
+use super::failure::{broken_uniqueness, located};
+use super::group_fate;
+use super::insert;
+use super::line::Unit;
 use super::nodes::APPENDING;
-use super::plans::BEGIN_BY_INDEX;
 use super::store::Shared;
-use crate::contract::{
-    AppendAnswer, AppendCallback, AppendMode, AppendOutcome, CommitMark, StoreError,
-};
-
-/// A group takes no more units once it has this many events.
-const GROUP_EVENTS_MAX: usize = 2_000;
-
-/// Events that may wait; more are refused.
-const WAITING_EVENTS_MAX: usize = 200_000;
+use crate::contract::{AppendAnswer, AppendOutcome, Appended, CommitMark, StoreError};
 
 /// How long a group may look for what became of its commit, before its callers are told that nobody knows.
 const RESOLVE_MAX: Duration = Duration::from_secs(10);
 
 /// Between two tries to reach the server.
 const REST: Duration = Duration::from_millis(100);
-
-/// One append.
-pub(super) struct Unit {
-    pub(super) events: Vec<NewEvent>,
-    pub(super) mode: AppendMode,
-    pub(super) done: AppendCallback,
-}
-
-/// What waits for the writer.
-#[derive(Default)]
-pub(super) struct Line {
-    state: Mutex<State>,
-    filled: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    units: VecDeque<Unit>,
-    events: usize,
-    stopping: bool,
-}
-
-impl std::fmt::Debug for Line {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("events", &self.state.lock().events).finish_non_exhaustive()
-    }
-}
-
-impl Line {
-    /// Hands `unit` in. Units are written in the order in which they were handed in.
-    pub(super) fn submit(&self, unit: Unit, place: &str) {
-        let refusal = {
-            let mut state = self.state.lock();
-            if state.stopping {
-                closed(place)
-            } else if state.events > WAITING_EVENTS_MAX {
-                StoreError::Busy { waited_ms: 0 }
-            } else {
-                state.events += unit.events.len();
-                state.units.push_back(unit);
-                self.filled.notify_one();
-                return;
-            }
-        };
-        (unit.done)(Err(refusal));
-    }
-
-    /// Lets the writer finish what waits and end; further units are refused.
-    pub(super) fn stop(&self) {
-        self.state.lock().stopping = true;
-        self.filled.notify_all();
-    }
-
-    /// Takes what waits as one group; `None` when there will be no more.
-    fn take(&self) -> Option<Vec<Unit>> {
-        let mut state = self.state.lock();
-        while state.units.is_empty() {
-            if state.stopping {
-                return None;
-            }
-            self.filled.wait(&mut state);
-        }
-        let mut units = Vec::new();
-        let mut events = 0;
-        while events < GROUP_EVENTS_MAX {
-            let Some(unit) = state.units.pop_front() else { break };
-            events += unit.events.len();
-            units.push(unit);
-        }
-        state.events = state.events.saturating_sub(events);
-        Some(units)
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.state.lock().stopping
-    }
-}
 
 /// What one unit came to.
 enum Fate {
@@ -121,10 +35,15 @@ enum Fate {
     Refused(Vec<AppendOutcome>),
 }
 
-/// A group that is ready to be committed.
+/// What a group comes to, once it is committed.
 struct Attempt {
     fates: Vec<Fate>,
     effects: Effects,
+}
+
+/// What a group writes down of itself.
+#[derive(Clone, Copy)]
+struct Mark {
     token: i64,
     number: i64,
 }
@@ -187,46 +106,74 @@ impl Writer {
                 Err(error) => return Outcome::Failed(error),
             };
             self.groups += 1;
-            let mark = (shared.node.token(), self.groups);
-            let attempt = match prepare(&connection, &shared, units, mark) {
-                Ok(attempt) => attempt,
-                // Nothing was kept, and that is certain: the commit was not asked for.
-                Err(_) if connection.is_closed() && may_wait(&shared, began) => continue,
-                Err(error) => {
-                    self.roll_back(connection);
-                    return Outcome::Failed(error);
+            let mark = Mark { token: shared.node.token(), number: self.groups };
+            // The answer to what commits can be lost, and not necessarily the group.
+            let (error, lost) = match append_at_once(&connection, units, mark) {
+                Ok(Some(attempt)) => {
+                    self.connection = Some(connection);
+                    return Outcome::Committed(attempt);
                 }
-            };
-            let Err(error) = connection.batch("COMMIT") else {
-                self.connection = Some(connection);
-                return Outcome::Committed(attempt);
+                Ok(None) => match prepare(&connection, &shared, units, mark) {
+                    Ok(attempt) => match connection.batch("COMMIT") {
+                        Ok(()) => {
+                            self.connection = Some(connection);
+                            return Outcome::Committed(attempt);
+                        }
+                        Err(error) => (error.into(), Some(attempt)),
+                    },
+                    // Nothing was kept, and that is certain: the commit was not asked for.
+                    Err(_) if connection.is_closed() && may_wait(&shared, began) => continue,
+                    Err(error) => {
+                        self.roll_back(connection);
+                        return Outcome::Failed(error);
+                    }
+                },
+                Err(error) => (error, None),
             };
             if !connection.is_closed() {
                 self.roll_back(connection);
-                return Outcome::Failed(error.into());
+                return Outcome::Failed(error);
             }
-            // The answer was lost, not necessarily the group.
-            match self.was_committed(&attempt, began) {
-                Some(true) => return Outcome::Committed(attempt),
+            match self.was_committed(mark, began) {
+                Some(true) => {
+                    return Outcome::Committed(lost.unwrap_or_else(|| self.found(units, began)));
+                }
                 Some(false) if may_wait(&shared, began) => {}
-                Some(false) => return Outcome::Failed(error.into()),
+                Some(false) => return Outcome::Failed(error),
                 None => return Outcome::Failed(shared.outcome_unknown()),
             }
         }
     }
 
-    /// Whether the group with this number was committed. `None` when nobody can tell in time.
-    fn was_committed(&mut self, attempt: &Attempt, began: Instant) -> Option<bool> {
+    /// Whether the group with this mark was committed. `None` when nobody can tell in time.
+    fn was_committed(&mut self, mark: Mark, began: Instant) -> Option<bool> {
+        self.ask(began, |connection| group_fate::was_committed(connection, mark.token, mark.number))
+            .flatten()
+    }
+
+    /// A group of plain events that is there, though its answer was lost: all of them are.
+    fn found(&mut self, units: &[Unit], began: Instant) -> Attempt {
+        let events = events_of(units);
+        let sequences = self.ask(began, |connection| insert::sequences(connection, &events));
+        // When the server is gone again, their order is all that stays untold.
+        plain_attempt(units, sequences.unwrap_or_else(|| vec![0; events.len()]))
+    }
+
+    /// The answer to `question`, asked until the server gives one; `None` when it does not in time.
+    fn ask<T>(
+        &mut self,
+        began: Instant,
+        question: impl Fn(&Connection) -> Result<T, StoreError>,
+    ) -> Option<T> {
         let shared = Arc::clone(&self.shared);
         loop {
             let asked = self.connection().and_then(|connection| {
-                let last = last_group(&connection, attempt.token)?;
+                let answer = question(&connection)?;
                 self.connection = Some(connection);
-                Ok(last)
+                Ok(answer)
             });
             match asked {
-                Ok(Some(last)) => return Some(last == attempt.number),
-                Ok(None) => return None,
+                Ok(answer) => return Some(answer),
                 Err(error) => {
                     tracing::warn!(%error, "what became of a group of appends is not known yet");
                     if !may_wait(&shared, began) {
@@ -242,7 +189,7 @@ impl Writer {
     fn connection(&mut self) -> Result<Connection, StoreError> {
         match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => Ok(connection),
-            None => self.shared.open(),
+            None => self.shared.open_settled(),
         }
     }
 
@@ -265,33 +212,56 @@ fn may_wait(shared: &Shared, began: Instant) -> bool {
 const NUMBER_GROUP: &str =
     "UPDATE campanile_node_writer SET last_group = $3 WHERE token = $1 AND writer = $2";
 
+/// The same behind the parameters of the events, unless the number was used up meanwhile.
+const NUMBER_GROUP_TOO: &str = "UPDATE campanile_node_writer SET last_group = $29 \
+     WHERE token = $27 AND writer = $28 AND last_group < $29 RETURNING 1";
+
 /// Whether nothing of the unit may stay when one of its events is refused.
 fn stands_alone(unit: &Unit) -> bool {
     unit.mode.atomic && unit.events.len() > 1
 }
 
-/// As [`prepare`], in one round trip: for a group of plain events. `None`, and no transaction, when it takes more.
-fn prepare_at_once(
+fn events_of(units: &[Unit]) -> Vec<&NewEvent> {
+    units.iter().flat_map(|unit| &unit.events).collect()
+}
+
+/// Writes and commits a group of plain events in one round trip. `None`, and nothing was kept, when it takes more.
+fn append_at_once(
     connection: &Connection,
     units: &[Unit],
-    (token, number): (i64, i64),
+    mark: Mark,
 ) -> Result<Option<Attempt>, StoreError> {
-    let events: Vec<&NewEvent> = units.iter().flat_map(|unit| &unit.events).collect();
-    if events.is_empty() || !events.iter().all(|event| append::is_plain(event)) {
+    let events = events_of(units);
+    let is_plain = !events.is_empty() && events.iter().all(|event| insert::is_plain(event));
+    if !is_plain || !connection.is_settled() {
         return Ok(None);
     }
-    let change: (&str, &[&(dyn ToSql + Sync)]) = (NUMBER_GROUP, &[&token, &APPENDING, &number]);
-    let (outcomes, effects) = append::begin_with(connection, BEGIN_BY_INDEX, change, &events)?;
-    if outcomes.iter().any(Result::is_err) && units.iter().any(stands_alone) {
-        connection.batch("ROLLBACK")?;
-        return Ok(None);
+    let number: &[&(dyn ToSql + Sync)] = &[&mark.token, &APPENDING, &mark.number];
+    match insert::append_at_once(connection, (NUMBER_GROUP_TOO, number), &events) {
+        Ok(sequences) if sequences.len() == events.len() => {
+            Ok(Some(plain_attempt(units, sequences)))
+        }
+        // Nobody knows this program.
+        Ok(_) => Ok(None),
+        Err(error) if broken_uniqueness(&error).is_some() => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    let mut outcomes = outcomes.into_iter();
+}
+
+/// A group of plain events that was stored under these numbers.
+fn plain_attempt(units: &[Unit], sequences: Vec<i64>) -> Attempt {
+    let mut effects = Effects::default();
+    let mut sequences = sequences.into_iter();
+    let mut appended = |event: &NewEvent| {
+        effects.wake(&event.queue, event.process_on.as_millis());
+        let sequence = sequences.next().unwrap_or(0);
+        Ok(Appended { sys_id: event.sys_id, sequence, duplicate: false, coalesced: false })
+    };
     let fates = units
         .iter()
-        .map(|unit| Fate::Stored(outcomes.by_ref().take(unit.events.len()).collect()))
+        .map(|unit| Fate::Stored(unit.events.iter().map(&mut appended).collect()))
         .collect();
-    Ok(Some(Attempt { fates, effects, token, number }))
+    Attempt { fates, effects }
 }
 
 /// Everything of a group but its commit.
@@ -299,14 +269,11 @@ fn prepare(
     connection: &Connection,
     shared: &Shared,
     units: &[Unit],
-    (token, number): (i64, i64),
+    mark: Mark,
 ) -> Result<Attempt, StoreError> {
-    if let Some(attempt) = prepare_at_once(connection, units, (token, number))? {
-        return Ok(attempt);
-    }
-    connection.batch(BEGIN_BY_INDEX)?;
-    connection.execute(NUMBER_GROUP, &[&token, &APPENDING, &number])?;
-    let held = Held(&shared.claims, token);
+    connection.batch(connection.begin_by_index())?;
+    connection.execute(NUMBER_GROUP, &[&mark.token, &APPENDING, &mark.number])?;
+    let held = Held(&shared.claims, mark.token);
     let mut fates = Vec::with_capacity(units.len());
     let mut effects = Effects::default();
     for run in units.chunk_by(|l, r| !stands_alone(l) && !stands_alone(r)) {
@@ -325,7 +292,7 @@ fn prepare(
             }
         }
     }
-    Ok(Attempt { fates, effects, token, number })
+    Ok(Attempt { fates, effects })
 }
 
 fn append_atomically(

@@ -34,8 +34,8 @@ struct Rule {
 
 #[derive(Debug, Default)]
 struct State {
-    /// For the next commit.
-    cut: Option<Cut>,
+    /// For the next message of a client with this text.
+    cut: Option<(String, Cut)>,
     cuts: usize,
     is_released: bool,
     is_closed: bool,
@@ -86,7 +86,12 @@ impl Proxy {
 
     /// Cuts the line on which the next commit comes.
     pub fn cut_next_commit(&self, cut: Cut) {
-        self.rule.state.lock().cut = Some(cut);
+        self.cut_next_with("COMMIT", cut);
+    }
+
+    /// Cuts the line on which `text` comes next, as a value of a statement that is a transaction by itself.
+    pub fn cut_next_with(&self, text: &str, cut: Cut) {
+        self.rule.state.lock().cut = Some((text.to_owned(), cut));
     }
 
     /// Lets the server see the commit that was held.
@@ -121,15 +126,16 @@ impl Proxy {
 impl Rule {
     /// What is to be done with what a client sends.
     fn take(&self, bytes: &[u8]) -> Option<Cut> {
-        // Not the level READ COMMITTED, with which transactions begin.
-        let is_commit = bytes
-            .windows(6)
-            .enumerate()
-            .any(|(at, word)| word == b"COMMIT" && bytes.get(at + 6) != Some(&b'T'));
         let mut state = self.state.lock();
-        let cut = is_commit.then(|| state.cut.take()).flatten();
-        state.cuts += usize::from(cut.is_some());
-        cut
+        let is_meant = state.cut.as_ref().is_some_and(|(text, _)| {
+            bytes.windows(text.len()).enumerate().any(|(at, word)| {
+                // Not the level READ COMMITTED, with which transactions begin.
+                word == text.as_bytes() && bytes.get(at + text.len()) != Some(&b'T')
+            })
+        });
+        let (_, cut) = is_meant.then(|| state.cut.take()).flatten()?;
+        state.cuts += 1;
+        Some(cut)
     }
 
     fn wait_released(&self) {

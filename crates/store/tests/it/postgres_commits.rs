@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_model::EventState;
+use campanile_model::{EventState, NewEvent};
 use campanile_store::testing::{Cut, Proxy, TestDatabase};
 use campanile_store::{
     EventAction, EventStore, Lease, NextState, PostgresOptions, PostgresStore, Store, StoreError,
@@ -104,27 +104,80 @@ fn who_cannot_learn_what_became_of_a_commit_is_told_that() {
     house.store.abandon();
 }
 
-#[test]
-fn a_group_of_appends_whose_answer_was_lost_is_neither_lost_nor_doubled() {
+/// Appends two events and cuts the line on which `text` comes, twenty times.
+fn append_under_cuts(text: &str, key_of: fn(usize) -> String) {
     let house = House::new();
+    let mut sequences = Vec::new();
     for (round, cut) in [Cut::Before, Cut::After].into_iter().cycle().take(20).enumerate() {
-        house.proxy.cut_next_commit(cut);
-        house.store.append_blocking(vec![event("one"), event("two")], MODE).unwrap();
+        let new =
+            |name: &str, at| NewEvent { dedupe_key: key_of(2 * round + at).into(), ..event(name) };
+        house.proxy.cut_next_with(text, cut);
+        let (outcomes, _) =
+            house.store.append_blocking(vec![new("cut.one", 0), new("cut.two", 1)], MODE).unwrap();
         assert_eq!(house.proxy.cuts(), round + 1);
         assert_eq!(house.kept().1, (2 * (round + 1)).to_string());
+        sequences.extend(outcomes.into_iter().map(|outcome| outcome.unwrap().sequence.to_string()));
     }
+    let kept = house
+        .database
+        .texts("SELECT sequence::text FROM sysevent_live ORDER BY sysevent_live.sequence");
+    assert_eq!(sequences, kept, "each caller is told the order of arrival that its event has");
+}
+
+#[test]
+fn a_group_of_appends_whose_answer_was_lost_is_neither_lost_nor_doubled() {
+    append_under_cuts("cut.one", |_| String::new());
+}
+
+#[test]
+fn a_group_of_appends_with_keys_whose_answer_was_lost_is_neither_lost_nor_doubled() {
+    append_under_cuts("COMMIT", |number| format!("key-{number}"));
+}
+
+/// The same event under a key: its group takes several statements and a commit of its own.
+fn keyed(name: &str) -> NewEvent {
+    NewEvent { dedupe_key: format!("key of {name}").into(), ..event(name) }
 }
 
 #[test]
 fn a_group_whose_commit_hangs_is_ended_and_appended_once() {
     let house = House::new();
     house.proxy.cut_next_commit(Cut::Held);
-    house.store.append_blocking(vec![event("one"), event("two")], MODE).unwrap();
+    house.store.append_blocking(vec![keyed("one"), keyed("two")], MODE).unwrap();
     assert_eq!(house.proxy.cuts(), 1);
     // The server gets the first one now, on a connection that it has ended.
     house.proxy.release();
     house.store.append_blocking(vec![event("three")], MODE).unwrap();
     assert_eq!(house.kept().1, "3");
+}
+
+/// What is appended in one statement is not known to the server before it comes: it must not come true when the program has
+/// given it up, not even when its events are gone from the live table by then.
+#[test]
+fn a_group_that_reaches_the_server_after_it_was_given_up_is_appended_once() {
+    let house = House::new();
+    house.proxy.cut_next_with("cut.one", Cut::Held);
+    house.store.append_blocking(vec![event("cut.one"), event("cut.two")], MODE).unwrap();
+    assert_eq!(house.proxy.cuts(), 1);
+    let claimed = house.store.claim(&request(9)).unwrap().events;
+    assert_eq!(names(&claimed), ["cut.one", "cut.two"]);
+    for event in &claimed {
+        assert!(house.store.begin(&event.fired.sys_id, BY, 0));
+        house.store.complete(completion(event, NextState::Processed));
+    }
+    house.store.flush().unwrap();
+    let processes = || -> usize {
+        let of_program = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
+             AND application_name = 'campanile'";
+        house.database.texts(of_program).len()
+    };
+    let before = processes();
+    house.proxy.release();
+    wait_until("the late statement has come, and its process is gone", || processes() < before);
+    house.store.append_blocking(vec![event("three")], MODE).unwrap();
+    assert_eq!(house.kept().1, "1");
+    let log = "SELECT name FROM sysevent_log ORDER BY sequence";
+    assert_eq!(house.database.texts(log), ["cut.one", "cut.two"]);
 }
 
 /// What waits for a lock, by the beginning of its statement.
@@ -149,7 +202,7 @@ fn a_commit_after_the_reconnect_whose_events_another_program_has_completed_is_to
     std::thread::scope(|scope| {
         let (store, database) = (&house.store, &house.database);
         let appending =
-            scope.spawn(|| store.append_blocking(vec![event("one"), event("two")], MODE));
+            scope.spawn(|| store.append_blocking(vec![keyed("one"), keyed("two")], MODE));
         wait_until("the commit is held", || house.proxy.cuts() == 1);
         // Whoever waits first for the row has it first.
         let (let_go, may_go) = std::sync::mpsc::channel::<()>();
