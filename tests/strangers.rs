@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use campanile_store::testing::TestDatabase;
 
-use crate::harness::{itsm_database, wait_until};
+use crate::harness::{Server, campanile, itsm_database, wait_until};
 use crate::nodes::{Nodes, STUCK, none};
 use crate::nothing_lost::Load;
 
@@ -58,4 +58,33 @@ fn handlers_whose_writes_a_statement_timeout_ends_run_again_and_nothing_is_doubl
         }
     });
     nodes.end(&load);
+}
+
+#[test]
+fn doctor_and_metrics_tell_what_makes_every_queue_slower() {
+    let database = itsm_database();
+    let server = Server::start_on_database(database.url());
+    let stranger = database.stranger();
+    stranger.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM sysevent_live");
+    let metrics = server.anonymous().get("/metrics").text;
+    let number = |name: &str| -> f64 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is missing in {metrics}")).parse().unwrap()
+    };
+    assert!(number("campanile_storage_oldest_snapshot_seconds") > 0.0);
+    assert!(number("campanile_storage_oldest_transaction_seconds") > 0.0);
+    for name in [
+        "hidden_snapshots",
+        "oldest_prepared_seconds",
+        "oldest_replica_transactions",
+        "dead_events",
+    ] {
+        assert!(number(&format!("campanile_storage_{name}")) >= 0.0);
+    }
+    database.run("ALTER TABLE sysevent_live SET (autovacuum_enabled = off)");
+    let examined = campanile(&["doctor", "--database", database.url()]);
+    assert_eq!(examined.code, 1, "{} {}", examined.stdout, examined.stderr);
+    for part in ["problem: autovacuum is off for sysevent_live", "fix: turn it on"] {
+        assert!(examined.stdout.contains(part), "{}", examined.stdout);
+    }
 }

@@ -145,6 +145,12 @@ impl Engine {
                 fix: "stop the server and restore the folder from a backup".to_owned(),
             })
             .collect();
+        let concerns = self.store().concerns()?.into_iter();
+        findings.extend(concerns.map(|concern| Finding {
+            serious: concern.is_serious,
+            what: concern.what,
+            fix: concern.fix,
+        }));
         self.rules_that_do_not_run(&mut findings)?;
         self.queues_that_stand_still(&mut findings)?;
         self.properties_that_do_not_fit(&mut findings)?;

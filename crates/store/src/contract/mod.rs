@@ -25,6 +25,17 @@ pub use records::{CommitMark, ReadTx, SavepointId, Select, WriteTx};
 /// called from any thread; must not block.
 pub type TableListener = Arc<dyn Fn(Option<&str>) + Send + Sync>;
 
+/// Something that an administrator of the database should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concern {
+    /// It does not pass by itself.
+    pub is_serious: bool,
+    /// What it is, who does it, since when, and what it leads to.
+    pub what: String,
+    /// How to mend it.
+    pub fix: String,
+}
+
 /// A database: records and events. Cheap to share (`Arc<dyn Store>`), safe to use from many threads.
 pub trait Store: EventStore + Send + Sync + Debug {
     /// A consistent view for reading. Outside a write transaction nobody sees what is not committed.
@@ -96,6 +107,15 @@ pub trait Store: EventStore + Send + Sync + Debug {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database cannot be reached.
     fn integrity_problems(&self) -> Result<Vec<String>, StoreError>;
+
+    /// What others do to the database that makes the work on it slow, as far as this program may see that; empty where nobody
+    /// else has it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be reached.
+    fn concerns(&self) -> Result<Vec<Concern>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Numbers for metrics and `doctor`: name and value, for example `database_bytes`, `wal_bytes`,
     /// `last_sync_ms`; `lapses_counted` for the events that this program found, and whose handling had ended with

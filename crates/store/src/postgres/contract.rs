@@ -6,12 +6,13 @@ use std::sync::Arc;
 use campanile_model::{Record, TableDef};
 
 use super::nodes::working;
+use super::old_snapshots::OLD;
 use super::read_tx::PostgresReadTx;
 use super::rows;
 use super::store::PostgresStore;
 use super::write_tx::PostgresWriteTx;
 use crate::contract::{
-    CommitMark, Dump, DurableCallback, ReadTx, Store, StoreError, TableListener, WriteTx,
+    CommitMark, Concern, Dump, DurableCallback, ReadTx, Store, StoreError, TableListener, WriteTx,
 };
 use crate::migrate::{expect_all_known, newest_postgres};
 
@@ -69,6 +70,11 @@ impl Store for PostgresStore {
 
     fn integrity_problems(&self) -> Result<Vec<String>, StoreError> {
         self.check_integrity()
+    }
+
+    /// Differs because there are others.
+    fn concerns(&self) -> Result<Vec<Concern>, StoreError> {
+        self.concerns_about(OLD)
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {

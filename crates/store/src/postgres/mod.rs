@@ -12,6 +12,8 @@
 //! lapses others take over (`lapses`).
 //! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
 //!
+//! What others do to the database (`old_snapshots`) is told.
+//!
 //! Copies of everything: `dump` reads, `load` writes.
 
 mod actions;
@@ -43,6 +45,7 @@ mod load;
 mod move_kind;
 mod nodes;
 mod notices;
+mod old_snapshots;
 mod options;
 mod params;
 mod pending;

@@ -21,13 +21,14 @@ use super::line::Line;
 use super::load::unfinished;
 use super::nodes::Node;
 use super::notices::{self, Notices};
+use super::old_snapshots;
 use super::options::PostgresOptions;
 use super::pending::PendingLine;
 use super::pool::{Pool, PoolLimits};
 use super::summary::last_sequence;
 use super::time;
 use super::writer::Writer;
-use crate::contract::{CommitMark, StoreError};
+use crate::contract::{CommitMark, Concern, StoreError};
 use crate::migrate::{Database, migrate_postgres};
 
 /// The oldest server that has everything that is used here.
@@ -328,23 +329,28 @@ impl PostgresStore {
         numbers
     }
 
-    /// Numbers that the server knows. An old snapshot keeps dead events from being cleared away, which makes every claim
-    /// slower.
+    /// Numbers that the server knows.
     fn measured(&self) -> Result<Vec<(&'static str, f64)>, StoreError> {
         let connection = self.readers.take()?;
         let row = connection.query_first(
             "SELECT pg_database_size(current_database())::float8, \
-             (SELECT count(*) FROM campanile_node WHERE gone_at IS NULL)::float8, \
-             COALESCE((SELECT max(extract(epoch FROM clock_timestamp() - xact_start)) FROM pg_stat_activity \
-             WHERE backend_xmin IS NOT NULL AND datname = current_database() AND pid <> pg_backend_pid()), 0)::float8",
+             (SELECT count(*) FROM campanile_node WHERE gone_at IS NULL)::float8",
             &[],
         )?;
         let Some(row) = row else { return Ok(Vec::new()) };
-        Ok(vec![
-            ("database_bytes", row.try_get(0)?),
-            ("nodes", row.try_get(1)?),
-            ("oldest_snapshot_seconds", row.try_get(2)?),
-        ])
+        let mut numbers = vec![("database_bytes", row.try_get(0)?), ("nodes", row.try_get(1)?)];
+        numbers.extend(old_snapshots::numbers(&connection)?);
+        Ok(numbers)
+    }
+
+    /// As [`crate::Store::concerns`], of transactions that are older than `old`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    #[doc(hidden)]
+    pub fn concerns_about(&self, old: Duration) -> Result<Vec<Concern>, StoreError> {
+        let connection = self.readers.take()?;
+        old_snapshots::concerns(&connection, old).map_err(|error| self.located(error))
     }
 
     /// What the database itself cannot rule out, and indexes that it gave up.

@@ -95,9 +95,7 @@ impl TestDatabase {
     /// When the server does not answer.
     #[must_use]
     pub fn stranger(&self) -> Stranger {
-        let admin = Admin::open(&self.url).expect("the database answers");
-        admin.run("SET application_name = 'stranger'").expect("a session may have a name");
-        Stranger(admin)
+        Stranger::at(&self.url)
     }
 
     /// Lets the leases of all programs lapse, as if they had not been heard of for long.
@@ -111,6 +109,12 @@ impl TestDatabase {
 pub struct Stranger(Admin);
 
 impl Stranger {
+    pub(super) fn at(url: &str) -> Self {
+        let admin = Admin::open(url).expect("the database answers");
+        admin.run("SET application_name = 'stranger'").expect("a session may have a name");
+        Self(admin)
+    }
+
     /// Runs statements; returns when they are done.
     ///
     /// # Panics

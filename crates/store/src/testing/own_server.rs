@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::FlockOperation;
 
 use super::cluster::{locked, place_of, start_server, watch};
+use super::database::Stranger;
 use super::programs::{make_cluster, own_folder, pg_ctl, place_in_url, run};
 use crate::postgres::Admin;
 
@@ -85,6 +86,15 @@ impl TestServer {
     pub fn texts(&self, database: &str, sql: &str) -> Vec<String> {
         let admin = self.admin(database);
         admin.texts(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// Somebody on it who may keep transactions open; `login` as for [`TestServer::url`].
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn stranger(&self, login: &str, database: &str) -> Stranger {
+        Stranger::at(&self.url(login, database))
     }
 
     fn admin(&self, database: &str) -> Admin {

@@ -19,6 +19,7 @@ mod events_at_hand;
 mod postgres_commits;
 mod postgres_nodes;
 mod postgres_pools;
+mod postgres_snapshots;
 mod postgres_strangers;
 mod postgres_upgrades;
 mod snapshots;
