@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::event_state::EventState;
+use crate::partition::{PARTITIONS, partition};
 use crate::sys_id::SysId;
 use crate::time::Instant;
 
@@ -141,10 +142,7 @@ impl NewEvent {
     #[must_use]
     pub fn partition(&self) -> i64 {
         let key = if self.instance.is_empty() { self.sys_id.as_str() } else { &*self.instance };
-        let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        i64::try_from(hash % 1024).unwrap_or(0)
+        partition(key, PARTITIONS)
     }
 }
 

@@ -13,6 +13,7 @@ pub mod fold;
 pub mod handler_run;
 pub mod limits;
 pub mod nearest;
+pub mod partition;
 pub mod query;
 pub mod queue_def;
 pub mod record;

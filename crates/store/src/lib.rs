@@ -12,7 +12,8 @@ pub mod testing;
 
 pub use contract::*;
 pub use postgres::{
-    Connections, DatabaseUrl, Lease, PostgresLoader, PostgresOptions, PostgresStore, StatementNames,
+    Connections, DatabaseUrl, Lease, PARTITIONS, PostgresLoader, PostgresOptions, PostgresStore,
+    StatementNames,
 };
 pub use sql::dump::dump_tables;
 pub use sqlite::{

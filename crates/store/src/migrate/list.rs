@@ -17,10 +17,6 @@ pub(crate) struct Migration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OlderPrograms {
     /// It only adds what they neither read nor have to write: they go on, beside newer ones.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the first migrations are older than every program")
-    )]
     GoOn,
     /// It changes or takes away what they use: they are refused, and it is not run while one of them works.
     Stop,
@@ -52,6 +48,12 @@ pub(crate) const SQLITE: &[Migration] = &[
         older_programs: OlderPrograms::Stop,
         sql: include_str!("../../migrations/sqlite/0004_log_instance.sql"),
     },
+    Migration {
+        number: 5,
+        name: "distributed",
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/sqlite/0005_distributed.sql"),
+    },
 ];
 
 /// PostgreSQL's.
@@ -79,6 +81,12 @@ pub(crate) const POSTGRES: &[Migration] = &[
         name: "log_instance",
         older_programs: OlderPrograms::Stop,
         sql: include_str!("../../migrations/postgres/0004_log_instance.sql"),
+    },
+    Migration {
+        number: 5,
+        name: "distributed",
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/postgres/0005_distributed.sql"),
     },
 ];
 

@@ -6,16 +6,24 @@ use campanile_model::{Event, EventState, Instant, SysId};
 
 use super::append::forget_internal_keys;
 use super::connection::Connection;
+use super::distributed::{self, Spread};
 use super::effects::Effects;
 use super::events::{COLUMNS, Hold, Place, find, key, text};
 use super::text::{nil, stored};
 use crate::contract::{ActionRecord, EventAction, ReprocessOptions, StoreError};
 
-/// Does `action` in the transaction of `connection`.
+/// Does `action` in the transaction of `connection`; `spread` in distributed mode.
 ///
 /// # Errors
 /// [`StoreError::EventUnknown`], [`StoreError::StateConflict`]; then nothing was changed.
-pub(super) fn act(connection: &Connection, action: &EventAction) -> Result<Effects, StoreError> {
+pub(super) fn act(
+    connection: &Connection,
+    action: &EventAction,
+    spread: Option<&Arc<Spread>>,
+) -> Result<Effects, StoreError> {
+    if let Some(spread) = spread {
+        return distributed::actions::act(connection, action, spread);
+    }
     let mut effects = Effects::default();
     match action {
         EventAction::Reprocess { sys_id, options, now, queue, record } => {
@@ -64,11 +72,11 @@ fn waiting(connection: &Connection, sys_id: &SysId) -> Result<Event, StoreError>
     }
 }
 
-fn claimed(event: &Event) -> StoreError {
+pub(super) fn claimed(event: &Event) -> StoreError {
     conflict(event, &format!("is being handled by {}", event.claimed_by))
 }
 
-fn conflict(event: &Event, detail: &str) -> StoreError {
+pub(super) fn conflict(event: &Event, detail: &str) -> StoreError {
     StoreError::StateConflict {
         sys_id: event.fired.sys_id.to_string(),
         state: event.state,
@@ -77,10 +85,10 @@ fn conflict(event: &Event, detail: &str) -> StoreError {
 }
 
 /// How to reprocess.
-struct Again<'a> {
-    options: ReprocessOptions,
-    now: Instant,
-    queue: Option<&'a Arc<str>>,
+pub(super) struct Again<'a> {
+    pub(super) options: ReprocessOptions,
+    pub(super) now: Instant,
+    pub(super) queue: Option<&'a Arc<str>>,
 }
 
 /// T13. The event keeps its order of arrival; being due now, it stands behind those that were due before.
@@ -121,7 +129,7 @@ fn reprocess(
         &[&event.sequence, &stored(queue), &now, &how.options.only_failed, &stored(&record.user)],
     )?;
     forget_internal_keys(connection, &[*sys_id])?;
-    effects.wake(queue, now);
+    effects.wake(queue, None, now);
     Ok(())
 }
 
@@ -138,7 +146,7 @@ fn move_event(
          sys_mod_count = sys_mod_count + 1 WHERE sequence = $1",
         &[&event.sequence, &stored(queue), &record.at.as_millis(), &stored(&record.user)],
     )?;
-    effects.wake(queue, event.fired.process_on.as_millis());
+    effects.wake(queue, None, event.fired.process_on.as_millis());
     Ok(())
 }
 
@@ -155,7 +163,7 @@ fn reschedule(
          sys_mod_count = sys_mod_count + 1 WHERE sequence = $1",
         &[&event.sequence, &process_on.as_millis(), &record.at.as_millis(), &stored(&record.user)],
     )?;
-    effects.wake(&event.fired.queue, process_on.as_millis());
+    effects.wake(&event.fired.queue, None, process_on.as_millis());
     Ok(())
 }
 

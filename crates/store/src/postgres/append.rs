@@ -10,6 +10,7 @@ use campanile_model::{NewEvent, SysId};
 use super::answers;
 use super::claims::{Claims, Standing};
 use super::connection::Connection;
+use super::distributed;
 use super::effects::Effects;
 use super::events::sys_id;
 use super::failure::SOMEWHERE;
@@ -43,7 +44,7 @@ pub(super) fn append_events(
                 let known = known_keys(connection, claims, run)?.remove(0);
                 if let Some(known) = known {
                     outcomes.push(known);
-                } else if let Some(absorbed) = coalesce(connection, event)? {
+                } else if let Some(absorbed) = coalesce(connection, claims, event)? {
                     outcomes.push(Ok(absorbed));
                 } else {
                     outcomes.extend(append_run(connection, claims, run, &mut effects)?);
@@ -90,12 +91,16 @@ fn append_run(
         .filter(|at| outcomes[*at].is_none() && !is_repeated.contains(at))
         .collect();
     let of_rows: Vec<&NewEvent> = new.iter().map(|at| events[*at]).collect();
-    let mut sequences = insert::insert(connection, &of_rows)?;
+    let mut sequences = match claims.0.spread() {
+        None => insert::insert(connection, &of_rows)?,
+        Some(spread) => distributed::append::insert(connection, &of_rows, spread)?,
+    };
     for at in new {
         let event = events[at];
         outcomes[at] = Some(match sequences.remove(&event.sys_id) {
             Some(sequence) => {
-                effects.wake(&event.queue, event.process_on.as_millis());
+                let partition = claims.0.spread().map(|spread| spread.partition_of(event));
+                effects.wake(&event.queue, partition, event.process_on.as_millis());
                 Ok(Appended { sys_id: event.sys_id, sequence, duplicate: false, coalesced: false })
             }
             None => {
@@ -216,11 +221,15 @@ fn still_own<'a>(
     let mut held = HashSet::new();
     if !claimed.is_empty() {
         // Nobody takes them over before the commit.
-        for row in connection.query(
-            "SELECT lower(sys_id) FROM sysevent_live WHERE lower(sys_id) = ANY ($1) AND claim_token = $2 \
-             FOR KEY SHARE",
-            &[&claimed, &token],
-        )? {
+        let rows = match claims.spread() {
+            None => connection.query(
+                "SELECT lower(sys_id) FROM sysevent_live WHERE lower(sys_id) = ANY ($1) AND claim_token = $2 \
+                 FOR KEY SHARE",
+                &[&claimed, &token],
+            )?,
+            Some(_) => distributed::append::hold(connection, claims, &claimed, token)?,
+        };
+        for row in rows {
             held.insert(row.try_get::<_, String>(0)?);
         }
     }
@@ -332,8 +341,15 @@ pub(super) fn forget_internal_keys(
 
 /// Counts `event` on an equal one that waits and was fired recently enough, if there is one that nobody is about to
 /// take: its handler may have looked already, and the new one would be lost on it.
-fn coalesce(connection: &Connection, event: &NewEvent) -> Result<Option<Appended>, StoreError> {
+fn coalesce(
+    connection: &Connection,
+    claims: Held<'_>,
+    event: &NewEvent,
+) -> Result<Option<Appended>, StoreError> {
     let since = event.created.plus_millis(event.coalesce_seconds.saturating_mul(-1000));
+    if let Some(spread) = claims.0.spread() {
+        return distributed::append::coalesce(connection, event, since, spread);
+    }
     let found = connection.query_first(
         "UPDATE sysevent_live SET coalesced = coalesced + 1 WHERE sequence = ANY (ARRAY ( \
          SELECT sequence FROM sysevent_live WHERE coalesce_seconds > 0 AND state = 'ready' AND name = $1 \
@@ -349,10 +365,10 @@ fn coalesce(connection: &Connection, event: &NewEvent) -> Result<Option<Appended
             &since.as_millis(),
         ],
     )?;
-    found
-        .map(|row| {
-            let sys_id = sys_id(&row, 0)?;
-            Ok(Appended { sys_id, sequence: 0, duplicate: false, coalesced: true })
-        })
-        .transpose()
+    found.map(|row| Ok(absorbed(sys_id(&row, 0)?))).transpose()
+}
+
+/// It was counted on the event with this key.
+pub(super) fn absorbed(sys_id: SysId) -> Appended {
+    Appended { sys_id, sequence: 0, duplicate: false, coalesced: true }
 }

@@ -42,7 +42,8 @@ pub(super) fn run(
             if let Some(clock) = clock {
                 time::put_right(open, clock)?;
             }
-            match take_over(open, patience) {
+            let spread = shared.claims.spread().map(AsRef::as_ref);
+            match take_over(open, spread, patience) {
                 Ok(taken) => shared.taken_over(&taken),
                 Err(error @ StoreError::HeldUp { .. }) => {
                     tracing::warn!(%error, "the events of programs that are gone cannot be taken over yet");

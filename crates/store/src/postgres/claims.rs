@@ -10,6 +10,7 @@ use campanile_model::{Event, Instant, SysId};
 use parking_lot::Mutex;
 
 use super::connection::Connection;
+use super::distributed::{self, Spread};
 use super::effects::Effects;
 use super::events::{COLUMNS, read_event};
 use crate::contract::{Claim, ClaimRequest, StoreError, TAKE_BACK_AFTER};
@@ -22,11 +23,13 @@ const TAKE_BACK_AFTER_MS: i64 = TAKE_BACK_AFTER.as_millis() as i64;
 const CLAIM_TAKES_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What is due and was not there to be claimed belongs to a transaction in progress: look again this much later.
-const HELD_BY_OTHERS_MS: i64 = 50;
+pub(super) const HELD_BY_OTHERS_MS: i64 = 50;
 
 /// The claims of this node.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
+    /// How rows are spread, in distributed mode.
+    spread: Option<Arc<Spread>>,
     claimed: Mutex<HashMap<SysId, Claimed>>,
     /// Events that were being handled here when the lease lapsed, and still are: what comes of that counts for nothing.
     lost: Mutex<HashSet<SysId>>,
@@ -49,6 +52,8 @@ pub(super) enum Standing {
 #[derive(Debug, Clone)]
 pub(super) struct Claimed {
     pub(super) sequence: i64,
+    /// Where it stands, in distributed mode.
+    pub(super) partition: Option<i64>,
     pub(super) queue: Arc<str>,
     pub(super) process_on: i64,
     pub(super) epoch: i64,
@@ -64,14 +69,30 @@ pub(super) struct Claimed {
 }
 
 impl Claims {
-    /// Notes what was claimed just now.
-    fn add(&self, events: &[Event], now: i64) {
+    /// None yet; `spread` in distributed mode.
+    pub(super) fn new(spread: Option<Arc<Spread>>) -> Self {
+        Self { spread, ..Self::default() }
+    }
+
+    /// How rows are spread, in distributed mode.
+    pub(super) fn spread(&self) -> Option<&Arc<Spread>> {
+        self.spread.as_ref()
+    }
+
+    /// Where the claimed `event` stands, in distributed mode.
+    pub(super) fn partition(&self, event: &SysId) -> Option<i64> {
+        self.claimed.lock().get(event).and_then(|claimed| claimed.partition)
+    }
+
+    /// Notes what was claimed just now; `partition` in distributed mode.
+    pub(super) fn add(&self, events: &[Event], partition: Option<i64>, now: i64) {
         let mut claimed = self.claimed.lock();
         for event in events {
             claimed.insert(
                 event.fired.sys_id,
                 Claimed {
                     sequence: event.sequence,
+                    partition,
                     queue: Arc::clone(&event.fired.queue),
                     process_on: event.fired.process_on.as_millis(),
                     epoch: event.epoch,
@@ -187,9 +208,9 @@ impl Claims {
         self.claimed.lock().get(event).is_none_or(|claimed| claimed.fired)
     }
 
-    /// Ends a claim for good. Returns the queue.
-    pub(super) fn end(&self, event: &SysId) -> Option<Arc<str>> {
-        self.claimed.lock().remove(event).map(|claimed| claimed.queue)
+    /// Ends a claim for good. Returns it.
+    pub(super) fn end(&self, event: &SysId) -> Option<Claimed> {
+        self.claimed.lock().remove(event)
     }
 
     /// Notes that a claim of this processor was not answered.
@@ -198,7 +219,7 @@ impl Claims {
     }
 
     /// What this processor holds as far as it knows, if the database may have claimed more for it.
-    fn known_of_unanswered(&self, claimed_by: &str) -> Option<Vec<i64>> {
+    pub(super) fn known_of_unanswered(&self, claimed_by: &str) -> Option<Vec<i64>> {
         let mut unanswered = self.unanswered.lock();
         let since = *unanswered.get(claimed_by)?;
         if since.elapsed() >= CLAIM_TAKES_MAX {
@@ -243,6 +264,9 @@ pub(super) fn claim(
     request: &ClaimRequest<'_>,
     token: i64,
 ) -> Result<Result<Claim, StoreError>, tokio_postgres::Error> {
+    if let Some(spread) = claims.spread() {
+        return distributed::claims::claim(connection, (claims, spread), request, token);
+    }
     if let Some(known) = claims.known_of_unanswered(request.claimed_by) {
         give_back_unknown(connection, request.claimed_by, token, &known)?;
     }
@@ -269,7 +293,7 @@ pub(super) fn claim(
         Err(error) => return Ok(Err(error)),
     };
     sort(&mut events, request.by_priority);
-    claims.add(&events, now);
+    claims.add(&events, None, now);
     let due: Option<i64> = first.first().map_or(Ok(None), |row| row.try_get(0))?;
     let (next_due, more) = match due {
         Some(due) if due > now => (Some(due), false),
@@ -280,7 +304,8 @@ pub(super) fn claim(
     Ok(Ok(Claim { events, next_due: next_due.map(Instant::from_millis), more }))
 }
 
-fn sort(events: &mut [Event], by_priority: bool) {
+/// Brings claimed events into the order of the queue.
+pub(super) fn sort(events: &mut [Event], by_priority: bool) {
     events.sort_by(|l, r| {
         let priority = if by_priority {
             l.fired.priority.total_cmp(&r.fired.priority)
@@ -318,6 +343,9 @@ pub(super) fn give_back(
     given: &[Claimed],
     token: i64,
 ) -> Result<Effects, StoreError> {
+    if given.iter().any(|claimed| claimed.partition.is_some()) {
+        return distributed::claims::give_back(connection, given, token);
+    }
     let mut effects = Effects::default();
     let sequences: Vec<i64> = given.iter().map(|claimed| claimed.sequence).collect();
     let rows = connection.query(
@@ -328,7 +356,7 @@ pub(super) fn give_back(
     for row in rows {
         let sequence: i64 = row.try_get(0)?;
         if let Some(claimed) = given.iter().find(|claimed| claimed.sequence == sequence) {
-            effects.wake(&claimed.queue, claimed.process_on);
+            effects.wake(&claimed.queue, None, claimed.process_on);
         }
     }
     Ok(effects)

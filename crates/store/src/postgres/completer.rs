@@ -95,10 +95,10 @@ impl Completer {
     fn settle(&self, batch: &[Pending], written: Written) {
         let Written { mut effects, retried, late, .. } = written;
         for event in batch.iter().filter_map(Pending::ended) {
-            let queue = self.shared.claims.end(event);
+            let claimed = self.shared.claims.end(event);
             let at = retried.iter().find(|(retried, _)| retried == event).map(|(_, at)| *at);
-            if let (Some(queue), Some(at)) = (queue, at) {
-                effects.wake(&queue, at);
+            if let (Some(claimed), Some(at)) = (claimed, at) {
+                effects.wake(&claimed.queue, claimed.partition, at);
             }
         }
         for event in late {

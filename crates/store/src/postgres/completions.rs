@@ -9,6 +9,7 @@ use campanile_model::{EventState, HandlerRun, SysId};
 
 use super::claims::{self, Claims};
 use super::connection::Connection;
+use super::distributed;
 use super::effects::Effects;
 use super::events::COLUMNS;
 use super::params::Columns;
@@ -42,6 +43,10 @@ pub(super) fn begin_with_finals(
     batch: &[Pending],
     token: i64,
 ) -> Result<Option<Written>, StoreError> {
+    // In distributed mode each partition has statements of its own.
+    if claims.spread().is_some() {
+        return Ok(None);
+    }
     let Some(finals) = batch.iter().map(Pending::as_final).collect::<Option<Vec<_>>>() else {
         return Ok(None);
     };
@@ -88,6 +93,9 @@ pub(super) fn write_batch(
     batch: &[Pending],
     token: i64,
 ) -> Result<Written, StoreError> {
+    if claims.spread().is_some() {
+        return distributed::completions::write_batch(connection, claims, batch, token);
+    }
     let mut written = Written::default();
     let mut finals = Vec::new();
     let mut retries = Vec::new();
@@ -122,7 +130,7 @@ pub(super) fn write_batch(
             Pending::Runs(..) | Pending::GiveBack(_) => {}
         }
     }
-    runs::write(connection, &recorded)?;
+    runs::write(connection, &recorded, None)?;
     // Behind the runs of attempts that are given up.
     for given in batch.iter().filter_map(Pending::given_back) {
         written.effects.extend(&claims::give_back(connection, given, token)?);
@@ -202,14 +210,14 @@ fn columns<'a>(finals: &[(i64, &'a Completion)], token: i64) -> Columns<'a> {
 }
 
 /// How an event ended.
-struct Ended<'a> {
-    state: EventState,
-    code: Option<&'a str>,
-    message: Option<&'a str>,
+pub(super) struct Ended<'a> {
+    pub(super) state: EventState,
+    pub(super) code: Option<&'a str>,
+    pub(super) message: Option<&'a str>,
 }
 
 impl<'a> Ended<'a> {
-    fn of(completion: &'a Completion) -> Self {
+    pub(super) fn of(completion: &'a Completion) -> Self {
         match &completion.next {
             NextState::Error { code, message } => {
                 Self { state: EventState::Error, code: Some(code), message: Some(message) }

@@ -3,6 +3,7 @@
 use tokio_postgres::Row;
 
 use super::connection::Connection;
+use super::distributed::copying::as_in_the_reference;
 use super::read_tx::PostgresReadTx;
 use super::text::read;
 use crate::contract::{Dump, DumpKind, DumpRow, DumpTable, DumpValue, StoreError};
@@ -23,14 +24,14 @@ impl Dump for PostgresReadTx {
         after: &[DumpValue],
         rows_max: usize,
     ) -> Result<Vec<DumpRow>, StoreError> {
-        self.on(|connection| rows(connection, table, after, rows_max))
+        self.on(|connection| rows(connection, (table, self.is_spread()), after, rows_max))
     }
 }
 
-/// The rows of `table` behind `after`. To be called inside a transaction.
+/// The rows of `table` behind `after`; `is_spread` in distributed mode. To be called inside a transaction.
 pub(super) fn rows(
     connection: &Connection,
-    table: &DumpTable,
+    (table, is_spread): (&DumpTable, bool),
     after: &[DumpValue],
     rows_max: usize,
 ) -> Result<Vec<DumpRow>, StoreError> {
@@ -39,7 +40,11 @@ pub(super) fn rows(
     let row = |row: &Row| {
         (0..table.columns.len()).map(|column| value(row, table, column)).collect::<Result<_, _>>()
     };
-    found.iter().map(row).collect()
+    let mut rows = found.iter().map(row).collect::<Result<Vec<DumpRow>, StoreError>>()?;
+    if is_spread {
+        as_in_the_reference(table, &mut rows);
+    }
+    Ok(rows)
 }
 
 fn value(row: &Row, table: &DumpTable, column: usize) -> Result<DumpValue, StoreError> {

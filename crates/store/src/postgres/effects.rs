@@ -4,30 +4,41 @@
 
 use std::sync::Arc;
 
-/// Queues that have, or may have, claimable events now, with the earliest due time.
+/// Queues that have, or may have, claimable events now.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
-    wakes: Vec<(Arc<str>, i64)>,
+    wakes: Vec<Wake>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wake {
+    pub(super) queue: Arc<str>,
+    /// Where the events stand, in distributed mode.
+    pub(super) partition: Option<i64>,
+    /// The earliest due time.
+    pub(super) due: i64,
 }
 
 impl Effects {
-    /// Notes that an event of `queue` is due at `due`.
-    pub(super) fn wake(&mut self, queue: &Arc<str>, due: i64) {
-        match self.wakes.iter_mut().find(|(known, _)| known == queue) {
-            Some((_, earliest)) => *earliest = (*earliest).min(due),
-            None => self.wakes.push((Arc::clone(queue), due)),
+    /// Notes that an event of `queue`, in `partition` in distributed mode, is due at `due`.
+    pub(super) fn wake(&mut self, queue: &Arc<str>, partition: Option<i64>, due: i64) {
+        let same = |known: &&mut Wake| known.queue == *queue && known.partition == partition;
+        match self.wakes.iter_mut().find(same) {
+            Some(known) => known.due = known.due.min(due),
+            None => self.wakes.push(Wake { queue: Arc::clone(queue), partition, due }),
         }
     }
 
     /// Adds what `other` has noted.
     pub(super) fn extend(&mut self, other: &Self) {
-        for (queue, due) in &other.wakes {
-            self.wake(queue, *due);
+        for Wake { queue, partition, due } in &other.wakes {
+            self.wake(queue, *partition, *due);
         }
     }
 
-    /// Queue and earliest due time, in the order in which they were noted.
-    pub(super) fn wakes(&self) -> &[(Arc<str>, i64)] {
+    /// In the order in which they were noted.
+    pub(super) fn wakes(&self) -> &[Wake] {
         &self.wakes
     }
 }

@@ -197,7 +197,7 @@ impl EventStore for PostgresStore {
     }
 
     fn act(&self, action: EventAction) -> Result<CommitMark, StoreError> {
-        self.write_with(|connection| act(connection, &action))
+        self.write_with(|connection| act(connection, &action, self.claims.spread()))
     }
 
     /// Differs because a lower sequence may become visible later: what is left is looked for from the beginning.
@@ -207,7 +207,8 @@ impl EventStore for PostgresStore {
         loop {
             let mut step = Step::default();
             self.write_with(|connection| {
-                let (moved, effects) = move_kind::step(connection, (name, to_queue), after)?;
+                let (moved, effects) =
+                    move_kind::step(connection, (name, to_queue), after, self.claims.spread())?;
                 step = moved;
                 Ok(effects)
             })?;
@@ -235,7 +236,8 @@ impl EventStore for PostgresStore {
     }
 
     fn runs(&self, event: &SysId, epoch: Option<i64>) -> Result<Vec<HandlerRun>, StoreError> {
-        self.read_with(|connection| runs(connection, event, epoch))
+        let partition = self.claims.partition(event);
+        self.read_with(|connection| runs(connection, event, epoch, partition))
     }
 
     fn actions(&self, event: &SysId) -> Result<Vec<ActionRecord>, StoreError> {
@@ -247,7 +249,8 @@ impl EventStore for PostgresStore {
     }
 
     fn summary(&self, after: i64, now: Instant) -> Result<EventSummary, StoreError> {
-        self.read_with(|connection| summary(connection, after, now))
+        let is_spread = self.claims.spread().is_some();
+        self.read_with(|connection| summary(connection, after, now, is_spread))
     }
 
     fn set_wake_listener(&self, listener: WakeListener) {

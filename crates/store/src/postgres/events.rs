@@ -10,12 +10,21 @@ use super::connection::Connection;
 use super::text::read;
 use crate::contract::StoreError;
 
-/// The columns that both tables have, in the order in which [`read_event`] takes them.
-pub(super) const COLUMNS: &str = "sequence, sys_id, state, queue, derived_priority, process_on, sys_created_on, \
-     name, \"table\", instance, parm1, parm2, descriptive_name, user_id, user_name, uri, snapshot, \"partition\", \
-     depth, cause_event, cause_handler, dedupe_key, source, queue_from_call, registered, scheduled, max_attempts, \
-     coalesce_seconds, origin_id, epoch, attempts, lapses, only_failed, coalesced, processed, \
-     processing_duration, error_code, error_message";
+/// The columns that both tables have, in the order in which [`read_event`] takes them: as a literal, for statements that are
+/// written with them.
+macro_rules! columns {
+    () => {
+        "sequence, sys_id, state, queue, derived_priority, process_on, sys_created_on, \
+         name, \"table\", instance, parm1, parm2, descriptive_name, user_id, user_name, uri, snapshot, \"partition\", \
+         depth, cause_event, cause_handler, dedupe_key, source, queue_from_call, registered, scheduled, max_attempts, \
+         coalesce_seconds, origin_id, epoch, attempts, lapses, only_failed, coalesced, processed, \
+         processing_duration, error_code, error_message"
+    };
+}
+pub(super) use columns;
+
+/// See [`columns!`].
+pub(super) const COLUMNS: &str = columns!();
 
 /// Place of `claimed_by` where the live table is read as `COLUMNS, claimed_by`.
 const CLAIMED_BY: usize = 38;

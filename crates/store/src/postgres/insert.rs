@@ -97,7 +97,7 @@ pub(super) fn sequences(
 type Texts<'a> = Vec<Option<Cow<'a, str>>>;
 
 /// The values of events for [`INSERT`].
-fn columns<'a>(events: &[&'a NewEvent]) -> Columns<'a> {
+pub(super) fn columns<'a>(events: &[&'a NewEvent]) -> Columns<'a> {
     let texts = |of: fn(&NewEvent) -> &str| -> Box<Texts<'a>> {
         Box::new(events.iter().map(|event| nil(of(event))).collect())
     };

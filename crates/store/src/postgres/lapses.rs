@@ -11,6 +11,7 @@ use campanile_model::{Event, SysId};
 
 use super::append::forget_internal_keys;
 use super::connection::Connection;
+use super::distributed::{self, Spread};
 use super::effects::Effects;
 use super::events::{COLUMNS, read_event};
 use super::nodes::COMPLETING;
@@ -18,7 +19,7 @@ use super::plans::BEGIN_BY_INDEX;
 use crate::contract::StoreError;
 
 /// Code of §5.5 for an event whose handling ended with its process three times.
-const PROCESSOR_LOST: &str = "processor_lost";
+pub(super) const PROCESSOR_LOST: &str = "processor_lost";
 
 /// How long the row of a program that is gone is kept, for whoever comes back and asks.
 const GONE_KEPT: &str = "1 day";
@@ -32,20 +33,28 @@ pub(super) struct Taken {
     pub(super) lapses: u64,
 }
 
-/// Declares programs dead whose lease has lapsed, and takes their events over, in one transaction. Waits no longer than
-/// `patience` for a table that somebody else has locked: whoever looks has a lease of its own to keep.
+/// Declares programs dead whose lease has lapsed, and takes their events over, in one transaction; `spread` in distributed
+/// mode. Waits no longer than `patience` for a table that somebody else has locked: whoever looks has a lease of its own to
+/// keep.
 ///
 /// # Errors
 /// What PostgreSQL said; then nothing was done.
-pub(super) fn take_over(connection: &Connection, patience: Duration) -> Result<Taken, StoreError> {
+pub(super) fn take_over(
+    connection: &Connection,
+    spread: Option<&Spread>,
+    patience: Duration,
+) -> Result<Taken, StoreError> {
     let patience = patience.as_millis().max(1);
     connection.batch(&format!("{BEGIN_BY_INDEX}; SET LOCAL lock_timeout = {patience}"))?;
-    let taken = take_over_in_transaction(connection);
+    let taken = take_over_in_transaction(connection, spread);
     connection.batch(if taken.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
     taken
 }
 
-fn take_over_in_transaction(connection: &Connection) -> Result<Taken, StoreError> {
+fn take_over_in_transaction(
+    connection: &Connection,
+    spread: Option<&Spread>,
+) -> Result<Taken, StoreError> {
     let lapsed = connection.query(
         "UPDATE campanile_node SET gone_at = clock_timestamp() WHERE token = ANY (ARRAY ( \
          SELECT token FROM campanile_node WHERE gone_at IS NULL \
@@ -56,6 +65,9 @@ fn take_over_in_transaction(connection: &Connection) -> Result<Taken, StoreError
     for row in &lapsed {
         let (token, name): (i64, &str) = (row.try_get(0)?, row.try_get(1)?);
         tracing::warn!(token, name, "the lease of a program has lapsed; its events are taken over");
+    }
+    if let Some(spread) = spread {
+        return distributed::lapses::take_over_events(connection, spread);
     }
     // Of all who are gone, not only of these: a claim may have been on its way while its lease lapsed.
     let rows = connection.query(
@@ -76,35 +88,89 @@ fn take_over_in_transaction(connection: &Connection) -> Result<Taken, StoreError
     }
     let mut effects = Effects::default();
     let begun = begun(connection, &held)?;
-    let mut lost = Vec::new();
-    let mut counted = Vec::new();
-    let mut others = Vec::new();
-    for (_, event) in &held {
-        if !begun.contains(&event.sequence) {
-            others.push(event.sequence);
-        } else if event.lapses + 1 < EVENT_LAPSES_MAX {
-            counted.push(event.sequence);
-        } else {
-            lost.push((event.sequence, event.fired.sys_id));
-            continue;
-        }
-        effects.wake(&event.fired.queue, event.fired.process_on.as_millis());
+    let sorted = Sorted::of(&held, &begun);
+    for event in sorted.waiting_again(&held) {
+        effects.wake(&event.fired.queue, None, event.fired.process_on.as_millis());
     }
-    release(connection, &others, 0)?;
-    release(connection, &counted, 1)?;
-    give_up(connection, &lost)?;
-    let lapses = counted.len() + lost.len();
-    tracing::warn!(
-        events = others.len(),
-        lapses,
-        given_up = lost.len(),
-        "took over the events of programs that are gone"
-    );
-    Ok(Taken { effects, lapses: lapses as u64 })
+    release(connection, &sorted.others, 0)?;
+    release(connection, &sorted.counted, 1)?;
+    give_up(connection, &sorted.lost)?;
+    Ok(sorted.taken(effects))
+}
+
+/// Events of programs that are gone, by what becomes of them.
+pub(super) struct Sorted {
+    /// Nobody had begun to handle them.
+    pub(super) others: Vec<i64>,
+    /// A lapse is counted.
+    pub(super) counted: Vec<i64>,
+    /// The last lapse that they may have.
+    pub(super) lost: Vec<(i64, SysId)>,
+}
+
+impl Sorted {
+    /// `begun` are the sequences of those that were being handled.
+    pub(super) fn of(held: &[(i64, Event)], begun: &HashSet<i64>) -> Self {
+        let mut sorted = Self { others: Vec::new(), counted: Vec::new(), lost: Vec::new() };
+        for (_, event) in held {
+            if !begun.contains(&event.sequence) {
+                sorted.others.push(event.sequence);
+            } else if event.lapses + 1 < EVENT_LAPSES_MAX {
+                sorted.counted.push(event.sequence);
+            } else {
+                sorted.lost.push((event.sequence, event.fired.sys_id));
+            }
+        }
+        sorted
+    }
+
+    /// Those of `held` that are not lost.
+    pub(super) fn waiting_again<'a>(
+        &self,
+        held: &'a [(i64, Event)],
+    ) -> impl Iterator<Item = &'a Event> {
+        let lost: HashSet<i64> = self.lost.iter().map(|(sequence, _)| *sequence).collect();
+        held.iter().map(|(_, event)| event).filter(move |event| !lost.contains(&event.sequence))
+    }
+
+    /// What it came to, told in the log.
+    pub(super) fn taken(&self, effects: Effects) -> Taken {
+        let lapses = self.counted.len() + self.lost.len();
+        tracing::warn!(
+            events = self.others.len(),
+            lapses,
+            given_up = self.lost.len(),
+            "took over the events of programs that are gone"
+        );
+        Taken { effects, lapses: lapses as u64 }
+    }
 }
 
 /// The events that were being handled.
 fn begun(connection: &Connection, held: &[(i64, Event)]) -> Result<HashSet<i64>, StoreError> {
+    let (mut begun, told) = told(connection, held)?;
+    // Recorded runs prove it too.
+    let sequences: Vec<i64> = held.iter().map(|(_, event)| event.sequence).collect();
+    for row in connection.query(
+        "SELECT live.sequence FROM sysevent_live AS live WHERE live.sequence = ANY ($1) AND EXISTS ( \
+         SELECT FROM sysevent_run AS run WHERE lower(run.event) = lower(live.sys_id) \
+         AND run.epoch = live.epoch AND run.attempt = live.attempts + 1)",
+        &[&sequences],
+    )? {
+        begun.insert(row.try_get(0)?);
+    }
+    begun.extend(first_of_each(held, &told));
+    Ok(begun)
+}
+
+/// The events that programs told that they handled, and the tokens of those programs.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn told(
+    connection: &Connection,
+    held: &[(i64, Event)],
+) -> Result<(HashSet<i64>, HashSet<i64>), StoreError> {
     let tokens: HashSet<i64> = held.iter().map(|(token, _)| *token).collect();
     let tokens: Vec<i64> = tokens.into_iter().collect();
     let mut begun = HashSet::new();
@@ -123,24 +189,20 @@ fn begun(connection: &Connection, held: &[(i64, Event)]) -> Result<HashSet<i64>,
             }
         }
     }
-    // Recorded runs prove it too.
-    let sequences: Vec<i64> = held.iter().map(|(_, event)| event.sequence).collect();
-    for row in connection.query(
-        "SELECT live.sequence FROM sysevent_live AS live WHERE live.sequence = ANY ($1) AND EXISTS ( \
-         SELECT FROM sysevent_run AS run WHERE lower(run.event) = lower(live.sys_id) \
-         AND run.epoch = live.epoch AND run.attempt = live.attempts + 1)",
-        &[&sequences],
-    )? {
-        begun.insert(row.try_get(0)?);
-    }
-    // Each processor handles its claims in their order.
+    Ok((begun, told))
+}
+
+/// Of programs that died before they told anything, the first event of each processor: it handles its claims in their order.
+pub(super) fn first_of_each<'a>(
+    held: &'a [(i64, Event)],
+    told: &'a HashSet<i64>,
+) -> impl Iterator<Item = i64> + 'a {
     let mut seen = HashSet::new();
-    for (token, event) in held {
-        if !told.contains(token) && seen.insert((*token, event.claimed_by.clone())) {
-            begun.insert(event.sequence);
-        }
-    }
-    Ok(begun)
+    held.iter()
+        .filter(move |(token, event)| {
+            !told.contains(token) && seen.insert((*token, event.claimed_by.clone()))
+        })
+        .map(|(_, event)| event.sequence)
 }
 
 fn release(connection: &Connection, sequences: &[i64], lapses: i64) -> Result<(), StoreError> {
@@ -158,8 +220,7 @@ fn give_up(connection: &Connection, lost: &[(i64, SysId)]) -> Result<(), StoreEr
         .replace(" state,", " 'error',")
         .replace(" lapses,", " lapses + 1,")
         .replace(" error_code, error_message", " $2::text, $3::text");
-    let message =
-        format!("the process ended {EVENT_LAPSES_MAX} times while this event was being handled");
+    let message = lost_in_words();
     let sequences: Vec<i64> = lost.iter().map(|(sequence, _)| *sequence).collect();
     connection.execute(
         &format!(
@@ -173,7 +234,16 @@ fn give_up(connection: &Connection, lost: &[(i64, SysId)]) -> Result<(), StoreEr
     forget_internal_keys(connection, &causes)
 }
 
-fn forget_the_gone(connection: &Connection) -> Result<(), StoreError> {
+/// Why an event was given up.
+pub(super) fn lost_in_words() -> String {
+    format!("the process ended {EVENT_LAPSES_MAX} times while this event was being handled")
+}
+
+/// Forgets programs that are gone for long.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn forget_the_gone(connection: &Connection) -> Result<(), StoreError> {
     connection.execute(
         &format!(
             "DELETE FROM campanile_node WHERE gone_at < clock_timestamp() - interval '{GONE_KEPT}'"

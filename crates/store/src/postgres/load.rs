@@ -9,6 +9,8 @@ use super::address::Address;
 use super::behind_pool::Way;
 use super::connection::Connection;
 use super::ddl::ensure_tables;
+use super::distributed::copying::as_spread;
+use super::distributed::{Spread, setup};
 use super::dump::rows;
 use super::failure::located;
 use super::nodes::working;
@@ -23,7 +25,8 @@ use crate::sql::quoted;
 use crate::sql::values::Param;
 
 /// Tables that a database has for itself: their rows are not copied.
-const OWN_TABLES: [&str; 3] = ["campanile_migration", "campanile_node", "campanile_node_writer"];
+const OWN_TABLES: [&str; 4] =
+    ["campanile_distribution", "campanile_migration", "campanile_node", "campanile_node_writer"];
 
 /// The advisory lock of [`crate::contract::Store::alone`].
 const TRY_TO_BE_ALONE: &str = "SELECT 1::bigint WHERE pg_try_advisory_xact_lock(1667329392, 3)";
@@ -48,6 +51,8 @@ pub struct PostgresLoader {
     /// Differs because there are others: its transaction holds the lock that whoever starts has to take.
     _alone: Connection,
     address: Arc<Address>,
+    /// How the rows of events are spread, in distributed mode.
+    spread: Option<Spread>,
 }
 
 impl PostgresLoader {
@@ -57,16 +62,29 @@ impl PostgresLoader {
     /// [`StoreError::NewerSchema`]; [`StoreError::Unavailable`] with the reason: what the server said, or that another
     /// program works on the database.
     pub fn open(url: impl Into<DatabaseUrl>) -> Result<Self, StoreError> {
+        Self::open_in_partitions(url, None)
+    }
+
+    /// As [`PostgresLoader::open`]; `partitions` as in [`PostgresOptions`](super::PostgresOptions).
+    ///
+    /// # Errors
+    /// As [`PostgresLoader::open`]; also when these are not the partitions that it has.
+    pub fn open_in_partitions(
+        url: impl Into<DatabaseUrl>,
+        partitions: Option<u16>,
+    ) -> Result<Self, StoreError> {
         let way = Way::find(&url.into(), &Connections::default())?;
         let Way { address, connections: (connection, alone), .. } = way;
         check_server(&connection, &address)?;
-        let loader = Self { connection, _alone: alone, address };
+        let mut loader = Self { connection, _alone: alone, address, spread: None };
         loader.on(Self::expect_to_be_alone)?;
         if loader.occupied_by()?.is_none() {
             let target = AtPlace(&loader.connection, &loader.address);
             let schema =
                 migrate_postgres(&target).map_err(|e| located(e, loader.address.place()))?;
             expect_all_known(schema, loader.address.place(), newest_postgres())?;
+            let partitions = loader.on(|loader| loader.settle(partitions))?;
+            loader.spread = partitions.map(|partitions| Spread::new(partitions, 0));
         }
         Ok(loader)
     }
@@ -88,6 +106,12 @@ impl PostgresLoader {
                 "'{name}' works on it: stop every server on it (one that was killed counts until its lease is over)"
             ))),
         }
+    }
+
+    /// How many partitions it has; an unfinished copy goes on with what it was begun with.
+    fn settle(&self, wanted: Option<u16>) -> Result<Option<i64>, StoreError> {
+        let wanted = wanted.filter(|_| matches!(self.unfinished(), Ok(None)));
+        setup::settle(&self.connection, wanted)
     }
 
     fn on<T>(&self, work: impl FnOnce(&Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -112,7 +136,7 @@ impl PostgresLoader {
     fn tables(&self) -> Result<Vec<String>, StoreError> {
         let found = self.connection.query(
             "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace(current_schema()::text) \
-             AND relkind IN ('r', 'p') ORDER BY relname",
+             AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname",
             &[],
         )?;
         found.iter().map(|row| Ok(row.try_get(0)?)).collect()
@@ -172,6 +196,7 @@ impl Dump for PostgresLoader {
         after: &[DumpValue],
         rows_max: usize,
     ) -> Result<Vec<DumpRow>, StoreError> {
+        let table = (table, self.spread.is_some());
         self.in_transaction(|connection| rows(connection, table, after, rows_max))
     }
 }
@@ -223,6 +248,15 @@ impl Load for PostgresLoader {
         rows: &[DumpRow],
         mark: &CopyMark,
     ) -> Result<(), StoreError> {
+        let spread = match &self.spread {
+            Some(spread) => {
+                self.in_transaction(|connection| as_spread(connection, spread, table, rows))?
+            }
+            None => None,
+        };
+        let kept = mark_key(table);
+        let (table, rows) =
+            spread.as_ref().map_or((table, rows), |(table, rows)| (table, rows.as_slice()));
         let names: Vec<String> = table.columns.iter().map(|(name, _)| quoted(name)).collect();
         let table_name = quoted(&table.name);
         let sql = format!("COPY {table_name} ({}) FROM STDIN (FORMAT binary)", names.join(", "));
@@ -231,7 +265,7 @@ impl Load for PostgresLoader {
             rows.iter().map(|row| row.iter().map(param).collect()).collect();
         self.in_transaction(|connection| {
             connection.copy_in(&sql, &types, &params)?;
-            meta_set(connection, &mark_key(table), &mark.to_text())
+            meta_set(connection, &kept, &mark.to_text())
         })
     }
 

@@ -13,6 +13,7 @@
 //! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
 //!
 //! What others do to the database (`old_snapshots`) is told.
+//! Distributed mode (`distributed`) has its own statements for rows of events; where the two part, the ordinary file asks for it.
 //!
 //! Copies of everything: `dump` reads, `load` writes.
 
@@ -31,6 +32,7 @@ mod completions;
 mod connection;
 mod contract;
 mod ddl;
+mod distributed;
 mod dump;
 mod effects;
 mod event_store;
@@ -68,6 +70,7 @@ mod writer;
 
 #[cfg(feature = "testing")]
 pub(crate) use admin::{Admin, reaches, schema_hash};
+pub use distributed::setup::PARTITIONS;
 pub use load::PostgresLoader;
 pub use options::{Connections, Lease, PostgresOptions, StatementNames};
 pub use store::PostgresStore;

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::connection::Connection;
+use super::distributed::{self, Spread};
 use super::effects::Effects;
 use super::text::stored;
 use crate::contract::StoreError;
 
 /// Events that one transaction moves: some milliseconds, in which nobody claims them.
-const STEP_EVENTS_MAX: i64 = 500;
+pub(super) const STEP_EVENTS_MAX: i64 = 500;
 
 /// Moves some of the waiting events called `name` whose queue came from the registration and whose sequence is above
-/// `after`. Claimed ones stay, and so does what somebody else is about to change. Returns the last one that it moved.
+/// `after`; `spread` in distributed mode. Claimed ones stay, and so does what somebody else is about to change. Returns the last one that it moved.
 ///
 /// There is no index on the name: every append would pay for it, and somebody presses this button now and then.
 ///
@@ -21,7 +22,11 @@ pub(super) fn step(
     connection: &Connection,
     (name, to_queue): (&str, &str),
     after: i64,
+    spread: Option<&Arc<Spread>>,
 ) -> Result<(Step, Effects), StoreError> {
+    if let Some(spread) = spread {
+        return distributed::actions::move_kind_step(connection, (name, to_queue), after, spread);
+    }
     let rows = connection.query(
         "UPDATE sysevent_live SET queue = $2, sys_mod_count = sys_mod_count + 1 WHERE sequence = ANY (ARRAY ( \
          SELECT sequence FROM sysevent_live WHERE sequence > $3 AND name = $1 AND NOT queue_from_call \
@@ -35,7 +40,7 @@ pub(super) fn step(
     for row in &rows {
         step.moved += 1;
         step.last = step.last.max(row.try_get(0)?);
-        effects.wake(&queue, row.try_get(1)?);
+        effects.wake(&queue, None, row.try_get(1)?);
     }
     Ok((step, effects))
 }

@@ -15,7 +15,8 @@ use parking_lot::{Condvar, Mutex};
 use tokio_postgres::AsyncMessage;
 
 use super::connection::{Connection, Listener};
-use super::effects::Effects;
+use super::distributed::Spread;
+use super::effects::{Effects, Wake};
 use super::nodes::working;
 use super::polls::{self, Polls};
 use super::store::Shared;
@@ -51,6 +52,8 @@ const REST: Duration = Duration::from_millis(500);
 pub(super) struct Notices {
     listener: Mutex<Option<WakeListener>>,
     table_listener: Mutex<Option<TableListener>>,
+    /// Told first, in distributed mode: whoever is woken asks it where to look.
+    spread: Option<Arc<Spread>>,
     state: Mutex<State>,
     filled: Condvar,
 }
@@ -77,8 +80,8 @@ impl State {
 /// What others have not been told.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Queue → earliest due time.
-    queues: HashMap<Arc<str>, i64>,
+    /// Queue, and partition in distributed mode → earliest due time.
+    queues: HashMap<(Arc<str>, Option<i64>), i64>,
     /// Tables whose rows were changed.
     tables: BTreeSet<String>,
 }
@@ -96,6 +99,11 @@ impl std::fmt::Debug for Notices {
 }
 
 impl Notices {
+    /// `spread` in distributed mode.
+    pub(super) fn new(spread: Option<Arc<Spread>>) -> Self {
+        Self { spread, ..Self::default() }
+    }
+
     /// Sets who is told in this program.
     pub(super) fn set_listener(&self, listener: WakeListener) {
         *self.listener.lock() = Some(listener);
@@ -126,12 +134,13 @@ impl Notices {
         if effects.wakes().is_empty() {
             return;
         }
-        for (queue, due) in effects.wakes() {
-            self.tell_here(queue, *due);
+        for Wake { queue, partition, due } in effects.wakes() {
+            self.tell_here(queue, *partition, *due);
         }
         let mut state = self.state.lock();
-        for (queue, due) in effects.wakes() {
-            let earliest = state.waiting.queues.entry(Arc::clone(queue)).or_insert(*due);
+        for Wake { queue, partition, due } in effects.wakes() {
+            let key = (Arc::clone(queue), *partition);
+            let earliest = state.waiting.queues.entry(key).or_insert(*due);
             *earliest = (*earliest).min(*due);
         }
         self.tell_writer(&state);
@@ -144,7 +153,10 @@ impl Notices {
         }
     }
 
-    fn tell_here(&self, queue: &str, due: i64) {
+    fn tell_here(&self, queue: &str, partition: Option<i64>, due: i64) {
+        if let Some(spread) = &self.spread {
+            spread.woken(queue, partition);
+        }
         let listener = self.listener.lock().clone();
         if let Some(listener) = listener {
             listener(queue, Instant::from_millis(due));
@@ -159,18 +171,19 @@ impl Notices {
         self.filled.notify_one();
     }
 
-    /// A notice of another program: `<token> <due> <queue>`, or `<token> hello`.
+    /// A notice of another program: `<token> <due> <queue>`, with `<due>@<partition>` in distributed mode; or `<token> hello`.
     fn heard(&self, own_token: i64, notice: &str) {
         let mut parts = notice.splitn(3, ' ');
         if parts.clone().next().is_some_and(|token| token.parse() != Ok(own_token)) {
             self.has_company();
         }
-        let number = |part: Option<&str>| part.and_then(|part| part.parse::<i64>().ok());
-        let (Some(token), Some(due)) = (number(parts.next()), number(parts.next())) else {
-            return;
-        };
+        let number = |part: &str| part.parse::<i64>().ok();
+        let (token, when) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let (due, partition) =
+            when.split_once('@').map_or((when, None), |(due, p)| (due, number(p)));
+        let (Some(token), Some(due)) = (number(token), number(due)) else { return };
         if token != own_token {
-            self.tell_here(&read(parts.next().unwrap_or_default()), due);
+            self.tell_here(&read(parts.next().unwrap_or_default()), partition, due);
         }
     }
 
@@ -267,12 +280,14 @@ impl Line {
             tell(&self.connection, shared.node.token(), notices)?;
         }
         let Some(polls) = &mut self.polls else { return Ok(()) };
-        let Some(found) = polls.when_due(&self.connection, LOOK_EVERY)? else { return Ok(()) };
+        let spread = shared.claims.spread().map(AsRef::as_ref);
+        let found = polls.when_due(&self.connection, LOOK_EVERY, spread)?;
+        let Some(found) = found else { return Ok(()) };
         for table in &found.tables {
             shared.notices.changed_elsewhere(Some(table));
         }
-        for queue in &found.queues {
-            shared.notices.tell_here(queue, 0);
+        for (queue, partition) in &found.queues {
+            shared.notices.tell_here(queue, *partition, 0);
         }
         Ok(())
     }
@@ -320,7 +335,10 @@ fn tell(
     let queues = notices
         .queues
         .iter()
-        .map(|(queue, due)| (CHANNEL, format!("{token} {due} {}", stored(queue))))
+        .map(|((queue, partition), due)| {
+            let place = partition.map_or_else(String::new, |partition| format!("@{partition}"));
+            (CHANNEL, format!("{token} {due}{place} {}", stored(queue)))
+        })
         .filter(|(_, text)| text.len() <= NOTICE_BYTES_MAX);
     // Before those who hear of it: nobody is to find the number of before.
     polls::note(connection, &notices.tables)?;

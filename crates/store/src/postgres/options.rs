@@ -89,6 +89,9 @@ pub struct PostgresOptions {
     pub lease: Lease,
     /// How often it looks for others whose lease has lapsed, and at the database's clock.
     pub watch: Duration,
+    /// Distributed mode with so many partitions, for a database that has no events yet ([`crate::PARTITIONS`], a power of
+    /// two). One that has the mode keeps what it has, also when this is `None`.
+    pub partitions: Option<u16>,
     /// Put right by the database's clock, from the opening on.
     pub clock: Option<Arc<CorrectedClock>>,
 }
@@ -105,6 +108,7 @@ impl PostgresOptions {
             connections: Connections::default(),
             lease: Lease::default(),
             watch: WATCH_MAX,
+            partitions: None,
             clock: None,
         }
     }

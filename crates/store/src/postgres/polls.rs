@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Error;
 
 use super::connection::Connection;
+use super::distributed::{self, Spread};
 use super::plans::BEGIN_BY_INDEX;
 use super::text::read;
 
@@ -39,8 +40,8 @@ pub(super) struct Polls {
 pub(super) struct Found {
     /// Tables whose rows were changed.
     pub(super) tables: Vec<String>,
-    /// Queues in which something waits.
-    pub(super) queues: Vec<String>,
+    /// Queues in which something waits, and in which partition in distributed mode.
+    pub(super) queues: Vec<(String, Option<i64>)>,
 }
 
 /// Counts a change of each of `tables`.
@@ -69,7 +70,7 @@ impl Polls {
         Ok(Self { numbers: numbers(connection)?, looked: Instant::now() })
     }
 
-    /// What others did since the last look; `None` when that was less than `every` ago.
+    /// What others did since the last look; `None` when that was less than `every` ago. `spread` in distributed mode.
     ///
     /// # Errors
     /// What PostgreSQL said.
@@ -77,6 +78,7 @@ impl Polls {
         &mut self,
         connection: &Connection,
         every: Duration,
+        spread: Option<&Spread>,
     ) -> Result<Option<Found>, Error> {
         if self.looked.elapsed() < every {
             return Ok(None);
@@ -86,7 +88,7 @@ impl Polls {
         let is_new = |table: &&String| self.numbers.get(*table) != numbers.get(*table);
         let tables = numbers.keys().filter(is_new).cloned().collect();
         self.numbers = numbers;
-        Ok(Some(Found { tables, queues: queues(connection)? }))
+        Ok(Some(Found { tables, queues: queues(connection, spread)? }))
     }
 }
 
@@ -95,11 +97,17 @@ fn numbers(connection: &Connection) -> Result<HashMap<String, String>, Error> {
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-fn queues(connection: &Connection) -> Result<Vec<String>, Error> {
+fn queues(
+    connection: &Connection,
+    spread: Option<&Spread>,
+) -> Result<Vec<(String, Option<i64>)>, Error> {
     let look = || {
         connection.batch(BEGIN_BY_INDEX)?;
+        if let Some(spread) = spread {
+            return distributed::claims::waiting_queues(connection, spread);
+        }
         let rows = connection.query(QUEUES, &[])?;
-        rows.iter().map(|row| Ok(read(row.try_get(0)?).into_owned())).collect()
+        rows.iter().map(|row| Ok((read(row.try_get(0)?).into_owned(), None))).collect()
     };
     let found = look();
     connection.batch("ROLLBACK")?;

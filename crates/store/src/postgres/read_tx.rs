@@ -33,6 +33,11 @@ impl PostgresReadTx {
         self.store.shared.place().to_owned()
     }
 
+    /// Whether the database is in distributed mode.
+    pub(super) fn is_spread(&self) -> bool {
+        self.store.claims.spread().is_some()
+    }
+
     pub(super) fn on<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,

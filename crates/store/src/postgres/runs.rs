@@ -6,6 +6,7 @@ use campanile_model::{HandlerKind, HandlerRun, Instant, Outcome, SysId};
 use tokio_postgres::Row;
 
 use super::connection::Connection;
+use super::distributed::statements;
 use super::events::{key, sys_id, sys_id_or_none, text};
 use super::params::Columns;
 use super::text::{nil, stored};
@@ -30,14 +31,29 @@ const SELECT: &str = "SELECT sys_id, event, origin_id, epoch, attempt, handler_k
      fired_events, fired_event_refs, written_records, written_record_refs, definition_version \
      FROM sysevent_run WHERE lower(event) = $1";
 
-/// Writes runs, in their order. One that was written before is left alone.
+/// Writes runs, in their order; into `partition`, that of their events, in distributed mode. One that was written before
+/// is left alone.
 ///
 /// # Errors
 /// What PostgreSQL said.
-pub(super) fn write(connection: &Connection, runs: &[&HandlerRun]) -> Result<(), StoreError> {
-    if !runs.is_empty() {
-        connection.execute(INSERT, &columns(runs).params())?;
+pub(super) fn write(
+    connection: &Connection,
+    runs: &[&HandlerRun],
+    partition: Option<i64>,
+) -> Result<(), StoreError> {
+    if runs.is_empty() {
+        return Ok(());
     }
+    let columns = columns(runs);
+    let mut values = columns.params();
+    let sql = match &partition {
+        None => INSERT,
+        Some(partition) => {
+            values.push(partition);
+            statements::RECORD_RUNS
+        }
+    };
+    connection.execute(sql, &values)?;
     Ok(())
 }
 
@@ -86,7 +102,8 @@ pub(super) fn columns<'a>(runs: &[&'a HandlerRun]) -> Columns<'a> {
     ])
 }
 
-/// The runs of an event, oldest first; of one epoch when given.
+/// The runs of an event, oldest first; of one epoch when given. `partition` is where the event stands, if that is known: in
+/// distributed mode the others are not looked at then.
 ///
 /// # Errors
 /// What PostgreSQL said.
@@ -94,9 +111,18 @@ pub(super) fn runs(
     connection: &Connection,
     event: &SysId,
     epoch: Option<i64>,
+    partition: Option<i64>,
 ) -> Result<Vec<HandlerRun>, StoreError> {
-    let sql = format!("{SELECT} AND ($2::bigint IS NULL OR epoch = $2) ORDER BY run");
-    connection.query(&sql, &[&key(event), &epoch])?.iter().map(read_run).collect()
+    let rows = match partition {
+        None => {
+            let sql = format!("{SELECT} AND ($2::bigint IS NULL OR epoch = $2) ORDER BY run");
+            connection.query(&sql, &[&key(event), &epoch])?
+        }
+        Some(partition) => {
+            connection.query(statements::RUNS_OF_EVENT, &[&partition, &key(event), &epoch])?
+        }
+    };
+    rows.iter().map(read_run).collect()
 }
 
 fn read_run(row: &Row) -> Result<HandlerRun, StoreError> {

@@ -14,6 +14,7 @@ use super::behind_pool::Way;
 use super::claims::Claims;
 use super::completer::Completer;
 use super::connection::{Connection, Listener};
+use super::distributed::{Spread, setup};
 use super::effects::Effects;
 use super::failure::located;
 use super::lapses::{Taken, take_over};
@@ -165,15 +166,18 @@ impl PostgresStore {
             let place = address.place().to_owned();
             return Err(StoreError::UnfinishedCopy { place, source_place });
         }
+        let partitions = setup::settle(&connection, options.partitions).map_err(at_place)?;
         if let Some(clock) = &options.clock {
             time::put_right(&connection, clock).map_err(at_place)?;
         }
         let node =
             Node::register(&connection, &options.node, options.lease.lasts).map_err(at_place)?;
         let sequence_at_opening = last_sequence(&connection).map_err(at_place)?;
-        let taken = take_over(&connection, options.patience).map_err(at_place)?;
+        let spread = partitions.map(|partitions| Arc::new(Spread::new(partitions, node.token())));
+        let taken =
+            take_over(&connection, spread.as_deref(), options.patience).map_err(at_place)?;
 
-        let claims = Arc::new(Claims::default());
+        let claims = Arc::new(Claims::new(spread.clone()));
         let shared = Arc::new(Shared {
             address: Arc::clone(&address),
             direct,
@@ -184,7 +188,7 @@ impl PostgresStore {
             node,
             line: Line::default(),
             pending: PendingLine::default(),
-            notices: Notices::default(),
+            notices: Notices::new(spread),
             commits: AtomicU64::new(0),
             lapses: AtomicU64::new(taken.lapses),
         });

@@ -9,7 +9,7 @@ use super::events::text;
 use crate::contract::{EventSummary, StoreError};
 
 /// What became of the events whose sequence is above `after`. The sequence is the key of both tables, so only those
-/// events are looked at. Call it in one view, so that an event that is completed meanwhile is not counted twice.
+/// events are looked at; in distributed mode (`is_spread`) a run is looked for where its event stands. Call it in one view, so that an event that is completed meanwhile is not counted twice.
 ///
 /// # Errors
 /// What PostgreSQL said.
@@ -17,6 +17,7 @@ pub(super) fn summary(
     connection: &Connection,
     after: i64,
     now: Instant,
+    is_spread: bool,
 ) -> Result<EventSummary, StoreError> {
     let last_sequence = last_sequence(connection)?;
     let rows = connection.query(
@@ -35,12 +36,16 @@ pub(super) fn summary(
             Ok((text(row, 0)?.to_string(), state, count(row.try_get(2)?)))
         })
         .collect::<Result<_, StoreError>>()?;
+    let where_it_stands =
+        if is_spread { "AND run.\"partition\" = fired.\"partition\" " } else { "" };
     let rows = connection.query(
-        "SELECT COALESCE(handler_name, ''), outcome, count(*) FROM ( \
-           SELECT sys_id FROM sysevent_live WHERE sequence > $1 \
-           UNION ALL SELECT sys_id FROM sysevent_log WHERE sequence > $1) AS fired \
-         JOIN sysevent_run AS run ON lower(run.event) = lower(fired.sys_id) \
-         GROUP BY handler_name, outcome ORDER BY handler_name NULLS FIRST, outcome",
+        &format!(
+            "SELECT COALESCE(handler_name, ''), outcome, count(*) FROM ( \
+               SELECT sys_id, \"partition\" FROM sysevent_live WHERE sequence > $1 \
+               UNION ALL SELECT sys_id, \"partition\" FROM sysevent_log WHERE sequence > $1) AS fired \
+             JOIN sysevent_run AS run ON lower(run.event) = lower(fired.sys_id) {where_it_stands}\
+             GROUP BY handler_name, outcome ORDER BY handler_name NULLS FIRST, outcome"
+        ),
         &[&after],
     )?;
     let runs = rows

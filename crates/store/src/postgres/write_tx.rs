@@ -222,7 +222,8 @@ impl WriteTx for PostgresWriteTx {
     }
 
     fn act_on_event(&mut self, action: &EventAction) -> Result<(), StoreError> {
-        let effects = self.as_a_whole(|tx| actions::act(&tx.connection, action))?;
+        let effects =
+            self.as_a_whole(|tx| actions::act(&tx.connection, action, tx.store.claims.spread()))?;
         self.effects.push(effects);
         Ok(())
     }
@@ -230,8 +231,10 @@ impl WriteTx for PostgresWriteTx {
     fn move_kind(&mut self, name: &str, to_queue: &str, after: i64) -> Result<u64, StoreError> {
         let (mut moved, mut after) = (0, after);
         loop {
-            let (step, effects) =
-                self.as_a_whole(|tx| move_kind::step(&tx.connection, (name, to_queue), after))?;
+            let (step, effects) = self.as_a_whole(|tx| {
+                let spread = tx.store.claims.spread();
+                move_kind::step(&tx.connection, (name, to_queue), after, spread)
+            })?;
             if step.moved == 0 {
                 return Ok(moved);
             }

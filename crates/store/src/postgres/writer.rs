@@ -108,7 +108,7 @@ impl Writer {
             self.groups += 1;
             let mark = Mark { token: shared.node.token(), number: self.groups };
             // The answer to what commits can be lost, and not necessarily the group.
-            let (error, lost) = match append_at_once(&connection, units, mark) {
+            let (error, lost) = match append_at_once(&connection, &shared, units, mark) {
                 Ok(Some(attempt)) => {
                     self.connection = Some(connection);
                     return Outcome::Committed(attempt);
@@ -228,12 +228,15 @@ fn events_of(units: &[Unit]) -> Vec<&NewEvent> {
 /// Writes and commits a group of plain events in one round trip. `None`, and nothing was kept, when it takes more.
 fn append_at_once(
     connection: &Connection,
+    shared: &Shared,
     units: &[Unit],
     mark: Mark,
 ) -> Result<Option<Attempt>, StoreError> {
     let events = events_of(units);
     let is_plain = !events.is_empty() && events.iter().all(|event| insert::is_plain(event));
-    if !is_plain || !connection.is_settled() {
+    // In distributed mode each partition has a statement of its own.
+    let is_spread = shared.claims.spread().is_some();
+    if !is_plain || is_spread || !connection.is_settled() {
         return Ok(None);
     }
     let number: &[&(dyn ToSql + Sync)] = &[&mark.token, &APPENDING, &mark.number];
@@ -253,7 +256,7 @@ fn plain_attempt(units: &[Unit], sequences: Vec<i64>) -> Attempt {
     let mut effects = Effects::default();
     let mut sequences = sequences.into_iter();
     let mut appended = |event: &NewEvent| {
-        effects.wake(&event.queue, event.process_on.as_millis());
+        effects.wake(&event.queue, None, event.process_on.as_millis());
         let sequence = sequences.next().unwrap_or(0);
         Ok(Appended { sys_id: event.sys_id, sequence, duplicate: false, coalesced: false })
     };

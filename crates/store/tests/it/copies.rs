@@ -15,10 +15,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::conformance::engine::{Bench, dictionary, key};
-use crate::events_at_hand::{Kind, kind};
 use crate::events_at_hand::{
-    NOW, claim, completion, event, event_at, failed, fire, on_both_engines, record, run_of,
+    HASH_PARTITIONS, NOW, claim, completion, distributed, event, event_at, failed, fire,
+    on_both_engines, record, run_of,
 };
+use crate::events_at_hand::{Kind, kind};
 
 /// Small, so that every table of a test has several pages.
 const PAGE_ROWS: usize = 7;
@@ -233,6 +234,12 @@ impl Target {
         match kind() {
             Kind::Sqlite => Self::Folder(tempfile::tempdir().unwrap()),
             Kind::Postgres => Self::Database(TestDatabase::create_empty()),
+            Kind::Distributed => Self::Database(distributed()),
+            Kind::HashPartitions => {
+                let database = distributed();
+                database.run(HASH_PARTITIONS);
+                Self::Database(database)
+            }
         }
     }
 

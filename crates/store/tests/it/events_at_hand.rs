@@ -27,6 +27,10 @@ pub(crate) const MODE: AppendMode = AppendMode { durable: false, atomic: false }
 pub(crate) enum Kind {
     Sqlite,
     Postgres,
+    /// PostgreSQL in distributed mode.
+    Distributed,
+    /// The same with its tables in native hash partitions.
+    HashPartitions,
 }
 
 impl Kind {
@@ -34,7 +38,7 @@ impl Kind {
     pub(crate) fn pick<T>(self, sqlite: T, postgres: T) -> T {
         match self {
             Self::Sqlite => sqlite,
-            Self::Postgres => postgres,
+            Self::Postgres | Self::Distributed | Self::HashPartitions => postgres,
         }
     }
 }
@@ -54,7 +58,7 @@ pub(crate) fn on(kind: Kind, test: fn()) {
     test();
 }
 
-/// Makes a test of each function for each engine.
+/// Makes a test of each function for each engine, and on PostgreSQL for each way in which rows of events may stand.
 macro_rules! on_both_engines {
     ($($test:ident),+ $(,)?) => {
         mod sqlite {
@@ -67,6 +71,18 @@ macro_rules! on_both_engines {
             $(#[test]
             fn $test() {
                 crate::events_at_hand::on(crate::events_at_hand::Kind::Postgres, super::$test);
+            })+
+        }
+        mod distributed {
+            $(#[test]
+            fn $test() {
+                crate::events_at_hand::on(crate::events_at_hand::Kind::Distributed, super::$test);
+            })+
+        }
+        mod hash_partitions {
+            $(#[test]
+            fn $test() {
+                crate::events_at_hand::on(crate::events_at_hand::Kind::HashPartitions, super::$test);
             })+
         }
     };
@@ -105,8 +121,26 @@ pub(crate) fn fresh() -> (Arc<dyn Store>, Place) {
     let place = match KIND.get() {
         Kind::Sqlite => Place::Folder(tempfile::tempdir().unwrap()),
         Kind::Postgres => Place::Database(TestDatabase::create()),
+        Kind::Distributed => Place::Database(distributed()),
+        Kind::HashPartitions => {
+            let database = distributed();
+            database.run(HASH_PARTITIONS);
+            Place::Database(database)
+        }
     };
     (open(&place), place)
+}
+
+/// What an administrator runs to put a database into native hash partitions.
+pub(crate) const HASH_PARTITIONS: &str =
+    include_str!("../../../../docs/operations/hash-partitions.sql");
+
+/// A database in distributed mode.
+pub(crate) fn distributed() -> TestDatabase {
+    let database = TestDatabase::create();
+    let options = PostgresOptions { partitions: Some(16), ..PostgresOptions::new(database.url()) };
+    PostgresStore::open(&options).unwrap().close().unwrap();
+    database
 }
 
 /// SQLite's store in this folder, for what it alone promises.

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod copies;
+mod distributed;
 mod event_actions;
 mod event_claims;
 mod event_clock;

@@ -1,4 +1,4 @@
-//! The suite on PostgreSQL, with statements under names and without.
+//! The suite on PostgreSQL: with statements under names and without, and in distributed mode.
 
 use std::sync::Arc;
 
@@ -60,4 +60,26 @@ mod without_names {
     }
 
     conformance!(Nameless);
+}
+
+mod distributed {
+    use super::*;
+
+    struct Distributed(Postgres);
+
+    impl Engine for Distributed {
+        fn fresh() -> Self {
+            Self(Postgres(crate::events_at_hand::distributed()))
+        }
+
+        fn open(&self) -> Arc<dyn Store> {
+            self.0.open()
+        }
+
+        fn open_nearly_full(&self) -> Arc<dyn Store> {
+            self.0.open_nearly_full()
+        }
+    }
+
+    conformance!(Distributed);
 }

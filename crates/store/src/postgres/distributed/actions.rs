@@ -1,0 +1,230 @@
+//! What people do to events by hand.
+//!
+//! Where an event stands is asked of all partitions, without holding it; what follows names that one. An event that waits may
+//! be moved to another queue where it stands; it never changes its partition, except that a reprocessed one is put back where
+//! a new one would stand.
+
+use std::sync::Arc;
+
+use campanile_model::{Event, EventState, SysId};
+
+use super::Spread;
+use super::rows::{Taken, put};
+use super::statements::{
+    BY_KEY, BY_KEY_IN_LOG, CHANGE_QUEUE, CHANGE_TIME, HOLD_KIND, TAKE, TAKE_FROM_LOG,
+};
+use crate::contract::{ActionRecord, EventAction, StoreError};
+use crate::postgres::actions::{Again, claimed, conflict, log_action};
+use crate::postgres::append::forget_internal_keys;
+use crate::postgres::connection::Connection;
+use crate::postgres::effects::Effects;
+use crate::postgres::events::{Place, key, read_event};
+use crate::postgres::move_kind::{STEP_EVENTS_MAX, Step};
+use crate::postgres::text::stored;
+
+/// Does `action` in the transaction of `connection`.
+///
+/// # Errors
+/// [`StoreError::EventUnknown`], [`StoreError::StateConflict`]; then nothing was changed.
+pub(in crate::postgres) fn act(
+    connection: &Connection,
+    action: &EventAction,
+    spread: &Spread,
+) -> Result<Effects, StoreError> {
+    let mut effects = Effects::default();
+    let record = match action {
+        EventAction::Reprocess { sys_id, options, now, queue, record } => {
+            let how = Again { options: *options, now: *now, queue: queue.as_ref() };
+            reprocess(connection, sys_id, (&how, record), spread, &mut effects)?;
+            record
+        }
+        EventAction::RunNow { sys_id, now, record } => {
+            let found = waiting(connection, sys_id)?;
+            if found.event.fired.process_on > *now {
+                reschedule(connection, &found, now.as_millis(), record, &mut effects)?;
+            }
+            record
+        }
+        EventAction::Move { sys_id, queue, record } => {
+            let Found { partition, event } = waiting(connection, sys_id)?;
+            connection.execute(
+                CHANGE_QUEUE,
+                &[
+                    &partition,
+                    &vec![event.sequence],
+                    &stored(queue),
+                    &Some(record.at.as_millis()),
+                    &Some(stored(&record.user)),
+                ],
+            )?;
+            effects.wake(queue, Some(partition), event.fired.process_on.as_millis());
+            record
+        }
+        EventAction::Reschedule { sys_id, process_on, record } => {
+            let found = waiting(connection, sys_id)?;
+            // A time in the past means now (§6.4).
+            let process_on = (*process_on).max(record.at).as_millis();
+            reschedule(connection, &found, process_on, record, &mut effects)?;
+            record
+        }
+        EventAction::Cancel { sys_id, now, record } => {
+            let Found { partition, event } = waiting(connection, sys_id)?;
+            for row in connection.query(TAKE, &[&partition, &vec![event.sequence]])? {
+                let mut taken = Taken::read(&row)?;
+                taken.event.state = EventState::Cancelled;
+                taken.event.error_code = Arc::from("cancelled");
+                taken.event.error_message = Arc::from(&*record.reason);
+                taken.touch(Some(now.as_millis()), &record.user);
+                put(connection, Place::Log, partition, &[taken])?;
+            }
+            forget_internal_keys(connection, &[event.fired.sys_id])?;
+            record
+        }
+    };
+    log_action(connection, record)?;
+    Ok(effects)
+}
+
+/// An event, and where it stands.
+struct Found {
+    partition: i64,
+    event: Event,
+}
+
+/// The event in `place`, held.
+fn find(
+    connection: &Connection,
+    place: Place,
+    sys_id: &SysId,
+) -> Result<Option<Found>, StoreError> {
+    let (asks_all, holds) = match place {
+        Place::Live => ("SELECT \"partition\" FROM sysevent_live WHERE lower(sys_id) = $1", BY_KEY),
+        Place::Log => {
+            ("SELECT \"partition\" FROM sysevent_log WHERE lower(sys_id) = $1", BY_KEY_IN_LOG)
+        }
+    };
+    for row in connection.query(asks_all, &[&key(sys_id)])? {
+        let partition: i64 = row.try_get(0)?;
+        if let Some(row) = connection.query_first(holds, &[&partition, &key(sys_id)])? {
+            return Ok(Some(Found { partition, event: read_event(&row)? }));
+        }
+    }
+    Ok(None)
+}
+
+/// The event, held, if it waits and nobody has claimed it.
+fn waiting(connection: &Connection, sys_id: &SysId) -> Result<Found, StoreError> {
+    match find(connection, Place::Live, sys_id)? {
+        Some(found) if found.event.state == EventState::Queued => {
+            return Err(claimed(&found.event));
+        }
+        Some(found) => return Ok(found),
+        None => {}
+    }
+    match find(connection, Place::Log, sys_id)? {
+        Some(Found { event, .. }) => {
+            Err(conflict(&event, "only an event that is still waiting can be changed"))
+        }
+        None => Err(StoreError::EventUnknown(sys_id.to_string())),
+    }
+}
+
+/// T13. The event keeps its order of arrival; being due now, it stands behind those that were due before.
+fn reprocess(
+    connection: &Connection,
+    sys_id: &SysId,
+    (how, record): (&Again<'_>, &ActionRecord),
+    spread: &Spread,
+    effects: &mut Effects,
+) -> Result<(), StoreError> {
+    let Some(Found { partition, event }) = find(connection, Place::Log, sys_id)? else {
+        return match find(connection, Place::Live, sys_id)? {
+            None => Err(StoreError::EventUnknown(sys_id.to_string())),
+            Some(Found { event, .. }) if event.state == EventState::Queued => Err(claimed(&event)),
+            Some(Found { event, .. }) => Err(conflict(&event, "is still waiting")),
+        };
+    };
+    if !event.state.may_become(EventState::Ready) {
+        return Err(conflict(&event, "a duplicate of it carries on"));
+    }
+    let now = how.now.as_millis();
+    for row in connection.query(TAKE_FROM_LOG, &[&partition, &vec![event.sequence]])? {
+        let mut taken = Taken::read(&row)?;
+        let event = &mut taken.event;
+        event.state = EventState::Ready;
+        if let Some(queue) = how.queue {
+            event.fired.queue = Arc::clone(queue);
+        }
+        event.fired.process_on = how.now;
+        event.epoch += 1;
+        event.attempts = 0;
+        event.lapses = 0;
+        event.only_failed = how.options.only_failed;
+        event.error_code = Arc::from("");
+        event.error_message = Arc::from("");
+        effects.wake(&event.fired.queue, Some(partition), now);
+        taken.touch(Some(now), &record.user);
+        put(connection, Place::Live, partition, &[taken])?;
+    }
+    debug_assert!(spread.all().contains(&partition));
+    forget_internal_keys(connection, &[*sys_id])
+}
+
+/// T12.
+fn reschedule(
+    connection: &Connection,
+    Found { partition, event }: &Found,
+    process_on: i64,
+    record: &ActionRecord,
+    effects: &mut Effects,
+) -> Result<(), StoreError> {
+    connection.execute(
+        CHANGE_TIME,
+        &[partition, &event.sequence, &process_on, &record.at.as_millis(), &stored(&record.user)],
+    )?;
+    effects.wake(&event.fired.queue, Some(*partition), process_on);
+    Ok(())
+}
+
+/// Moves some of the waiting events of a kind to another queue: the first ones of all partitions.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(in crate::postgres) fn move_kind_step(
+    connection: &Connection,
+    (name, to_queue): (&str, &str),
+    after: i64,
+    spread: &Spread,
+) -> Result<(Step, Effects), StoreError> {
+    let mut found: Vec<(i64, i64, i64)> = Vec::new();
+    for partition in spread.all() {
+        for row in connection.query(
+            HOLD_KIND,
+            &[&partition, &stored(name), &stored(to_queue), &after, &STEP_EVENTS_MAX],
+        )? {
+            found.push((row.try_get(0)?, partition, row.try_get(1)?));
+        }
+    }
+    found.sort_unstable();
+    found.truncate(usize::try_from(STEP_EVENTS_MAX).unwrap_or(usize::MAX));
+    let queue: Arc<str> = Arc::from(to_queue);
+    let mut effects = Effects::default();
+    let mut step = Step::default();
+    for partition in spread.all() {
+        let of_partition = found.iter().filter(|(_, stands_in, _)| *stands_in == partition);
+        let mut sequences = Vec::new();
+        for (sequence, _, process_on) in of_partition {
+            sequences.push(*sequence);
+            step.moved += 1;
+            step.last = step.last.max(*sequence);
+            effects.wake(&queue, Some(partition), *process_on);
+        }
+        if !sequences.is_empty() {
+            connection.execute(
+                CHANGE_QUEUE,
+                &[&partition, &sequences, &stored(to_queue), &None::<i64>, &None::<String>],
+            )?;
+        }
+    }
+    Ok((step, effects))
+}

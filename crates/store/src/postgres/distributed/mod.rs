@@ -1,0 +1,29 @@
+//! Distributed mode: the rows of events are spread by their partition, so that a distributed PostgreSQL (Citus, YugabyteDB) can
+//! keep them on many machines, or one server in native hash partitions.
+//!
+//! How many partitions there are, and which one an event belongs to, is fixed for a database (`spread`, `setup`). Every
+//! statement on rows of events stands in `statements`: those of the hot path name one partition, so that one machine answers
+//! them, and are of no form that Citus cannot send there. What they are for is told by the twins in the folder above: appends
+//! (`append`), claims (`claims`, which partition next: `turns`), completions and runs (`completions`), dead programs
+//! (`lapses`), actions by hand (`actions`). A row that leaves its table goes through this program (`rows`), because no routed
+//! statement moves it.
+//!
+//! What is small stays in ordinary tables: idempotency keys, programs and their leases, the log of actions.
+
+pub(super) mod actions;
+pub(super) mod append;
+pub(super) mod claims;
+pub(super) mod completions;
+pub(super) mod copying;
+#[cfg(all(test, feature = "testing"))]
+mod forms;
+pub(super) mod lapses;
+#[cfg(all(test, feature = "testing"))]
+mod plan_tests;
+mod rows;
+pub(super) mod setup;
+mod spread;
+pub(super) mod statements;
+mod turns;
+
+pub(super) use spread::Spread;

@@ -1,0 +1,130 @@
+//! How many partitions there are, and which one an event belongs to.
+
+use std::ops::Range;
+
+use campanile_model::NewEvent;
+use campanile_model::partition::partition;
+
+use super::turns::Turns;
+
+/// How the rows of a database are spread.
+#[derive(Debug)]
+pub(in crate::postgres) struct Spread {
+    partitions: i64,
+    turns: Turns,
+}
+
+impl Spread {
+    /// Over so many partitions. `first` is where this program begins to look, so that not all begin with the same.
+    pub(in crate::postgres) fn new(partitions: i64, first: i64) -> Self {
+        let count = usize::try_from(partitions).unwrap_or(1).max(1);
+        let first = usize::try_from(first.rem_euclid(partitions.max(1))).unwrap_or(0);
+        Self { partitions, turns: Turns::new(count, first) }
+    }
+
+    /// Every partition.
+    pub(in crate::postgres) fn all(&self) -> Range<i64> {
+        0..self.partitions
+    }
+
+    /// The partition of an event.
+    pub(in crate::postgres) fn partition_of(&self, event: &NewEvent) -> i64 {
+        self.partition_of_key(&Key {
+            instance: &event.instance,
+            name: &event.name,
+            sys_id: event.sys_id.as_str(),
+            may_be_counted: event.coalesce_seconds > 0,
+        })
+    }
+
+    /// The partition of an event of which this is known. Those about one record share one, so that their order is kept; so do
+    /// those that may be counted on each other, which are about no record and have one name.
+    pub(super) fn partition_of_key(&self, key: &Key<'_>) -> i64 {
+        let key = match key {
+            Key { instance: "", may_be_counted: true, name, .. } => name,
+            Key { instance: "", sys_id, .. } => sys_id,
+            Key { instance, .. } => instance,
+        };
+        // Keys are compared ignoring case.
+        partition(&key.to_ascii_lowercase(), self.partitions.unsigned_abs())
+    }
+
+    /// Which partitions to look at.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// Events of `queue` have come, in `partition` if that is known.
+    pub(in crate::postgres) fn woken(&self, queue: &str, partition: Option<i64>) {
+        self.turns.woken(queue, partition.and_then(|partition| usize::try_from(partition).ok()));
+    }
+}
+
+/// By what an event is spread.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Key<'a> {
+    pub(super) instance: &'a str,
+    pub(super) name: &'a str,
+    pub(super) sys_id: &'a str,
+    pub(super) may_be_counted: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use campanile_model::{EventSource, Instant, SysId};
+
+    use super::*;
+
+    fn event(instance: &str, name: &str, coalesce_seconds: i64) -> NewEvent {
+        let nothing: Arc<str> = Arc::from("");
+        let now = Instant::from_millis(1_700_000_000_000);
+        NewEvent {
+            sys_id: SysId::generate(now),
+            name: Arc::from(name),
+            parm1: Arc::clone(&nothing),
+            parm2: Arc::clone(&nothing),
+            table: Arc::clone(&nothing),
+            instance: Arc::from(instance),
+            descriptive_name: Arc::clone(&nothing),
+            queue: Arc::clone(&nothing),
+            queue_from_call: false,
+            priority: 100.0,
+            process_on: now,
+            created: now,
+            scheduled: false,
+            registered: true,
+            user_id: Arc::clone(&nothing),
+            user_name: Arc::clone(&nothing),
+            uri: Arc::clone(&nothing),
+            snapshot: Arc::clone(&nothing),
+            depth: 0,
+            cause_event: None,
+            cause_handler: Arc::clone(&nothing),
+            dedupe_key: nothing,
+            key_life_ms: 0,
+            content_hash: 0,
+            source: EventSource::Api,
+            coalesce_seconds,
+            max_attempts: 0,
+        }
+    }
+
+    #[test]
+    fn events_of_one_record_or_that_may_be_counted_on_each_other_share_a_partition() {
+        let spread = Spread::new(16, 5);
+        let of = |instance, name, coalesce| spread.partition_of(&event(instance, name, coalesce));
+        assert_eq!(of("9C57", "a", 0), of("9c57", "b", 5), "whatever their name and spelling");
+        assert_eq!(of("", "storm", 5), of("", "storm", 5));
+    }
+
+    #[test]
+    fn others_are_spread_over_all_partitions() {
+        let spread = Spread::new(16, 5);
+        let hit: BTreeSet<i64> =
+            (0..500).map(|_| spread.partition_of(&event("", "n", 0))).collect();
+        assert_eq!(hit, spread.all().collect());
+    }
+}
