@@ -105,12 +105,17 @@ impl Server {
 
     /// One node of many on the database at `url`, with a lease of 3 s and a beat of 0.5 s.
     pub(crate) fn start_node(url: &str, name: &str) -> Self {
-        let settings = [
+        Self::start_node_with(url, name, &[])
+    }
+
+    /// The same with more settings, as variables.
+    pub(crate) fn start_node_with(url: &str, name: &str, settings: &[(&str, &str)]) -> Self {
+        let usual = [
             ("CAMPANILE_NODE_NAME", name),
             ("CAMPANILE_NODE_LEASE_MS", "3000"),
             ("CAMPANILE_NODE_BEAT_MS", "500"),
         ];
-        Self::start_with(&["--database", url], &settings)
+        Self::start_with(&["--database", url], &[&usual, settings].concat())
     }
 
     fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {

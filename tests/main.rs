@@ -16,6 +16,7 @@ mod nodes;
 mod nothing_lost;
 mod packs;
 mod people;
+mod pgbouncer;
 mod postgres;
 mod postgres_refused;
 mod replay;

@@ -1,9 +1,14 @@
 //! The real binary on PostgreSQL: many servers on one database, and what keeps one from starting.
 
+use std::time::{Duration, Instant};
+
 use campanile_store::testing::TestDatabase;
 use serde_json::{Value, json};
 
 use crate::harness::{ADMIN_PASSWORD, Server, campanile, wait_until};
+
+/// What is changed at one server takes effect at all within this time.
+const LEARNS_WITHIN: Duration = Duration::from_secs(5);
 
 fn fire(server: &Server, number: usize) -> String {
     let body = json!({"name": "t.shared", "parm1": number.to_string()});
@@ -15,19 +20,21 @@ fn key(row: &Value) -> String {
     row["sys_id"].as_str().unwrap().to_owned()
 }
 
-/// Has `second` read its definitions, changes one at `first`, and waits until `second` goes by it.
-fn the_other_learns_of_a_new_action(first: &Server, second: &Server) {
-    let property = json!({"name": "t.shared", "value": "before"});
+/// Has `second` read its definitions, changes one at `first`, and sees that `second` goes by it within five seconds.
+pub(crate) fn the_other_learns_of_a_change(first: &Server, second: &Server, name: &str) {
+    let property = json!({"name": name, "value": "before"});
     let made = first.admin().post("/api/now/table/sys_properties", &property).result();
     let value = |server: &Server| {
-        let script = json!({"script": "gs.getProperty('t.shared')"});
+        let script = json!({"script": format!("gs.getProperty('{name}')")});
         let answer = server.admin().post("/api/scripts/evaluate", &script).result();
         answer.to_string()
     };
     wait_until("the other server knows the property", || value(second).contains("before"));
     let path = format!("/api/now/table/sys_properties/{}", key(&made));
     first.admin().patch(&path, &json!({"value": "after"})).result();
+    let changed = Instant::now();
     wait_until("the other server knows its new value", || value(second).contains("after"));
+    assert!(changed.elapsed() < LEARNS_WITHIN, "it took {:?}", changed.elapsed());
 }
 
 #[test]
@@ -39,7 +46,7 @@ fn what_one_server_was_given_another_finishes_after_a_kill() {
     });
     first.admin().post("/api/now/table/sysevent_script_action", &action).result();
     let second = Server::start_on_database(database.url());
-    the_other_learns_of_a_new_action(&first, &second);
+    the_other_learns_of_a_change(&first, &second, "t.shared");
     let mut fired: Vec<String> = (0..20).map(|number| fire(&first, number)).collect();
     first.kill();
     // Whoever is dead holds its claims until its lease is over.

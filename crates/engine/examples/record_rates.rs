@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = EngineConfig {
         data_dir: folder.path().to_path_buf(),
         database: None,
+        connections: campanile_store::Connections::default(),
         lease: campanile_store::Lease::default(),
         clock: Arc::new(SystemClock),
         node: "bench".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use campanile_model::limits::EVALUATIONS_RUNNING_MAX;
 use campanile_model::{Clock, Dictionary};
-use campanile_store::{DatabaseUrl, Lease, Store};
+use campanile_store::{Connections, DatabaseUrl, Lease, Store};
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 
 use crate::error::EngineError;
@@ -45,6 +45,8 @@ pub struct EngineConfig {
     pub data_dir: PathBuf,
     /// URL of a PostgreSQL database that other nodes may use too.
     pub database: Option<DatabaseUrl>,
+    /// The way to it, and how many connections are taken on it.
+    pub connections: Connections,
     /// How this node proves to the others on that database that it lives.
     pub lease: Lease,
     /// Where time comes from.

@@ -177,6 +177,7 @@ fn open_store(config: &mut EngineConfig) -> Result<Arc<dyn Store>, EngineError> 
         node: config.node.clone(),
         clock: clock.clone(),
         lease: config.lease,
+        connections: config.connections.clone(),
         ..PostgresOptions::new(url.clone())
     })?;
     if let Some(clock) = clock {

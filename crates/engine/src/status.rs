@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
 use campanile_model::query::BoundQuery;
-use campanile_store::Select;
+use campanile_store::{ConnectionBudget, Select};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -151,12 +151,30 @@ impl Engine {
             what: concern.what,
             fix: concern.fix,
         }));
+        self.connections_that_are_missing(&mut findings)?;
         self.rules_that_do_not_run(&mut findings)?;
         self.queues_that_stand_still(&mut findings)?;
         self.properties_that_do_not_fit(&mut findings)?;
         self.queues_that_are_not_made(&mut findings)?;
         self.columns_that_hide_methods(&mut findings)?;
         Ok(findings)
+    }
+
+    /// How many connections the servers on the database take; `None` where that does not matter.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn connection_budget(&self) -> Result<Option<ConnectionBudget>, EngineError> {
+        Ok(self.store().connection_budget()?)
+    }
+
+    /// For the servers that run, and for one when none does. This program is none of them.
+    fn connections_that_are_missing(&self, findings: &mut Vec<Finding>) -> Result<(), EngineError> {
+        let Some(budget) = self.connection_budget()? else { return Ok(()) };
+        if let Some((what, fix)) = budget.shortage(budget.others.max(1)) {
+            findings.push(Finding { serious: false, what, fix });
+        }
+        Ok(())
     }
 
     /// Nobody can mend a column of the product, so those are left out.

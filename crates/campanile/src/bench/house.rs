@@ -198,6 +198,7 @@ fn config(
     EngineConfig {
         data_dir: folder.to_owned(),
         database: database.map(DatabaseUrl::from),
+        connections: campanile_store::Connections::default(),
         lease: campanile_store::Lease::default(),
         clock,
         node: context.settings.node.clone(),

@@ -61,7 +61,9 @@ fn place(flag: &str, text: &str, settings: &Settings) -> Result<Place, Failure> 
                 "{flag} postgres: the URL is missing: give it as CAMPANILE_DATABASE"
             )));
         }
-        return Ok(Place::Database(settings.database.clone()));
+        // A copy is one long transaction after the other: nothing for a pool.
+        let direct = settings.database_connections.direct_url.as_ref();
+        return Ok(Place::Database(direct.unwrap_or(&settings.database).clone()));
     }
     // Whatever it is, it may have a password in it.
     Err(Failure::usage(format!(

@@ -22,6 +22,7 @@ pub(crate) fn config(settings: &Settings, folder: &FolderArgs, serves: bool) -> 
     EngineConfig {
         data_dir: folder.data.clone().unwrap_or_else(|| settings.data.clone()),
         database: database.filter(|url| !url.is_empty()),
+        connections: settings.database_connections.clone(),
         lease: settings.lease,
         clock: Arc::new(SystemClock),
         node: settings.node.clone(),

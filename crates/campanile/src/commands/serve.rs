@@ -44,6 +44,7 @@ pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
         }
         login = Some(init::login_line(opened.admin_password.as_deref()));
     }
+    tell_connections(&engine)?;
     engine.start()?;
     // Before anybody is told that it listens, and could ask it to stop.
     let stop = {
@@ -59,6 +60,24 @@ pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
     let stopped = engine.stop();
     served?;
     stopped?;
+    Ok(())
+}
+
+/// Says how the connections of all servers go together with what the database gives.
+fn tell_connections(engine: &Engine) -> Result<(), Failure> {
+    let Some(budget) = engine.connection_budget()? else { return Ok(()) };
+    let servers = budget.others + 1;
+    if let Some((what, fix)) = budget.shortage(servers) {
+        tracing::warn!(fix, "{what}");
+    }
+    if budget.is_pooled {
+        let needed = budget.of_a_pool(servers);
+        tracing::info!(
+            servers,
+            needed,
+            "the pool before the database has to give so many connections"
+        );
+    }
     Ok(())
 }
 

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use campanile_model::nearest::nearest;
-use campanile_store::{DatabaseUrl, Lease};
+use campanile_store::{Connections, DatabaseUrl, Lease};
 use toml::Value;
+
+use super::postgres;
 
 const DEFAULTS: &str = include_str!("../../campanile.default.toml");
 
@@ -27,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     /// URL of a PostgreSQL database that is used instead; may be empty.
     pub(crate) database: DatabaseUrl,
+    /// The way to it.
+    pub(crate) database_connections: Connections,
     /// `host:port`.
     pub(crate) listen: String,
     /// Connections at once; 0 leaves it to the machine.
@@ -56,6 +60,9 @@ pub(crate) enum SettingsError {
     /// A number that makes no sense.
     #[error("'{key}' expected a number from {least} to {most}, got {got}")]
     OutOfRange { key: String, least: i64, most: i64, got: i64 },
+    /// A word that is none of those that it may be.
+    #[error("'{key}' expected one of {choices}, got '{got}'")]
+    NoSuchChoice { key: String, choices: String, got: String },
     /// A value of the wrong kind.
     #[error("{place}: '{key}' expected {expected}, got {got}")]
     WrongKind { place: String, key: String, expected: &'static str, got: String },
@@ -98,6 +105,7 @@ pub(crate) fn load(
     Ok(Settings {
         data: PathBuf::from(text(&values, "server.data")),
         database: text(&values, "database").into(),
+        database_connections: postgres::connections(&values)?,
         listen: text(&values, "server.listen"),
         node: text(&values, "node.name"),
         lease: lease(&values)?,
@@ -134,24 +142,33 @@ fn workers(wanted: i64) -> usize {
 
 /// The lease and its beat, both within what makes sense.
 fn lease(values: &BTreeMap<String, Value>) -> Result<Lease, SettingsError> {
-    let within = |key: &str, range: RangeInclusive<i64>| {
-        let got = integer(values, key);
-        match u64::try_from(got) {
-            Ok(number) if range.contains(&got) => Ok(Duration::from_millis(number)),
-            _ => Err(SettingsError::OutOfRange {
-                key: key.to_owned(),
-                least: *range.start(),
-                most: *range.end(),
-                got,
-            }),
-        }
+    let time = |key: &str, range: RangeInclusive<i64>| -> Result<Duration, SettingsError> {
+        Ok(Duration::from_millis(within(values, key, range)?))
     };
-    let lasts = within("node.lease_ms", LEASE_MS)?;
+    let lasts = time("node.lease_ms", LEASE_MS)?;
     let a_third = integer(values, "node.lease_ms") / BEATS_MIN;
-    Ok(Lease { lasts, beat: within("node.beat_ms", BEAT_MS_MIN..=a_third)? })
+    Ok(Lease { lasts, beat: time("node.beat_ms", BEAT_MS_MIN..=a_third)? })
 }
 
-fn text(values: &BTreeMap<String, Value>, key: &str) -> String {
+/// A number with bounds, none of them below 0.
+pub(super) fn within(
+    values: &BTreeMap<String, Value>,
+    key: &str,
+    range: RangeInclusive<i64>,
+) -> Result<u64, SettingsError> {
+    let got = integer(values, key);
+    match u64::try_from(got) {
+        Ok(number) if range.contains(&got) => Ok(number),
+        _ => Err(SettingsError::OutOfRange {
+            key: key.to_owned(),
+            least: *range.start(),
+            most: *range.end(),
+            got,
+        }),
+    }
+}
+
+pub(super) fn text(values: &BTreeMap<String, Value>, key: &str) -> String {
     values.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 

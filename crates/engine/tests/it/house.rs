@@ -8,7 +8,7 @@ use campanile_engine::records::{lookup, seed};
 use campanile_engine::{Engine, EngineConfig, InitOptions};
 use campanile_model::{Clock, Instant, ManualClock, Record};
 use campanile_store::testing::TestDatabase;
-use campanile_store::{DatabaseUrl, Lease};
+use campanile_store::{Connections, DatabaseUrl, Lease};
 use tempfile::TempDir;
 
 /// Where the clock stands at first: 2026-03-02 08:00:00 UTC.
@@ -171,6 +171,7 @@ fn config(folder: &TempDir, url: Option<String>, clock: &Arc<ManualClock>) -> En
     EngineConfig {
         data_dir: folder.path().to_path_buf(),
         database: url.map(DatabaseUrl::from),
+        connections: Connections::default(),
         lease: Lease::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         node: "node-a".to_owned(),

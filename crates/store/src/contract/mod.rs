@@ -1,6 +1,7 @@
 //! The promises of a store, a file per family. No word here belongs to one engine.
 
 mod answers;
+mod budget;
 mod dump;
 mod error;
 mod events;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use campanile_model::{Record, TableDef};
 
 pub use answers::KeptAnswer;
+pub use budget::ConnectionBudget;
 pub use dump::{CopyMark, Dump, DumpKind, DumpRow, DumpSum, DumpTable, DumpValue, Load};
 pub use error::StoreError;
 pub use events::{
@@ -84,6 +86,14 @@ pub trait Store: EventStore + Send + Sync + Debug {
     fn others(&self) -> Result<Vec<String>, StoreError> {
         // Where one program has the database, there are none.
         Ok(Vec::new())
+    }
+
+    /// How many connections the programs on the database take; `None` where there is one program and needs none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be reached.
+    fn connection_budget(&self) -> Result<Option<ConnectionBudget>, StoreError> {
+        Ok(None)
     }
 
     /// Everything that is in the database now, for a copy.

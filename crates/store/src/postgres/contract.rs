@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use campanile_model::{Record, TableDef};
 
+use super::budget::budget;
 use super::nodes::working;
 use super::old_snapshots::OLD;
 use super::read_tx::PostgresReadTx;
@@ -12,7 +13,8 @@ use super::rows;
 use super::store::PostgresStore;
 use super::write_tx::PostgresWriteTx;
 use crate::contract::{
-    CommitMark, Concern, Dump, DurableCallback, ReadTx, Store, StoreError, TableListener, WriteTx,
+    CommitMark, Concern, ConnectionBudget, Dump, DurableCallback, ReadTx, Store, StoreError,
+    TableListener, WriteTx,
 };
 use crate::migrate::{expect_all_known, newest_postgres};
 
@@ -52,6 +54,15 @@ impl Store for PostgresStore {
     fn others(&self) -> Result<Vec<String>, StoreError> {
         let connection = self.readers.take()?;
         working(&connection, self.shared.node.token()).map_err(|e| self.located(e))
+    }
+
+    /// Differs because a server gives them.
+    fn connection_budget(&self) -> Result<Option<ConnectionBudget>, StoreError> {
+        let connection = self.readers.take()?;
+        let token = self.shared.node.token();
+        budget(&connection, self.connections(), token, self.shared.is_shared)
+            .map(Some)
+            .map_err(|e| self.located(e))
     }
 
     fn dump(self: Arc<Self>) -> Result<Box<dyn Dump>, StoreError> {

@@ -26,6 +26,7 @@ mod append;
 mod backlog;
 mod beat;
 mod behind_pool;
+mod budget;
 mod claims;
 mod completer;
 mod completions;

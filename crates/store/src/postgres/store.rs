@@ -23,7 +23,7 @@ use super::load::unfinished;
 use super::nodes::Node;
 use super::notices::{self, Notices};
 use super::old_snapshots;
-use super::options::PostgresOptions;
+use super::options::{Connections, PostgresOptions};
 use super::pending::PendingLine;
 use super::pool::{Pool, PoolLimits};
 use super::summary::last_sequence;
@@ -69,7 +69,7 @@ pub(super) struct Shared {
     /// Past a pool, if one is named.
     direct: Option<Arc<Address>>,
     /// Whether a pool gives each transaction another connection.
-    is_shared: bool,
+    pub(super) is_shared: bool,
     /// The way on which the server says by itself what others did; `None` where it has to be asked.
     of_notices: Option<Arc<Address>>,
     runtime: tokio::runtime::Handle,
@@ -231,6 +231,11 @@ impl PostgresStore {
             options: options.clone(),
             running: Mutex::new(Some(running)),
         }))
+    }
+
+    /// How many connections it takes.
+    pub(super) fn connections(&self) -> &Connections {
+        &self.options.connections
     }
 
     /// How long an operation waits.

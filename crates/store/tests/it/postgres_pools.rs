@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use campanile_model::NewEvent;
 use campanile_store::testing::{PgBouncer, TestDatabase};
-use campanile_store::{Connections, PostgresOptions, PostgresStore, Store, WriteTx};
+use campanile_store::{Connections, EventStore, PostgresOptions, PostgresStore, Store, WriteTx};
+
+use crate::events_at_hand::{MODE, event};
 
 /// Longest wait for something that must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,6 +65,21 @@ fn statements_of_many_connections_survive_a_pool_of_few_whether_it_knows_names_o
         });
         store.close().unwrap();
     }
+}
+
+#[test]
+fn queues_with_new_events_are_found_within_five_seconds_where_nothing_is_heard() {
+    let database = TestDatabase::create();
+    let Some(pool) = PgBouncer::before(database.url(), "default_pool_size = 5") else { return };
+    let (store, other) = (open(pool.url(), None), open(database.url(), None));
+    let (tell, told) = channel();
+    store.set_wake_listener(Arc::new(move |queue, _due| drop(tell.send(queue.to_owned()))));
+    let elsewhere = NewEvent { queue: "elsewhere".into(), ..event("a") };
+    let appended = Instant::now();
+    other.append_blocking(vec![elsewhere], MODE).unwrap();
+    let heard = told.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(heard, "elsewhere");
+    assert!(appended.elapsed() < Duration::from_secs(5), "{:?}", appended.elapsed());
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! The section `postgres`: the way to the database, and how many connections are taken on it.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use campanile_store::{Connections, StatementNames};
+use toml::Value;
+
+use super::layers::{SettingsError, text, within};
+
+/// Fewer of a kind, and one operation would wait for another for no reason; a server with more connections spends its
+/// time on changing between them.
+const CONNECTIONS: RangeInclusive<i64> = 2..=1_000;
+
+/// What `prepared_statements` may be.
+const NAMES: [(&str, StatementNames); 3] = [
+    ("auto", StatementNames::WherePossible),
+    ("always", StatementNames::Always),
+    ("never", StatementNames::Never),
+];
+
+/// The section.
+///
+/// # Errors
+/// [`SettingsError`] that names the setting and what it may be.
+pub(super) fn connections(values: &BTreeMap<String, Value>) -> Result<Connections, SettingsError> {
+    let count = |key: &str| -> Result<usize, SettingsError> {
+        Ok(usize::try_from(within(values, key, CONNECTIONS)?).unwrap_or(usize::MAX))
+    };
+    let direct_url = text(values, "postgres.direct_url");
+    Ok(Connections {
+        readers_max: count("postgres.readers")?,
+        writers_max: count("postgres.writers")?,
+        statement_names: names(values)?,
+        direct_url: (!direct_url.is_empty()).then(|| direct_url.into()),
+    })
+}
+
+fn names(values: &BTreeMap<String, Value>) -> Result<StatementNames, SettingsError> {
+    let key = "postgres.prepared_statements";
+    let got = text(values, key);
+    let found = NAMES.iter().find(|(word, _)| *word == got).map(|(_, names)| *names);
+    found.ok_or_else(|| SettingsError::NoSuchChoice {
+        key: key.to_owned(),
+        choices: NAMES.map(|(word, _)| word).join(", "),
+        got,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layers::load;
+    use super::*;
+
+    fn with(name: &str, value: &str) -> Result<Connections, String> {
+        let variable = (format!("CAMPANILE_POSTGRES_{name}"), value.to_owned());
+        load(None, [variable])
+            .map(|settings| settings.database_connections)
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_store() {
+        assert_eq!(load(None, []).unwrap().database_connections, Connections::default());
+    }
+
+    #[test]
+    fn each_setting_of_the_section_is_taken() {
+        assert_eq!(with("READERS", "3").unwrap().readers_max, 3);
+        assert_eq!(with("WRITERS", "4").unwrap().writers_max, 4);
+        for (word, names) in NAMES {
+            assert_eq!(with("PREPARED_STATEMENTS", word).unwrap().statement_names, names);
+        }
+        let direct = with("DIRECT_URL", "postgres://u:geheim@h/c").unwrap();
+        assert_eq!(direct.direct_url.as_ref().unwrap().to_string(), "postgres://h/c");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_what_does() {
+        let told = with("READERS", "1").unwrap_err();
+        assert_eq!(told, "'postgres.readers' expected a number from 2 to 1000, got 1");
+        let told = with("PREPARED_STATEMENTS", "maybe").unwrap_err();
+        assert_eq!(
+            told,
+            "'postgres.prepared_statements' expected one of auto, always, never, got 'maybe'"
+        );
+        let told = with("REDERS", "7").unwrap_err();
+        assert!(told.contains("did you mean 'CAMPANILE_POSTGRES_READERS'"), "{told}");
+    }
+}
