@@ -25,8 +25,11 @@ impl Store for PostgresStore {
 
     /// Differs because other nodes write too: nothing is kept in memory. One statement needs no transaction round it.
     fn row(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError> {
-        let connection = self.readers.take()?;
-        rows::get(&connection, table, sys_id).map_err(|e| self.located(e))
+        let found = match &self.row_reads {
+            Some(row_reads) => row_reads.get(table, sys_id),
+            None => self.readers.take().and_then(|reader| rows::get(&reader, table, sys_id)),
+        };
+        found.map_err(|e| self.located(e))
     }
 
     fn write(self: Arc<Self>) -> Result<Box<dyn WriteTx>, StoreError> {

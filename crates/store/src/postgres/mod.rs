@@ -3,7 +3,7 @@
 //! Connections (`url`, `address`, `tls`, `connection`, `statements`, `pool`) are asynchronous underneath; whoever asks waits, and
 //! carries the bytes meanwhile (`wire`). What stands between is found out at the opening (`behind_pool`). Texts and numbers go in
 //! and out through `text` and `params`. Records: transactions
-//! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`), answers under
+//! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`, `row_reads`), answers under
 //! keys (`answers`), tables and views after the dictionary (`ddl`).
 //!
 //! Events: rows in two places (`events`). All appends that wait (`line`) are one transaction (`writer`, `append`, `insert`,
@@ -56,6 +56,7 @@ mod plans;
 mod polls;
 mod pool;
 mod read_tx;
+mod row_reads;
 mod rows;
 mod runs;
 mod statements;

@@ -36,7 +36,7 @@ const HELLO: &str = "hello";
 const COMPANY_STAYS: Duration = Duration::from_secs(60);
 
 /// Between two notices others may gather.
-const PACE: Duration = Duration::from_millis(2);
+const PACE: Duration = Duration::from_millis(10);
 
 /// Longest notice that PostgreSQL carries, with room to spare.
 const NOTICE_BYTES_MAX: usize = 7_000;

@@ -52,8 +52,9 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Connections of one program that belong to no pool: its writer, its completer, its beat, and the one that hears of others.
-    pub const OWN: usize = 4;
+    /// Connections of one program besides: its writer, its completer, its beat, the one that hears of others, and two for rows
+    /// that are read by their keys.
+    pub const OWN: usize = 6;
 
     /// Connections that a program takes at most.
     #[must_use]

@@ -19,6 +19,7 @@ pub(super) struct Pool {
     connections_max: usize,
     /// How long to wait for one.
     patience: Duration,
+    by_index: bool,
     state: Mutex<State>,
     /// One came back, or the pool was closed.
     freed: Condvar,
@@ -37,6 +38,8 @@ struct State {
 pub(super) struct PoolLimits {
     pub(super) connections_max: usize,
     pub(super) patience: Duration,
+    /// Whether its statements are planned by indexes. Only where a connection is this program's alone.
+    pub(super) by_index: bool,
 }
 
 impl Pool {
@@ -45,6 +48,7 @@ impl Pool {
             address: Arc::clone(address),
             connections_max: limits.connections_max.max(1),
             patience: limits.patience,
+            by_index: limits.by_index,
             state: Mutex::default(),
             freed: Condvar::new(),
         })
@@ -82,9 +86,15 @@ impl Pool {
                 }
             }
         }
-        Connection::open(&self.address)
-            .map(|connection| self.lend(connection))
-            .inspect_err(|_| self.lost())
+        self.open().map(|connection| self.lend(connection)).inspect_err(|_| self.lost())
+    }
+
+    fn open(&self) -> Result<Connection, StoreError> {
+        let connection = Connection::open(&self.address)?;
+        if self.by_index {
+            connection.settle()?;
+        }
+        Ok(connection)
     }
 
     /// Connections that are open, and those of them that nobody uses.

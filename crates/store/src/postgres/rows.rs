@@ -23,7 +23,17 @@ pub(super) fn get(
     Ok(records(connection, &statement, table, &fields)?.pop())
 }
 
-/// The same, and nobody else changes the row until the transaction ends.
+/// The rows of `table` or of classes below it with these keys, in no order.
+pub(super) fn get_all(
+    connection: &Connection,
+    table: &Arc<TableDef>,
+    sys_ids: &[&str],
+) -> Result<Vec<Record>, StoreError> {
+    let (statement, fields) = sql::by_keys(table, sys_ids);
+    records(connection, &statement, table, &fields)
+}
+
+/// The same as [`get`], and nobody else changes the row until the transaction ends.
 pub(super) fn get_for_change(
     connection: &Connection,
     table: &Arc<TableDef>,

@@ -26,6 +26,7 @@ use super::old_snapshots;
 use super::options::{Connections, PostgresOptions};
 use super::pending::PendingLine;
 use super::pool::{Pool, PoolLimits};
+use super::row_reads::{READS_MAX, RowReads};
 use super::summary::last_sequence;
 use super::time;
 use super::writer::Writer;
@@ -44,6 +45,8 @@ pub struct PostgresStore {
     pub(super) shared: Arc<Shared>,
     pub(super) readers: Arc<Pool>,
     pub(super) writers: Arc<Pool>,
+    /// `None` where a pool gives each transaction another connection.
+    pub(super) row_reads: Option<RowReads>,
     pub(super) claims: Arc<Claims>,
     pub(super) sequence_at_opening: i64,
     /// The newest migration of the database at the opening.
@@ -192,9 +195,14 @@ impl PostgresStore {
             commits: AtomicU64::new(0),
             lapses: AtomicU64::new(taken.lapses),
         });
+        let patience = options.patience;
         let pool = |connections_max| {
-            Pool::new(&address, PoolLimits { connections_max, patience: options.patience })
+            Pool::new(&address, PoolLimits { connections_max, patience, by_index: false })
         };
+        let by_index = PoolLimits { connections_max: READS_MAX, patience, by_index: true };
+        let readers = pool(options.connections.readers_max);
+        let row_reads = (!is_shared)
+            .then(|| RowReads::new(Pool::new(&address, by_index), Arc::clone(&readers)));
         shared
             .settle(&connection)
             .and_then(|()| shared.settle(&for_completer))
@@ -222,8 +230,9 @@ impl PostgresStore {
             runtime,
         };
         Ok(Arc::new(Self {
-            readers: pool(options.connections.readers_max),
+            readers,
             writers: pool(options.connections.writers_max),
+            row_reads,
             claims,
             shared,
             sequence_at_opening,
@@ -276,8 +285,7 @@ impl PostgresStore {
         self.end(running.beat, running.notices);
         let left =
             self.shared.open_direct().and_then(|connection| self.shared.node.leave(&connection));
-        self.readers.close();
-        self.writers.close();
+        self.close_pools();
         running.runtime.shutdown_background();
         flushed.and(left).map_err(|error| self.located(error))
     }
@@ -292,9 +300,16 @@ impl PostgresStore {
         join(running.writer);
         join(running.completer);
         self.end(running.beat, running.notices);
+        self.close_pools();
+        running.runtime.shutdown_background();
+    }
+
+    fn close_pools(&self) {
         self.readers.close();
         self.writers.close();
-        running.runtime.shutdown_background();
+        if let Some(row_reads) = &self.row_reads {
+            row_reads.close();
+        }
     }
 
     fn end(&self, beat: JoinHandle<()>, notices: JoinHandle<()>) {

@@ -16,7 +16,7 @@ pub(crate) mod values;
 mod write;
 
 pub(crate) use dialect::Dialect;
-pub(crate) use query::{by_key, count, count_within, select, select_within};
+pub(crate) use query::{by_key, by_keys, count, count_within, select, select_within};
 pub(crate) use schema::{EVENT_TABLES, columns, other_type};
 pub(crate) use statement::{Statement, quoted};
 pub(crate) use text_terms::is_one_of as text_is_one_of;

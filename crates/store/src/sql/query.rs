@@ -99,6 +99,21 @@ pub(crate) fn by_key(
     (statement, fields)
 }
 
+/// The rows of `table` or of classes below it with these keys, in no order: one statement for any number of keys. For
+/// PostgreSQL, where it is the round trip that costs.
+pub(crate) fn by_keys(table: &TableDef, sys_ids: &[&str]) -> (Statement, Vec<FieldIndex>) {
+    let dialect = Dialect::Postgres;
+    let fields = stored_fields(table, None);
+    let mut statement = Statement::new(dialect, "SELECT ");
+    push_columns(&mut statement, table, &fields);
+    statement.push(" FROM ").name(&table.root).push(" AS t0 WHERE ");
+    statement.push(&dialect.no_case("t0.\"sys_id\"")).push(" = ANY (?::text[])");
+    let keys = sys_ids.iter().map(|sys_id| dialect.no_case_param(sys_id)).collect();
+    statement.params.push(Param::List(keys));
+    statement.class_condition_beside_key(" AND ", "t0", table);
+    (statement, fields)
+}
+
 /// Adds `parts` joined by `word` as a balanced tree: SQLite refuses expressions deeper than 1,000, and a query may
 /// have thousands of terms. `parts` must not be empty.
 pub(super) fn joined<T>(

@@ -71,6 +71,32 @@ fn a_locked_table_of_events_costs_no_lease_and_what_waited_goes_on_after_it() {
 }
 
 #[test]
+fn reads_of_a_table_that_a_stranger_has_locked_hold_up_no_reads_of_others() {
+    let database = TestDatabase::create();
+    let store = open(&database);
+    let bench = Bench::on(Arc::clone(&store) as Arc<dyn Store>);
+    bench.insert(&[
+        bench.row("thing", &[("sys_id", &key(1))]),
+        bench.row("incident", &[("sys_id", &key(2))]),
+    ]);
+    let stranger = database.stranger();
+    stranger.run("BEGIN; LOCK TABLE thing IN ACCESS EXCLUSIVE MODE");
+    let waiting = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
+         AND wait_event_type = 'Lock' AND query LIKE '%FROM \"thing\"%'";
+    let read = |table, number| store.row(bench.table(table), &key(number)).unwrap();
+    std::thread::scope(|scope| {
+        let held_up: Vec<_> = (0..2).map(|_| scope.spawn(|| read("thing", 1))).collect();
+        wait_until("both connections for such reads wait", || database.texts(waiting).len() == 2);
+        for _ in 0..3 {
+            assert!(read("incident", 2).is_some());
+        }
+        assert_eq!(database.texts(waiting).len(), 2, "the lock is still there");
+        stranger.run("ROLLBACK");
+        assert!(held_up.into_iter().all(|reading| reading.join().unwrap().is_some()));
+    });
+}
+
+#[test]
 fn who_waits_for_a_row_that_a_stranger_holds_is_told_so_and_nothing_is_kept() {
     let database = TestDatabase::create();
     let store = open(&database);

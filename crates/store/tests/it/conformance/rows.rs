@@ -159,6 +159,39 @@ pub(crate) fn a_row_is_the_same_from_each_of_its_classes_and_in_any_spelling(eng
     assert_eq!(text(&bench, "problem", key, "sys_class_name").as_deref(), Some("problem"));
 }
 
+pub(crate) fn of_many_that_ask_at_once_each_gets_its_own_row(engine: &dyn Engine) {
+    const ASKING: usize = 24;
+    const ROWS: usize = 60;
+    let bench = Bench::new(engine);
+    let tables = ["incident", "problem", "thing"];
+    let kept = |number: usize| format!("AB{number:030x}");
+    let rows: Vec<_> = (0..ROWS)
+        .map(|n| {
+            let field = if n % 3 == 2 { "label" } else { "state" };
+            bench.row(tables[n % 3], &[("sys_id", &kept(n)), (field, &n.to_string())])
+        })
+        .collect();
+    bench.insert(&rows);
+    thread::scope(|scope| {
+        for first in 0..ASKING {
+            let (bench, kept) = (&bench, &kept);
+            scope.spawn(move || {
+                for n in (first..first + ROWS).map(|n| n % ROWS) {
+                    let key = if first % 2 == 0 { kept(n) } else { kept(n).to_ascii_lowercase() };
+                    let row = |table| bench.store.row(bench.table(table), &key).unwrap();
+                    let field = if n % 3 == 2 { "label" } else { "state" };
+                    let found = row(tables[n % 3]).unwrap();
+                    assert_eq!(
+                        (found.text("sys_id"), found.text(field)),
+                        (&*kept(n), &*n.to_string())
+                    );
+                    assert!(row(tables[(n + 1) % 3]).is_none(), "it is a row of another table");
+                }
+            });
+        }
+    });
+}
+
 pub(crate) fn one_transaction_may_write_a_row_as_two_of_its_classes(engine: &dyn Engine) {
     let bench = Bench::new(engine);
     for (first, second) in [("task", "incident"), ("incident", "task")] {
