@@ -118,6 +118,11 @@ impl Server {
         Self::start_with(&["--database", url], &[&usual, settings].concat())
     }
 
+    /// One node of many with the shipped lease.
+    pub(crate) fn start_shipped_node(url: &str, name: &str) -> Self {
+        Self::start_with(&["--database", url], &[("CAMPANILE_NODE_NAME", name)])
+    }
+
     fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary())
             .args(["serve", "--listen", "127.0.0.1:0"])
@@ -338,10 +343,19 @@ impl Client {
 }
 
 /// Waits until `true`; fails the test with `what` when that does not come.
-pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    wait_until_within(what, PATIENCE, condition);
+}
+
+/// The same, when the time is part of a promise.
+pub(crate) fn wait_until_within(
+    what: &str,
+    patience: Duration,
+    mut condition: impl FnMut() -> bool,
+) {
+    let deadline = Instant::now() + patience;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        assert!(Instant::now() < deadline, "waited {patience:?} in vain until {what}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }

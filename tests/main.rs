@@ -19,6 +19,7 @@ mod people;
 mod pgbouncer;
 mod postgres;
 mod postgres_refused;
+mod queue_order;
 mod replay;
 mod rest_addresses;
 mod rest_bad_input;

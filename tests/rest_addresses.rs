@@ -18,6 +18,7 @@ fn an_address_that_is_no_utf_8_is_refused_like_one_that_does_not_exist() {
         ("POST", "/api/v1/events/%ff/move", "`sys_id`"),
         ("POST", "/api/events/%ff/cancel", "`sys_id`"),
         ("POST", "/api/registrations/%ff/move", "`name`"),
+        ("POST", "/api/queues/%ff/resume", "`name`"),
     ] {
         let body = (method == "POST" || method == "PATCH").then_some("{}");
         let answer = house.admin.send(method, path, &[], body);

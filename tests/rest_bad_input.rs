@@ -65,6 +65,7 @@ fn malformed_json_is_told_with_line_and_column_at_every_door() {
         format!("/api/events/{id}/move"),
         "/api/scripts/evaluate".to_owned(),
         "/api/registrations/incident.commented/move".to_owned(),
+        "/api/queues/default/resume".to_owned(),
     ] {
         let (status, code, message, detail) =
             refusal(&house.admin.send("POST", &path, &[], Some(broken)));

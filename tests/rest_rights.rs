@@ -356,6 +356,10 @@ fn the_events_api_has_two_roles_and_each_sees_its_own() {
             &json!({"queue": if administers { "x" } else { "adaptive" }}),
         );
         assert_eq!(kind.status, if administers { 400 } else { 403 }, "{name}: {}", kind.text);
+        let resumed = client.post("/api/queues/default/resume", &json!({}));
+        assert_eq!(resumed.status, if administers { 400 } else { 403 }, "{name}: {}", resumed.text);
+        let seen = client.get("/api/queues");
+        assert_eq!(seen.status, if administers { 200 } else { 403 }, "{name}: {}", seen.text);
         let urgent = client
             .post("/api/events", &json!({"name": "t.right", "priority": 1, "process_on": "P1D"}));
         assert_eq!(urgent.status, if administers { 202 } else { 403 }, "{name}");

@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// Looks at events and acts on them.
     #[command(subcommand)]
     Events(EventsCommand),
+    /// Shows how queues stand, and lets one go on that an error has halted.
+    #[command(subcommand)]
+    Queues(QueuesCommand),
     /// Runs a script on the server; nothing it does remains unless --commit is given.
     #[command(
         after_help = "Examples:\n  campanile eval -e \"new GlideRecord('incident').isValid()\"\n  campanile eval \
@@ -233,6 +236,29 @@ pub(crate) enum EventsCommand {
         after_help = "Example:\n  campanile events tail --query name=incident.assigned --last 5"
     )]
     Tail(TailArgs),
+}
+
+/// Commands on queues.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueuesCommand {
+    /// Lists all queues with their status and what waits in them.
+    List(ServerArgs),
+    /// Lets a halted queue go on, behind the event whose error stopped it.
+    #[command(
+        after_help = "Example:\n  campanile queues resume payments --reason 'the bank answers again'"
+    )]
+    Resume(ResumeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// Name of the queue.
+    pub(crate) queue: String,
+    /// Why, for the action log.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 #[derive(Debug, Args)]

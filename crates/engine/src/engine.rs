@@ -110,7 +110,8 @@ impl Engine {
                 .with(QUEUE_TABLE, queues::save_check::save)
                 .with(SCRIPT_ACTION_TABLE, handlers::save_check::save)
                 .with_delete(REGISTER_TABLE, handlers::listeners::keep_registration)
-                .with_delete(QUEUE_TABLE, queues::save_check::delete),
+                .with_delete(QUEUE_TABLE, queues::save_check::delete)
+                .with_after_write(QUEUE_TABLE, queues::order::after_write),
             special_tables: SpecialTables::default()
                 .with(EVENT_TABLE, events::service::ROWS)
                 .with("sysevent_handler_run", READ_ONLY)
@@ -205,6 +206,10 @@ impl Engine {
     /// # Errors
     /// The first failure; the rest is stopped all the same.
     pub fn stop(&self) -> Result<(), EngineError> {
+        // The other nodes take over this one's share while it finishes what it has begun.
+        if let Err(error) = self.store.serve(false) {
+            tracing::warn!(%error, "the other nodes could not be told that this one stops");
+        }
         self.queues.stop();
         for slot in [&self.workers, &self.readers, &self.tools] {
             let workers = slot.lock().take();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
+use campanile_model::QueueDef;
 use campanile_model::query::BoundQuery;
 use campanile_store::{ConnectionBudget, Select};
 
@@ -81,10 +82,12 @@ impl Engine {
             return Ok("no processors on this node".to_owned());
         }
         let registry = self.definitions::<QueueRegistry>().map_err(|error| error.to_string())?;
-        match self.queues().unserved(&registry) {
+        let nodes = self.store().nodes();
+        match self.queues().unserved(&registry, &nodes) {
             None => Err("the processors are not started".to_owned()),
             Some(names) if names.is_empty() => {
-                Ok(format!("{} queues", registry.queues().filter(|q| q.processors > 0).count()))
+                let asked = |queue: &&Arc<QueueDef>| !queue.placement.is_none();
+                Ok(format!("{} queues", registry.queues().filter(asked).count()))
             }
             Some(names) => {
                 let shown = names[..names.len().min(NAMES_SHOWN_MAX)].join(", ");

@@ -3,10 +3,42 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::placement::Placement;
 use crate::sys_id::SysId;
 
 /// The row that stands for the default queue; on events it is the empty text.
 pub const DEFAULT_QUEUE_ROW: &str = "default";
+
+/// How the events of a queue follow each other (§4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum QueueOrder {
+    /// Claims follow priority and arrival; what is being handled delays nothing else.
+    #[default]
+    Parallel,
+    /// The next event about a record starts when the previous one about it has ended; others run beside it.
+    ByRecord,
+    /// The next event starts when the previous one has ended, in the whole cluster.
+    Sequential,
+}
+
+impl QueueOrder {
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Parallel => "parallel",
+            Self::ByRecord => "by_record",
+            Self::Sequential => "sequential",
+        }
+    }
+
+    /// Reads the stored word; an unknown one is `Parallel`.
+    #[must_use]
+    pub fn from_word(word: &str) -> Self {
+        const ALL: [QueueOrder; 2] = [QueueOrder::ByRecord, QueueOrder::Sequential];
+        ALL.into_iter().find(|order| order.as_str() == word).unwrap_or_default()
+    }
+}
 
 /// One queue's settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +47,12 @@ pub struct QueueDef {
     pub name: Arc<str>,
     /// Inactive: events are accepted and wait, none is claimed.
     pub active: bool,
-    /// Processors on this node.
-    pub processors: usize,
+    /// How many processors it has, and where.
+    pub placement: Placement,
+    /// Whether its events follow each other.
+    pub order: QueueOrder,
+    /// An event that ends in error stops it, when it is sequential.
+    pub halts_on_error: bool,
     /// Fallback for a lost wake-up.
     pub poll_interval: Duration,
     /// Most events taken in one claim.

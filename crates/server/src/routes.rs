@@ -6,7 +6,7 @@ use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
-use crate::api::{evaluate, events, health, packs, replay, table};
+use crate::api::{evaluate, events, health, packs, queues, replay, table};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::caller::Caller;
@@ -34,6 +34,8 @@ pub(crate) fn service(app: App) -> Around {
         .nest("/api/events", events_routes())
         .nest("/api/v1/events", events_routes())
         .route("/api/registrations/{name}/move", or_405("POST", post(events::move_kind)))
+        .route("/api/queues", or_405("GET, HEAD", get(queues::list)))
+        .route("/api/queues/{name}/resume", or_405("POST", post(queues::resume)))
         .route("/api/scripts/evaluate", or_405("POST", post(evaluate::evaluate)))
         .route("/api/packs", or_405("POST", post(packs::apply)))
         .route("/api/replay", or_405("POST", post(replay::replay)))

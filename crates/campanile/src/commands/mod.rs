@@ -12,6 +12,7 @@ mod fire;
 mod folder;
 mod init;
 mod progress;
+mod queues;
 mod replay;
 mod run;
 mod serve;

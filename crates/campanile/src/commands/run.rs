@@ -1,6 +1,8 @@
 //! From the parsed command line to the command.
 
-use super::{apply, backup, bench, copy, doctor, eval, events, fire, init, replay, serve, user};
+use super::{
+    apply, backup, bench, copy, doctor, eval, events, fire, init, queues, replay, serve, user,
+};
 use crate::args::{Cli, Command};
 use crate::output::Failure;
 use crate::settings::{self, Settings};
@@ -21,6 +23,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Diff(args) => apply::diff(&args, json),
         Command::Fire(args) => fire::run(&args, json),
         Command::Events(command) => events::run(command, json),
+        Command::Queues(command) => queues::run(command, json),
         Command::Eval(args) => eval::run(&args, json),
         Command::Replay(args) => replay::run(&args, json),
         Command::Doctor(args) => doctor::run(&settings, args, json),

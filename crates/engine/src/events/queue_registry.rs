@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_model::queue_def::{DEFAULT_QUEUE_ROW, normalise_queue_name};
-use campanile_model::{Instant, QueueDef, Record};
+use campanile_model::{Instant, Placement, QueueDef, QueueOrder, Record};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -14,6 +14,15 @@ use crate::records::lookup;
 
 /// Table of queues.
 pub const QUEUE_TABLE: &str = "sysevent_queue";
+
+/// `job_config`: so many processors over all nodes.
+pub const CONSTANT: &str = "job_count";
+/// `job_config`: so many processors on each node.
+pub const PER_NODE: &str = "jobs_per_node";
+/// `processing_order`: one event at a time in the whole cluster.
+pub const SEQUENTIAL: &str = "sequential";
+/// `on_error`: the queue stops.
+pub const HALT: &str = "halt";
 
 /// Most events in one claim (§1.4).
 pub const CLAIM_LIMIT_RANGE: std::ops::RangeInclusive<i64> = 1..=10_000;
@@ -102,11 +111,20 @@ pub fn queue_def(row: &Record) -> Option<QueueDef> {
         row.get(field).as_i64().filter(|n| range.contains(n)).unwrap_or(default)
     };
     let claim_limit = in_range("claim_limit", &CLAIM_LIMIT_RANGE, CLAIM_LIMIT_DEFAULT);
-    let processors = row.get("job_config_value").as_i64().unwrap_or(1).max(1);
+    let factor = row.get("job_config_value").as_i64().unwrap_or(1).max(1);
+    let factor = usize::try_from(factor).unwrap_or(1);
+    let order = queue_order(row);
+    let placement = match order {
+        QueueOrder::Sequential => Placement::Constant(1),
+        _ if row.text("job_config") == CONSTANT => Placement::Constant(factor),
+        _ => Placement::PerNode(factor),
+    };
     Some(QueueDef {
         name: Arc::from(name),
         active: row.get("active").is_nil() || row.get("active").is_true(),
-        processors: usize::try_from(processors).unwrap_or(1),
+        placement,
+        order,
+        halts_on_error: halts_on_error(row),
         poll_interval: duration(row.text("poll_interval")).unwrap_or(POLL_DEFAULT),
         claim_limit: usize::try_from(claim_limit).unwrap_or(1),
         max_attempts: in_range("max_attempts", &ATTEMPTS_RANGE, 1),
@@ -115,6 +133,24 @@ pub fn queue_def(row: &Record) -> Option<QueueDef> {
         provisional: row.get("provisional").is_true(),
         revision: (row.sys_id(), row.get("sys_mod_count").as_i64().unwrap_or(0)),
     })
+}
+
+/// Whether the events of the queue in this row follow each other.
+#[must_use]
+pub fn queue_order(row: &Record) -> QueueOrder {
+    if row.text("processing_order") == SEQUENTIAL {
+        QueueOrder::Sequential
+    } else if row.get("ordering").is_true() {
+        QueueOrder::ByRecord
+    } else {
+        QueueOrder::Parallel
+    }
+}
+
+/// Whether an event that ends in error stops the queue in this row.
+#[must_use]
+pub fn halts_on_error(row: &Record) -> bool {
+    queue_order(row) == QueueOrder::Sequential && row.text("on_error") == HALT
 }
 
 /// A stored duration (`1970-01-01 00:00:00` plus the span); `None` when it is empty, none, or zero.

@@ -10,6 +10,7 @@ use campanile_model::{Event, Instant, QueueDef, SysId};
 use campanile_store::{ClaimRequest, Completion, NextState};
 
 use super::metrics::QueueMetrics;
+use super::order::waits_for;
 use super::pace::Pace;
 use super::roster::Place;
 use crate::engine::Engine;
@@ -152,18 +153,30 @@ impl Processor {
         queues.find(&self.queue).map(|queue| queue.poll_interval)
     }
 
-    /// The definition of the queue, unless it is gone or has fewer processors than this one's number.
+    /// The definition of the queue, unless it is gone or has fewer processors on this node than this one's number.
     fn wanted_queue(&self) -> Result<Option<Arc<QueueDef>>, EngineError> {
         let queues = self.engine.definitions::<QueueRegistry>()?;
-        Ok(queues.find(&self.queue).filter(|queue| self.number <= queue.processors).cloned())
+        let Some(queue) = queues.find(&self.queue) else { return Ok(None) };
+        let share = queue.placement.share(&queue.name, &self.engine.store().nodes());
+        Ok((self.number <= share).then(|| Arc::clone(queue)))
     }
 
     fn handle_batch(&mut self, events: &[Event], queue: &QueueDef) -> Result<Counts, EngineError> {
         let mut counts = Counts { claimed: events.len(), ..Counts::default() };
+        // What must wait for the end of an event that has not ended is given back.
+        let mut unended: Vec<&Event> = Vec::new();
+        let waits = |event: &Event, for_any: &[&Event]| {
+            for_any.iter().any(|other| waits_for(queue.order, event, other))
+        };
         for (at, event) in events.iter().enumerate() {
-            let outcome = match self.should_go_on() {
+            if waits(event, &unended) {
+                counts.released += self.release(std::slice::from_ref(event));
+                continue;
+            }
+            let outcome = match self.may_begin(&events[..at], event, queue) {
                 Ok(true) if !self.begin(event) => {
                     counts.released += 1;
+                    unended.push(event);
                     continue;
                 }
                 Ok(true) => self.handle(event, queue),
@@ -174,7 +187,17 @@ impl Processor {
                 Err(error) => Err(error),
             };
             match outcome {
-                Ok(completion) => self.complete(event, completion, &mut counts),
+                Ok(completion) => {
+                    let is_end = match completion.next {
+                        NextState::Processed => true,
+                        NextState::RetryAt(_) => false,
+                        NextState::Error { .. } => !queue.halts_on_error,
+                    };
+                    if !is_end {
+                        unended.push(event);
+                    }
+                    self.complete(event, completion, &mut counts);
+                }
                 Err(error) => {
                     self.release(&events[at..]);
                     return Err(error);
@@ -182,6 +205,21 @@ impl Processor {
             }
         }
         Ok(counts)
+    }
+
+    /// Whether to go on with `event`, when those `before` it in its batch were handled. One that must follow any of them
+    /// begins once the end of that is durable: whoever takes over from a node that dies then finds them in their order.
+    fn may_begin(
+        &self,
+        before: &[Event],
+        event: &Event,
+        queue: &QueueDef,
+    ) -> Result<bool, EngineError> {
+        let goes_on = self.should_go_on()?;
+        if goes_on && before.iter().any(|other| waits_for(queue.order, event, other)) {
+            self.engine.store().flush()?;
+        }
+        Ok(goes_on)
     }
 
     /// The queue may have been paused or scaled down while the batch was handled (T6).

@@ -7,8 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use campanile_model::QueueDef;
 use campanile_model::limits::PROCESSORS_MAX;
+use campanile_model::{Nodes, QueueDef};
 
 use crate::events::queue_registry::QueueRegistry;
 
@@ -43,16 +43,17 @@ pub(super) struct Place {
 }
 
 impl Roster {
-    /// What is missing for `registry`. When the machine has not enough threads, the first ones count most: one for each
+    /// What is missing for `registry` on this one of `nodes`. When the machine has not enough threads, the first ones count most: one for each
     /// queue before second ones, and queues that somebody registered before provisional ones. All queues of `registry`
     /// have been looked at afterwards.
-    pub(super) fn vacancies(&mut self, registry: &QueueRegistry) -> Vec<Vacancy> {
+    pub(super) fn vacancies(&mut self, registry: &QueueRegistry, nodes: &Nodes) -> Vec<Vacancy> {
         let mut vacancies = Vec::new();
         for queue in registry.queues() {
             let running = self.queues.entry(Arc::clone(&queue.name)).or_default();
             running.retain(|_, running| self.slots.keep_unless_ended(running));
-            for number in (1..=queue.processors.min(PROCESSORS_MAX))
-                .filter(|number| !running.contains_key(number))
+            let share = queue.placement.share(&queue.name, nodes);
+            for number in
+                (1..=share.min(PROCESSORS_MAX)).filter(|number| !running.contains_key(number))
             {
                 vacancies.push(Vacancy { queue: Arc::clone(queue), number });
             }
@@ -170,6 +171,8 @@ pub(super) mod tests {
     use std::sync::mpsc::{Sender, channel};
     use std::time::Duration;
 
+    use campanile_model::{Placement, QueueOrder};
+
     use super::*;
     use crate::worker::spawn_named;
 
@@ -178,7 +181,9 @@ pub(super) mod tests {
         QueueDef {
             name: Arc::from(name),
             active: true,
-            processors,
+            placement: Placement::PerNode(processors),
+            order: QueueOrder::Parallel,
+            halts_on_error: false,
             poll_interval: second,
             claim_limit: 1,
             max_attempts: 1,
@@ -202,7 +207,7 @@ pub(super) mod tests {
         denied: &str,
     ) -> (Vec<Sender<()>>, Vec<Place>) {
         let (mut lives, mut places) = (Vec::new(), Vec::new());
-        for vacancy in roster.vacancies(registry) {
+        for vacancy in roster.vacancies(registry, &Nodes::alone()) {
             let started = roster.fill(&vacancy, |place| {
                 if *place.queue == *denied {
                     return Err(io::Error::from(io::ErrorKind::WouldBlock));
@@ -227,7 +232,7 @@ pub(super) mod tests {
             [Some(true), Some(false), Some(true)]
         );
         assert_eq!(places.iter().map(|place| place.slot).collect::<Vec<_>>(), [0, 1]);
-        let vacancies = roster.vacancies(&registry);
+        let vacancies = roster.vacancies(&registry, &Nodes::alone());
         assert_eq!(vacancies.iter().map(|v| &*v.queue.name).collect::<Vec<_>>(), ["b"]);
         let (_life, places) = fill_but(&mut roster, &registry, "none");
         assert_eq!(places, [Place { queue: Arc::from("b"), number: 1, slot: 2 }]);
@@ -242,7 +247,7 @@ pub(super) mod tests {
             queue("", 3),
             QueueDef { provisional: true, ..queue("a_provisional", 1) },
         ]);
-        let vacancies = Roster::default().vacancies(&registry);
+        let vacancies = Roster::default().vacancies(&registry, &Nodes::alone());
         let order: Vec<_> = vacancies.iter().map(|v| (&*v.queue.name, v.number)).collect();
         assert_eq!(order, [("", 1), ("b", 1), ("a_provisional", 1), ("", 2), ("b", 2), ("", 3)]);
     }
@@ -259,7 +264,7 @@ pub(super) mod tests {
         assert_eq!(roster.serves("a"), None);
         fill_but(&mut roster, &registry, "a");
         assert_eq!(roster.serves("a"), Some(false));
-        assert!(roster.vacancies(&QueueRegistry::default()).is_empty());
+        assert!(roster.vacancies(&QueueRegistry::default(), &Nodes::alone()).is_empty());
         assert_eq!(roster.serves("a"), None, "it is gone");
     }
 

@@ -3,14 +3,14 @@
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
-use campanile_model::Record;
 use campanile_model::queue_def::{DEFAULT_QUEUE_ROW, normalise_queue_name};
+use campanile_model::{QueueOrder, Record};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::queue_registry::{
-    ATTEMPTS_RANGE, CLAIM_LIMIT_RANGE, POLL_SECONDS_RANGE, QUEUE_TABLE, TIMEOUT_SECONDS_RANGE,
-    duration,
+    ATTEMPTS_RANGE, CLAIM_LIMIT_RANGE, CONSTANT, HALT, PER_NODE, POLL_SECONDS_RANGE, QUEUE_TABLE,
+    SEQUENTIAL, TIMEOUT_SECONDS_RANGE, duration, queue_order,
 };
 use crate::events::registry::EventRegistry;
 use crate::records::execution::Execution;
@@ -31,6 +31,11 @@ pub fn save(
     record: &mut Record,
     before: Option<&Record>,
 ) -> Result<Vec<String>, EngineError> {
+    if before.is_none() && record.text("job_config").is_empty() {
+        let is_sequential = record.text("processing_order") == SEQUENTIAL;
+        record.set("job_config", if is_sequential { CONSTANT } else { PER_NODE });
+    }
+    let record = &*record;
     let refuse = |detail: String| refusal(record, before, detail);
     match before {
         None => {
@@ -61,7 +66,14 @@ pub fn save(
             }
         }
     }
-    waiting_features(record, before)?;
+    check_order(record, before)?;
+    if queue_order(record) != QueueOrder::Parallel && !execution.engine().store().keeps_order() {
+        return Err(refuse(
+            "queues that keep an order are not available in distributed mode, where nothing is promised across \
+             partitions: leave 'processing_order' parallel and 'ordering' off"
+                .to_owned(),
+        ));
+    }
     let seconds = |field: &str| {
         // No span at all is out of range too; only an empty field takes its default.
         (!record.get(field).is_nil()).then(|| {
@@ -87,10 +99,17 @@ pub fn save(
     within(record, before, "max_attempts", number(record, "max_attempts"), &ATTEMPTS_RANGE)?;
     let ceiling = ceiling(execution.engine());
     let factor = number(record, "job_config_value");
-    let is_new = before.is_none_or(|b| b.get("job_config_value") != record.get("job_config_value"));
-    if is_new && factor.is_some_and(|n| n > ceiling) {
+    let changed = |field: &str| before.is_none_or(|before| before.get(field) != record.get(field));
+    let is_constant = record.text("job_config") == CONSTANT;
+    let nodes = execution.engine().store().nodes().serving.len().max(1);
+    let most = if is_constant { ceiling * i64::try_from(nodes).unwrap_or(1) } else { ceiling };
+    if (changed("job_config_value") || changed("job_config")) && factor.is_some_and(|n| n > most) {
+        let over = match is_constant && nodes > 1 {
+            true => format!("the ceiling is {most} ({ceiling} on each of {nodes} nodes)"),
+            false => format!("the ceiling on this node is {ceiling}"),
+        };
         return Err(refuse(format!(
-            "'job_config_value' is {}, the ceiling on this node is {ceiling}: lower it, or raise {UTILIZATION}",
+            "'job_config_value' is {}, {over}: lower it, or raise {UTILIZATION}",
             factor.unwrap_or_default()
         )));
     }
@@ -148,25 +167,44 @@ pub fn ceiling(engine: &Engine) -> i64 {
     ((WORKER_THREADS * percentage + 99) / 100).max(1)
 }
 
-/// Options of the reference that have no meaning in this version are refused, not ignored: a queue that promises
-/// an order and does not keep it would be worse than none.
-fn waiting_features(record: &Record, before: Option<&Record>) -> Result<(), EngineError> {
-    if record.text("processing_order") == "sequential" {
-        return Err(refusal(
-            record,
-            before,
-            "sequential queues are not available in this version: use 'parallel' with 1 processor, which \
-             handles one event at a time on a single node"
-                .to_owned(),
-        ));
+/// What goes with a sequential queue and what does not (§1.4).
+fn check_order(record: &Record, before: Option<&Record>) -> Result<(), EngineError> {
+    for (field, words) in [
+        ("processing_order", ["parallel", SEQUENTIAL]),
+        ("job_config", [CONSTANT, PER_NODE]),
+        ("on_error", ["continue", HALT]),
+    ] {
+        let word = record.text(field);
+        if !word.is_empty() && !words.contains(&word) {
+            let detail = format!("'{field}': expected {} or {}, got '{word}'", words[0], words[1]);
+            return Err(refusal(record, before, detail));
+        }
+    }
+    if record.text("processing_order") != SEQUENTIAL {
+        return Ok(());
+    }
+    if record.text("queue") == DEFAULT_QUEUE_ROW {
+        let detail = "the default queue cannot be sequential: make another queue for what must be handled in order";
+        return Err(refusal(record, before, detail.to_owned()));
     }
     if record.get("ordering").is_true() {
-        return Err(refusal(
-            record,
-            before,
-            "'ordering' (order by record) is not available in this version: leave it off"
-                .to_owned(),
-        ));
+        let detail = "'ordering' (order by record) is for parallel queues: a sequential one keeps the order of all its \
+                      events; leave it off";
+        return Err(refusal(record, before, detail.to_owned()));
+    }
+    if record.text("job_config") == PER_NODE {
+        let detail = format!(
+            "'job_config' is {PER_NODE}: a sequential queue has exactly one processor in the whole cluster; set it to \
+             {CONSTANT}, or leave it out"
+        );
+        return Err(refusal(record, before, detail));
+    }
+    if number(record, "job_config_value").is_some_and(|factor| factor != 1) {
+        let detail = format!(
+            "'job_config_value' is {}: a sequential queue has exactly one processor in the whole cluster; set it to 1",
+            record.text("job_config_value")
+        );
+        return Err(refusal(record, before, detail));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant as Monotonic};
 
+use campanile_model::{Nodes, QueueDef};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::processor::Processor;
@@ -23,6 +24,8 @@ pub const WAKE: &str = "campanile.queues.wake";
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A change of the registry that was not looked at for so long means that the supervisor does not come round.
 const LOOK_OVERDUE: Duration = Duration::from_secs(10);
+/// How often to look whether nodes have come or gone.
+const NODES_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Poll interval of a queue whose row cannot be read.
 const POLL_UNKNOWN: Duration = Duration::from_secs(5);
 
@@ -53,6 +56,8 @@ struct Control {
     pending: Option<Monotonic>,
     /// The registry that was last looked at.
     seen: Option<Arc<QueueRegistry>>,
+    /// The nodes at the last look.
+    nodes: Option<Nodes>,
     /// What the machine did not give at the last look.
     shortage: Shortage,
 }
@@ -75,6 +80,8 @@ impl Queues {
                 engine.queues.wake(queue);
             }
         }));
+        // Seen by the other nodes, so that each has its share of what is constant.
+        engine.store().serve(true)?;
         control.note_change();
         let weak = Arc::downgrade(engine);
         let supervisor =
@@ -85,17 +92,18 @@ impl Queues {
         self.bring_in_line(engine)
     }
 
-    /// Queues that ask for processors and have none that lives, in the order of their names; `None` while the supervisor
-    /// does not run. A queue that was registered a moment ago counts once the supervisor has looked at it, or is overdue.
+    /// Queues that ask for processors on this one of `nodes` and have none that lives, in the order of their names; `None`
+    /// while the supervisor does not run. A queue that was registered a moment ago counts once the supervisor has looked at it, or is overdue.
     #[must_use]
-    pub fn unserved(&self, registry: &QueueRegistry) -> Option<Vec<String>> {
+    pub fn unserved(&self, registry: &QueueRegistry, nodes: &Nodes) -> Option<Vec<String>> {
         let mut control = self.control.lock();
         if control.supervisor.as_ref().is_none_or(JoinHandle::is_finished) {
             return None;
         }
         let is_overdue = control.pending.is_some_and(|since| since.elapsed() >= LOOK_OVERDUE);
         let (mut missing, mut any_new) = (Vec::new(), false);
-        for queue in registry.queues().filter(|queue| queue.processors > 0) {
+        let asks = |queue: &&Arc<QueueDef>| queue.placement.share(&queue.name, nodes) > 0;
+        for queue in registry.queues().filter(asks) {
             let serves = control.roster.serves(&queue.name);
             any_new |= serves.is_none();
             if !serves.unwrap_or(!is_overdue) {
@@ -217,8 +225,15 @@ impl Queues {
     fn bring_in_line(&self, engine: &Arc<Engine>) -> Result<(), EngineError> {
         let began = Monotonic::now();
         let registry = engine.definitions::<QueueRegistry>()?;
-        let shortage = self.start_missing(&registry, |place| self.start_one(engine, place));
+        let nodes = engine.store().nodes();
+        let before = self.control.lock().nodes.replace(nodes.clone());
+        let shortage =
+            self.start_missing((&registry, &nodes), |place| self.start_one(engine, place));
         self.tell_of_changes(&registry);
+        if before.is_some_and(|before| before != nodes) {
+            // Those that are another node's now are to end.
+            self.wake_all();
+        }
         self.end_look(began, shortage);
         Ok(())
     }
@@ -227,10 +242,10 @@ impl Queues {
     /// early when the queues are stopped.
     fn start_missing(
         &self,
-        registry: &QueueRegistry,
+        (registry, nodes): (&QueueRegistry, &Nodes),
         start: impl Fn(Place) -> std::io::Result<JoinHandle<()>>,
     ) -> Shortage {
-        let vacancies = self.control.lock().roster.vacancies(registry);
+        let vacancies = self.control.lock().roster.vacancies(registry, nodes);
         let mut shortage = Shortage::default();
         for vacancy in vacancies {
             // Held for one processor at a time: the thread that wakes queues is the writer, and must not wait long.
@@ -342,11 +357,13 @@ fn supervise(engine: &Weak<Engine>) {
             return;
         }
         if !control.dirty {
-            if control.shortage.is_none() {
-                queues.changed.wait(&mut control);
-            } else {
-                let waited = queues.changed.wait_for(&mut control, REST_AFTER_SHORTAGE);
-                control.dirty |= waited.timed_out();
+            let patience =
+                if control.shortage.is_none() { NODES_LOOK_EVERY } else { REST_AFTER_SHORTAGE };
+            if queues.changed.wait_for(&mut control, patience).timed_out() {
+                let has_moved = control.nodes.as_ref() != Some(&engine.store().nodes());
+                if has_moved || !control.shortage.is_none() {
+                    control.note_change();
+                }
             }
             continue;
         }
@@ -416,8 +433,6 @@ pub(super) fn no_thread(error: std::io::Error) -> EngineError {
 mod tests {
     use std::io::ErrorKind;
 
-    use campanile_model::QueueDef;
-
     use super::*;
     use crate::queues::roster::tests::queue;
 
@@ -455,26 +470,31 @@ mod tests {
         let named = |names: &[&str]| QueueRegistry::new(names.iter().map(|name| queue(name, 1)));
         let alive = || spawn_named("lives", None, live);
         let queues = Queues::default();
-        assert_eq!(queues.unserved(&named(&[])), None, "no supervisor runs");
+        assert_eq!(queues.unserved(&named(&[]), &Nodes::alone()), None, "no supervisor runs");
         queues.control.lock().supervisor = Some(alive().unwrap());
         let start = |place: Place| match &*place.queue {
             "denied" => Err(ErrorKind::WouldBlock.into()),
             _ => alive(),
         };
-        let shortage = queues.start_missing(&named(&["", "denied", "served"]), start);
+        let shortage =
+            queues.start_missing((&named(&["", "denied", "served"]), &Nodes::alone()), start);
         queues.end_look(Monotonic::now(), shortage);
         assert!(!queues.control.lock().shortage.is_none());
         queues.reconfigure();
         let changed = named(&["", "denied", "served", "new"]);
-        assert_eq!(queues.unserved(&changed), Some(vec!["denied".to_owned()]));
+        assert_eq!(queues.unserved(&changed, &Nodes::alone()), Some(vec!["denied".to_owned()]));
         let long_ago = Monotonic::now().checked_sub(LOOK_OVERDUE).unwrap();
         queues.control.lock().pending = Some(long_ago);
         let overdue = ["denied", "new"].map(str::to_owned).to_vec();
-        assert_eq!(queues.unserved(&changed), Some(overdue), "nobody comes to look");
-        let shortage = queues.start_missing(&changed, |_| alive());
+        assert_eq!(
+            queues.unserved(&changed, &Nodes::alone()),
+            Some(overdue),
+            "nobody comes to look"
+        );
+        let shortage = queues.start_missing((&changed, &Nodes::alone()), |_| alive());
         queues.end_look(Monotonic::now(), shortage);
         assert!(queues.control.lock().shortage.is_none(), "the machine has threads again");
-        assert_eq!(queues.unserved(&changed), Some(Vec::new()));
+        assert_eq!(queues.unserved(&changed, &Nodes::alone()), Some(Vec::new()));
     }
 
     #[test]
@@ -504,7 +524,7 @@ mod tests {
         let queues = Queues::default();
         queues.control.lock().supervisor = Some(spawn_named("lives", None, live).unwrap());
         let registry = QueueRegistry::new([queue("unheard_of", 1)]);
-        assert_eq!(queues.unserved(&registry), Some(Vec::new()));
+        assert_eq!(queues.unserved(&registry, &Nodes::alone()), Some(Vec::new()));
         let control = queues.control.lock();
         assert!(control.dirty && control.pending.is_some());
     }

@@ -218,8 +218,9 @@ fn queues_are_checked_when_they_are_saved() {
     assert!(refused(&[("queue", "My Queue")]).contains("'my_queue'"));
     assert!(refused(&[("queue", "DEFAULT")]).contains("default queue"));
     for (field, value, says) in [
-        ("processing_order", "sequential", "parallel"),
-        ("ordering", "true", "ordering"),
+        ("processing_order", "in turn", "parallel or sequential"),
+        ("job_config", "many", "job_count or jobs_per_node"),
+        ("on_error", "stop", "continue or halt"),
         ("job_config_value", "4", "ceiling on this node is 3"),
         ("job_config_value", "0", "at least 1"),
         ("claim_limit", "10001", "1 to 10000"),

@@ -15,6 +15,7 @@ mod events_firing;
 mod events_handling;
 mod events_keys;
 mod events_names;
+mod events_order;
 mod events_queues;
 mod events_routing;
 mod fixture;

@@ -5,5 +5,6 @@ pub(crate) mod evaluate;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod packs;
+pub(crate) mod queues;
 pub(crate) mod replay;
 pub(crate) mod table;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_model::{Event, EventState, HandlerRun, Instant, NewEvent, Outcome, SysId};
+use campanile_model::{
+    Event, EventState, HandlerRun, Instant, NewEvent, Outcome, QueueOrder, SysId,
+};
 
 use super::{CommitMark, StoreError};
 
@@ -25,7 +27,8 @@ pub type AppendCallback = Box<dyn FnOnce(AppendAnswer) + Send>;
 pub struct Appended {
     /// Its key; the first event's when `duplicate`.
     pub sys_id: SysId,
-    /// Its order of arrival; 0 when it was counted on another event.
+    /// Its order of arrival; 0 when it was counted on another event. In a queue that keeps an order it may be given anew
+    /// at the commit.
     pub sequence: i64,
     /// The same caller used the same key with the same content before: nothing was stored.
     pub duplicate: bool,
@@ -55,10 +58,31 @@ pub struct ClaimRequest<'a> {
     pub now: Instant,
 }
 
+/// What a queue promises of the order of its events (§4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueRule {
+    /// How they follow each other.
+    pub order: QueueOrder,
+    /// An event that ends in error stops the queue, when it is sequential.
+    pub halts: bool,
+}
+
+/// A sequential queue that was stopped by an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halt {
+    /// Queue.
+    pub queue: Arc<str>,
+    /// The event that ended in error.
+    pub event: SysId,
+    /// When.
+    pub at: Instant,
+}
+
 /// What was claimed.
 #[derive(Debug, Clone, Default)]
 pub struct Claim {
-    /// In (priority, process_on, sequence). An event that lapsed before comes alone.
+    /// In (priority, process_on, sequence), the events of a record in the order of their arrival where the queue keeps
+    /// that. An event that lapsed before comes alone.
     pub events: Vec<Event>,
     /// When the next waiting event of the queue becomes due, if it lies in the future.
     pub next_due: Option<Instant>,
@@ -166,7 +190,7 @@ pub enum EventAction {
         /// For the action log.
         record: ActionRecord,
     },
-    /// T10: `ready` → `cancelled`.
+    /// T10: `ready` → `cancelled`. An event in `error` that has stopped its queue stays as it is, and the queue goes on.
     Cancel {
         /// The event.
         sys_id: SysId,
@@ -227,7 +251,10 @@ pub trait EventStore {
     /// [`StoreError::Full`], [`StoreError::Busy`], [`StoreError::Unavailable`].
     fn append_blocking(&self, events: Vec<NewEvent>, mode: AppendMode) -> AppendAnswer;
 
-    /// Claims due events of one queue; nobody else gets them until they are completed, released or lapse. What
+    /// Claims due events of one queue; nobody else gets them until they are completed, released or lapse. In a queue
+    /// that keeps an order (see [`WriteTx::set_queue_order`](super::WriteTx::set_queue_order)) nobody gets what must
+    /// follow them either, nor what must follow an event that waits for its next attempt; and nothing comes of a queue
+    /// that is stopped. What
     /// another processor of this store has claimed and not begun for [`TAKE_BACK_AFTER`] counts as waiting once nothing
     /// else is due (§4.3); `next_due` also tells when that will be.
     ///
@@ -270,6 +297,19 @@ pub trait EventStore {
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Unavailable`]; then some may have moved.
     fn move_kind(&self, name: &str, to_queue: &str) -> Result<KindMoved, StoreError>;
+
+    /// The queues that an error has stopped.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn halts(&self) -> Result<Vec<Halt>, StoreError>;
+
+    /// Lets a stopped queue go on, behind the event that stopped it. Returns `None`, and does nothing, when it was not
+    /// stopped. Reprocessing or cancelling that event does the same.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn resume(&self, queue: &str, record: ActionRecord) -> Result<Option<CommitMark>, StoreError>;
 
     /// Appends to the action log alone.
     ///

@@ -10,7 +10,7 @@ mod records;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use campanile_model::{Record, TableDef};
+use campanile_model::{Nodes, Record, TableDef};
 
 pub use answers::KeptAnswer;
 pub use budget::ConnectionBudget;
@@ -18,8 +18,8 @@ pub use dump::{CopyMark, Dump, DumpKind, DumpRow, DumpSum, DumpTable, DumpValue,
 pub use error::StoreError;
 pub use events::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Appended, Backlog,
-    Claim, ClaimRequest, Completion, DurableCallback, EventAction, EventStore, EventSummary,
-    KindMoved, NextState, ReprocessOptions, TAKE_BACK_AFTER, WakeListener,
+    Claim, ClaimRequest, Completion, DurableCallback, EventAction, EventStore, EventSummary, Halt,
+    KindMoved, NextState, QueueRule, ReprocessOptions, TAKE_BACK_AFTER, WakeListener,
 };
 pub use records::{CommitMark, ReadTx, SavepointId, Select, WriteTx};
 
@@ -94,6 +94,28 @@ pub trait Store: EventStore + Send + Sync + Debug {
     /// [`StoreError::Unavailable`] when the database cannot be reached.
     fn connection_budget(&self) -> Result<Option<ConnectionBudget>, StoreError> {
         Ok(None)
+    }
+
+    /// The nodes whose processors run, as far as leases tell; it may be some seconds old. Costs nothing: it is asked
+    /// before every event.
+    fn nodes(&self) -> Nodes {
+        // Where one program has the database, it is alone.
+        Nodes::alone()
+    }
+
+    /// Whether queues may keep an order (see [`WriteTx::set_queue_order`]): not where the rows of a queue are spread over
+    /// several databases.
+    fn keeps_order(&self) -> bool {
+        true
+    }
+
+    /// Tells the other nodes whether processors run in this one. Until it is called they do not.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot be reached.
+    fn serve(&self, _serves: bool) -> Result<(), StoreError> {
+        // Where one program has the database, nobody is to be told.
+        Ok(())
     }
 
     /// Everything that is in the database now, for a copy.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use campanile_model::query::BoundQuery;
 use campanile_model::{Dictionary, FieldIndex, Instant, NewEvent, Record, TableDef};
 
-use super::{AppendOutcome, EventAction, KeptAnswer, StoreError};
+use super::{AppendOutcome, EventAction, KeptAnswer, QueueRule, StoreError};
 
 /// Everything committed before or with this mark is ordered before it. Marks of one store rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -127,6 +127,13 @@ pub trait WriteTx: ReadTx {
     /// # Errors
     /// [`StoreError::EventUnknown`], [`StoreError::StateConflict`].
     fn act_on_event(&mut self, action: &EventAction) -> Result<(), StoreError>;
+
+    /// Notes what `queue` promises of the order of its events, `None` for nothing; to be called in the transaction that
+    /// writes the queue's row. It holds for what arrives from the commit on, and for what waits then.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    fn set_queue_order(&mut self, queue: &str, rule: Option<QueueRule>) -> Result<(), StoreError>;
 
     /// Moves the `ready` events called `name` whose queue came from the registration, and whose sequence is above
     /// `after`, to `to_queue` (§4.8). Returns how many. Looks at all events that wait above `after`, while everybody

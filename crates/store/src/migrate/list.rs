@@ -54,6 +54,13 @@ pub(crate) const SQLITE: &[Migration] = &[
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/sqlite/0005_distributed.sql"),
     },
+    Migration {
+        number: 6,
+        name: "queue_order",
+        // Until a queue keeps an order: they would claim from it as from any other.
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/sqlite/0006_queue_order.sql"),
+    },
 ];
 
 /// PostgreSQL's.
@@ -87,6 +94,13 @@ pub(crate) const POSTGRES: &[Migration] = &[
         name: "distributed",
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/postgres/0005_distributed.sql"),
+    },
+    Migration {
+        number: 6,
+        name: "queue_order",
+        // Until a queue keeps an order: they would claim from it as from any other.
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/postgres/0006_queue_order.sql"),
     },
 ];
 

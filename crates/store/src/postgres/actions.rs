@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::distributed::{self, Spread};
 use super::effects::Effects;
 use super::events::{COLUMNS, Hold, Place, find, key, text};
+use super::order;
 use super::text::{nil, stored};
 use crate::contract::{ActionRecord, EventAction, ReprocessOptions, StoreError};
 
@@ -51,8 +52,13 @@ pub(super) fn act(
             log_action(connection, record)?;
         }
         EventAction::Cancel { sys_id, now, record } => {
-            let event = waiting(connection, sys_id)?;
-            cancel(connection, &event, *now, record)?;
+            // Nothing is left to be withdrawn of an event that has stopped its queue, but the queue goes on.
+            if !order::let_go_on(connection, sys_id, &mut effects)? {
+                let event = waiting(connection, sys_id)?;
+                cancel(connection, &event, *now, record)?;
+                // Others may have waited for its end.
+                effects.wake(&event.fired.queue, None, event.fired.process_on.as_millis());
+            }
             log_action(connection, record)?;
         }
     }
@@ -120,8 +126,9 @@ fn reprocess(
     connection.execute(
         &format!(
             "WITH gone AS (DELETE FROM sysevent_log WHERE sequence = $1 RETURNING *) \
-             INSERT INTO sysevent_live ({COLUMNS}, sys_updated_on, sys_updated_by, sys_mod_count) \
-             SELECT {columns}, $3::bigint, $5::text, sys_mod_count + 1 FROM gone"
+             INSERT INTO sysevent_live ({COLUMNS}, sys_updated_on, sys_updated_by, sys_mod_count, turn) \
+             SELECT {columns}, $3::bigint, $5::text, sys_mod_count + 1, \
+             campanile_turn($2::text, \"table\", instance, sys_id) FROM gone"
         )
         .replace(" $2,", " $2::text,")
         .replace(" $3,", " $3::bigint,")
@@ -129,6 +136,7 @@ fn reprocess(
         &[&event.sequence, &stored(queue), &now, &how.options.only_failed, &stored(&record.user)],
     )?;
     forget_internal_keys(connection, &[*sys_id])?;
+    order::let_go_on(connection, sys_id, effects)?;
     effects.wake(queue, None, now);
     Ok(())
 }
@@ -142,8 +150,8 @@ fn move_event(
     effects: &mut Effects,
 ) -> Result<(), StoreError> {
     connection.execute(
-        "UPDATE sysevent_live SET queue = $2, sys_updated_on = $3, sys_updated_by = $4, \
-         sys_mod_count = sys_mod_count + 1 WHERE sequence = $1",
+        "UPDATE sysevent_live SET queue = $2, turn = campanile_turn($2, \"table\", instance, sys_id), \
+         sys_updated_on = $3, sys_updated_by = $4, sys_mod_count = sys_mod_count + 1 WHERE sequence = $1",
         &[&event.sequence, &stored(queue), &record.at.as_millis(), &stored(&record.user)],
     )?;
     effects.wake(queue, None, event.fired.process_on.as_millis());

@@ -53,6 +53,8 @@ pub(super) fn run(
             if !working(open, shared.node.token())?.is_empty() {
                 shared.notices.has_company();
             }
+            shared.node.look_around(open)?;
+            shared.orders.forget();
             let gone = Node::last_gone(open)?;
             if gone != last_gone {
                 last_gone = gone;

@@ -66,6 +66,8 @@ pub(super) struct Claimed {
     pub(super) ending: bool,
     /// Its handlers may have fired under internal keys.
     pub(super) fired: bool,
+    /// Others may wait for its end.
+    pub(super) in_turn: bool,
 }
 
 impl Claims {
@@ -84,8 +86,13 @@ impl Claims {
         self.claimed.lock().get(event).and_then(|claimed| claimed.partition)
     }
 
-    /// Notes what was claimed just now; `partition` in distributed mode.
-    pub(super) fn add(&self, events: &[Event], partition: Option<i64>, now: i64) {
+    /// Notes what was claimed just now; `partition` in distributed mode; whether others may wait for its end.
+    pub(super) fn add(
+        &self,
+        events: &[Event],
+        (partition, now): (Option<i64>, i64),
+        in_turn: bool,
+    ) {
         let mut claimed = self.claimed.lock();
         for event in events {
             claimed.insert(
@@ -102,6 +109,7 @@ impl Claims {
                     ending: false,
                     // A first attempt starts with no keys; who tried before may have left some.
                     fired: event.attempts > 0 || event.lapses > 0,
+                    in_turn,
                 },
             );
         }
@@ -208,6 +216,11 @@ impl Claims {
         self.claimed.lock().get(event).is_none_or(|claimed| claimed.fired)
     }
 
+    /// Whether others may wait for the end of this claimed event.
+    pub(super) fn is_in_turn(&self, event: &SysId) -> bool {
+        self.claimed.lock().get(event).is_some_and(|claimed| claimed.in_turn)
+    }
+
     /// Ends a claim for good. Returns it.
     pub(super) fn end(&self, event: &SysId) -> Option<Claimed> {
         self.claimed.lock().remove(event)
@@ -293,7 +306,7 @@ pub(super) fn claim(
         Err(error) => return Ok(Err(error)),
     };
     sort(&mut events, request.by_priority);
-    claims.add(&events, None, now);
+    claims.add(&events, (None, now), false);
     let due: Option<i64> = first.first().map_or(Ok(None), |row| row.try_get(0))?;
     let (next_due, more) = match due {
         Some(due) if due > now => (Some(due), false),
@@ -317,7 +330,7 @@ pub(super) fn sort(events: &mut [Event], by_priority: bool) {
 }
 
 /// Gives back what was claimed for a processor that was not told: nobody would ever handle it, while this node lives.
-fn give_back_unknown(
+pub(super) fn give_back_unknown(
     connection: &Connection,
     claimed_by: &str,
     token: i64,

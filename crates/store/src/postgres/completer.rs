@@ -95,9 +95,10 @@ impl Completer {
     fn settle(&self, batch: &[Pending], written: Written) {
         let Written { mut effects, retried, late, .. } = written;
         for event in batch.iter().filter_map(Pending::ended) {
-            let claimed = self.shared.claims.end(event);
+            let Some(claimed) = self.shared.claims.end(event) else { continue };
             let at = retried.iter().find(|(retried, _)| retried == event).map(|(_, at)| *at);
-            if let (Some(claimed), Some(at)) = (claimed, at) {
+            // What comes behind it in its turn may be claimed now.
+            if let Some(at) = at.or(claimed.in_turn.then_some(claimed.process_on)) {
                 effects.wake(&claimed.queue, claimed.partition, at);
             }
         }

@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::distributed;
 use super::effects::Effects;
 use super::events::COLUMNS;
+use super::order;
 use super::params::Columns;
 use super::pending::Pending;
 use super::runs;
@@ -32,7 +33,7 @@ pub(super) struct Written {
 }
 
 /// Begins a transaction by `begin` and writes a batch in it, in one round trip, if it consists of nothing but ends that are
-/// final, as nearly all do, and all of them are still this node's. Else `None`, and there is no transaction.
+/// final, as nearly all do, stop no queue, and are all still this node's. Else `None`, and there is no transaction.
 ///
 /// # Errors
 /// What PostgreSQL said; then the caller rolls back.
@@ -50,7 +51,7 @@ pub(super) fn begin_with_finals(
     let Some(finals) = batch.iter().map(Pending::as_final).collect::<Option<Vec<_>>>() else {
         return Ok(None);
     };
-    if finals.is_empty() {
+    if finals.is_empty() || finals.iter().any(|(_, completion)| may_halt(claims, completion)) {
         return Ok(None);
     }
     let runs: Vec<&HandlerRun> =
@@ -68,6 +69,11 @@ pub(super) fn begin_with_finals(
         return Ok(None);
     }
     Ok(Some(Written { fired: fired(claims, &finals, |_| true), ..Written::default() }))
+}
+
+/// Whether this end may stop its queue.
+fn may_halt(claims: &Claims, completion: &Completion) -> bool {
+    matches!(completion.next, NextState::Error { .. }) && claims.is_in_turn(&completion.event)
 }
 
 /// Those of the events that ended whose handlers may have fired.
@@ -135,6 +141,10 @@ pub(super) fn write_batch(
     for given in batch.iter().filter_map(Pending::given_back) {
         written.effects.extend(&claims::give_back(connection, given, token)?);
     }
+    let failed = finals
+        .iter()
+        .filter(|(sequence, completion)| own.contains(sequence) && may_halt(claims, completion));
+    order::halt(connection, &failed.map(|(sequence, _)| *sequence).collect::<Vec<_>>())?;
     written.fired = fired(claims, &finals, |sequence| own.contains(&sequence));
     Ok(written)
 }

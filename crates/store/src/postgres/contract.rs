@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use campanile_model::{Record, TableDef};
+use campanile_model::{Nodes, Record, TableDef};
 
 use super::budget::budget;
 use super::nodes::working;
@@ -66,6 +66,22 @@ impl Store for PostgresStore {
         budget(&connection, self.connections(), token, self.shared.is_shared)
             .map(Some)
             .map_err(|e| self.located(e))
+    }
+
+    /// Differs because there are others.
+    fn nodes(&self) -> Nodes {
+        self.shared.node.nodes()
+    }
+
+    /// Differs because in distributed mode nothing is promised across partitions.
+    fn keeps_order(&self) -> bool {
+        self.claims.spread().is_none()
+    }
+
+    /// Differs because there are others.
+    fn serve(&self, serves: bool) -> Result<(), StoreError> {
+        let connection = self.readers.take()?;
+        self.shared.node.serve(&connection, serves).map_err(|e| self.located(e))
     }
 
     fn dump(self: Arc<Self>) -> Result<Box<dyn Dump>, StoreError> {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     wakes: Vec<Wake>,
+    /// Sequences of events that have yet to arrive in queues that keep an order: part of the commit.
+    pub(super) arriving: Vec<i64>,
 }
 
 /// One of them.

@@ -14,14 +14,16 @@ use super::failure::is_lease_lapsed;
 use super::fate::{self, Mark};
 use super::line::Unit;
 use super::move_kind::{self, Step};
+use super::order;
 use super::pending::Pending;
 use super::plans::BEGIN_VIEW;
 use super::runs::runs;
 use super::store::PostgresStore;
 use super::summary::summary;
+use super::turns;
 use crate::contract::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, Backlog, Claim, ClaimRequest,
-    CommitMark, Completion, EventAction, EventStore, EventSummary, KindMoved, StoreError,
+    CommitMark, Completion, EventAction, EventStore, EventSummary, Halt, KindMoved, StoreError,
     WakeListener,
 };
 
@@ -58,7 +60,7 @@ impl PostgresStore {
             ))?;
             let mark = Mark::read(&begun)?;
             let effects = work(&connection)?;
-            fate::commit(&connection, &mark, &self.shared)?;
+            fate::commit(&connection, &mark, &self.shared, &[])?;
             Ok(effects)
         };
         match transaction() {
@@ -98,7 +100,11 @@ impl PostgresStore {
         // A second time when the lease turns out to have lapsed.
         for _ in 0..2 {
             let token = self.shared.node.token();
-            match claims::claim(&connection, &self.claims, request, token) {
+            let claimed = match self.shared.orders.known(&connection)?.get(request.queue) {
+                None => claims::claim(&connection, &self.claims, request, token),
+                Some(order) => turns::claim(&connection, &self.claims, request, (token, *order)),
+            };
+            match claimed {
                 Ok(claim) => return claim,
                 Err(error) if is_lease_lapsed(&error) => {
                     // Whoever is first registers for all.
@@ -148,7 +154,9 @@ impl EventStore for PostgresStore {
     }
 
     fn begin(&self, event: &SysId, claimed_by: &str, slot: usize) -> bool {
-        let is_own = self.claims.begin(event, claimed_by, slot).is_some();
+        // Whoever stood still for so long must not begin what others may have taken over.
+        let is_own =
+            self.shared.node.is_sure() && self.claims.begin(event, claimed_by, slot).is_some();
         if is_own {
             self.shared.pending.note_handling();
         }
@@ -218,6 +226,23 @@ impl EventStore for PostgresStore {
             done.moved += step.moved;
             after = step.last;
         }
+    }
+
+    fn halts(&self) -> Result<Vec<Halt>, StoreError> {
+        self.read_with(order::halts)
+    }
+
+    fn resume(&self, queue: &str, record: ActionRecord) -> Result<Option<CommitMark>, StoreError> {
+        let mut resumed = false;
+        let mark = self.write_with(|connection| {
+            let mut effects = Effects::default();
+            resumed = order::resume(connection, queue, &mut effects)?;
+            if resumed {
+                log_action(connection, &record)?;
+            }
+            Ok(effects)
+        })?;
+        Ok(resumed.then_some(mark))
     }
 
     fn log_action(&self, record: ActionRecord) -> Result<CommitMark, StoreError> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::store::Shared;
+use super::turns;
 use crate::contract::StoreError;
 
 /// How long to look, before the caller is told that nobody knows.
@@ -43,7 +44,7 @@ impl Mark {
     }
 }
 
-/// Commits the transaction with this mark. What is told is what happened, also when the answer was lost.
+/// Commits the transaction with this mark, in which these events arrive in queues that keep an order. What is told is what happened, also when the answer was lost.
 ///
 /// # Errors
 /// What PostgreSQL said: nothing was kept. [`StoreError::OutcomeUnknown`].
@@ -51,9 +52,11 @@ pub(super) fn commit(
     connection: &Connection,
     mark: &Mark,
     shared: &Shared,
+    arriving: &[i64],
 ) -> Result<(), StoreError> {
     // COMMIT of a transaction that has failed answers ROLLBACK, and no error.
-    let Err(error) = connection.batch("SELECT 1; COMMIT") else { return Ok(()) };
+    let commit = format!("SELECT 1; {}", turns::commit_of(arriving));
+    let Err(error) = connection.batch(&commit) else { return Ok(()) };
     if !connection.is_closed() {
         return Err(error.into());
     }

@@ -15,6 +15,7 @@ use super::distributed::{self, Spread};
 use super::effects::Effects;
 use super::events::{COLUMNS, read_event};
 use super::nodes::COMPLETING;
+use super::order;
 use super::plans::BEGIN_BY_INDEX;
 use crate::contract::StoreError;
 
@@ -89,7 +90,8 @@ fn take_over_in_transaction(
     let mut effects = Effects::default();
     let begun = begun(connection, &held)?;
     let sorted = Sorted::of(&held, &begun);
-    for event in sorted.waiting_again(&held) {
+    // Also for one that is lost: others may have waited for its end.
+    for (_, event) in &held {
         effects.wake(&event.fired.queue, None, event.fired.process_on.as_millis());
     }
     release(connection, &sorted.others, 0)?;
@@ -230,6 +232,7 @@ fn give_up(connection: &Connection, lost: &[(i64, SysId)]) -> Result<(), StoreEr
         ),
         &[&sequences, &PROCESSOR_LOST, &message],
     )?;
+    order::halt(connection, &sequences)?;
     let causes: Vec<SysId> = lost.iter().map(|(_, sys_id)| *sys_id).collect();
     forget_internal_keys(connection, &causes)
 }

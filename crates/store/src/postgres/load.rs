@@ -15,6 +15,7 @@ use super::dump::rows;
 use super::failure::located;
 use super::nodes::working;
 use super::options::Connections;
+use super::order;
 use super::store::{AtPlace, check_server};
 use super::text::{read, stored};
 use super::url::DatabaseUrl;
@@ -277,6 +278,7 @@ impl Load for PostgresLoader {
                      AS found WHERE highest IS NOT NULL"
                 ))?;
             }
+            order::give_turns(connection)?;
             connection.execute("DELETE FROM campanile_meta WHERE starts_with(key, $1)", &[&COPY_KEYS])?;
             Ok(())
         })?;
@@ -324,8 +326,12 @@ mod tests {
             let mut copied: BTreeSet<String> =
                 table.columns.iter().map(|(name, _)| name.clone()).collect();
             if table.name == "sysevent_live" {
-                // A claim ends with its program.
-                copied.extend(["state", "claimed_by", "claim_token"].map(str::to_owned));
+                // A claim ends with its program; whose turn it is follows from the rest.
+                copied.extend(["state", "claimed_by", "claim_token", "turn"].map(str::to_owned));
+            }
+            if table.name == "sysevent_queue_order" {
+                // What arrives in a new database is the first.
+                copied.insert("last_due".to_owned());
             }
             assert_eq!(found, copied, "{}", table.name);
             known.insert(table.name);

@@ -28,7 +28,8 @@ pub(super) fn step(
         return distributed::actions::move_kind_step(connection, (name, to_queue), after, spread);
     }
     let rows = connection.query(
-        "UPDATE sysevent_live SET queue = $2, sys_mod_count = sys_mod_count + 1 WHERE sequence = ANY (ARRAY ( \
+        "UPDATE sysevent_live SET queue = $2, turn = campanile_turn($2, \"table\", instance, sys_id), \
+         sys_mod_count = sys_mod_count + 1 WHERE sequence = ANY (ARRAY ( \
          SELECT sequence FROM sysevent_live WHERE sequence > $3 AND name = $1 AND NOT queue_from_call \
          AND queue <> $2 AND state = 'ready' ORDER BY sequence LIMIT $4 FOR UPDATE SKIP LOCKED)) \
          RETURNING sequence, process_on",

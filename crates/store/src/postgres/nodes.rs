@@ -3,8 +3,9 @@
 //! Differs because on SQLite the lock on the data folder does all this. Only the database's clock decides when a lease
 //! is over.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use campanile_model::Nodes;
 use parking_lot::{Condvar, Mutex};
 
 use super::connection::Connection;
@@ -44,10 +45,16 @@ pub(super) fn working(connection: &Connection, except: i64) -> Result<Vec<String
     found.iter().map(|row| Ok(read(row.try_get(0)?).into_owned())).collect()
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     token: i64,
     stopping: bool,
+    /// Whether processors run in this program; `None` until somebody has said.
+    serves: Option<bool>,
+    /// The programs in which processors run, at the last look.
+    serving: Vec<i64>,
+    /// When the lease was renewed last.
+    beaten: Instant,
 }
 
 impl Node {
@@ -63,7 +70,13 @@ impl Node {
         let node = Self {
             name: name.to_owned(),
             lease,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                token: 0,
+                stopping: false,
+                serves: None,
+                serving: Vec::new(),
+                beaten: Instant::now(),
+            }),
             registering: Mutex::default(),
             stopped: Condvar::new(),
         };
@@ -96,15 +109,20 @@ impl Node {
     /// What PostgreSQL said.
     fn register_again(&self, connection: &Connection) -> Result<(), StoreError> {
         let lease_ms = i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX);
+        let serves = self.state.lock().serves.unwrap_or(false);
+        let began = Instant::now();
         let row = connection.query_first(
-            "WITH node AS (INSERT INTO campanile_node (name, lease_ms) VALUES ($1, $2) RETURNING token), \
+            "WITH node AS (INSERT INTO campanile_node (name, lease_ms, serves) VALUES ($1, $2, $4) RETURNING token), \
              writers AS (INSERT INTO campanile_node_writer (token, writer) \
              SELECT token, number FROM node CROSS JOIN unnest($3::smallint[]) AS writer (number)) \
              SELECT token FROM node",
-            &[&stored(&self.name), &lease_ms, &vec![APPENDING, COMPLETING]],
+            &[&stored(&self.name), &lease_ms, &vec![APPENDING, COMPLETING], &serves],
         )?;
         let token: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
-        self.state.lock().token = token;
+        {
+            let mut state = self.state.lock();
+            (state.token, state.beaten) = (token, began);
+        }
         tracing::debug!(token, name = self.name, "registered with the database");
         Ok(())
     }
@@ -119,11 +137,60 @@ impl Node {
     /// # Errors
     /// What PostgreSQL said.
     pub(super) fn beat(&self, connection: &Connection) -> Result<bool, StoreError> {
+        let began = Instant::now();
         let renewed = connection.execute(
             "UPDATE campanile_node SET beat_at = clock_timestamp() WHERE token = $1 AND gone_at IS NULL",
             &[&self.token()],
         )?;
+        if renewed > 0 {
+            self.state.lock().beaten = began;
+        }
         Ok(renewed > 0)
+    }
+
+    /// Whether the lease goes on, as far as this program can tell without asking: it may have stood still since it asked.
+    pub(super) fn is_sure(&self) -> bool {
+        self.state.lock().beaten.elapsed() < self.lease
+    }
+
+    /// The programs in which processors run. Before any runs in this one, it is alone.
+    pub(super) fn nodes(&self) -> Nodes {
+        let state = self.state.lock();
+        let serving = match state.serves {
+            Some(true) => state.serving.clone(),
+            Some(false) => Vec::new(),
+            None => vec![state.token],
+        };
+        Nodes { own: state.token, serving }
+    }
+
+    /// Tells the others whether processors run here, and looks for them.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn serve(&self, connection: &Connection, serves: bool) -> Result<(), StoreError> {
+        connection.execute(
+            "UPDATE campanile_node SET serves = $2 WHERE token = $1",
+            &[&self.token(), &serves],
+        )?;
+        self.look_around(connection)?;
+        self.state.lock().serves = Some(serves);
+        Ok(())
+    }
+
+    /// Sees in which programs processors run.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn look_around(&self, connection: &Connection) -> Result<(), StoreError> {
+        let rows = connection.query(
+            "SELECT token FROM campanile_node WHERE gone_at IS NULL AND serves \
+             AND beat_at + lease_ms * interval '1 millisecond' > clock_timestamp() ORDER BY token",
+            &[],
+        )?;
+        let serving: Result<Vec<i64>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+        self.state.lock().serving = serving?;
+        Ok(())
     }
 
     /// Gives back every claim and the lease: nobody has to wait for them.

@@ -242,6 +242,7 @@ pub(super) fn run(shared: &Arc<Shared>, first: Line) {
             line = match open(shared) {
                 Ok(line) => {
                     // What others told meanwhile was not heard.
+                    shared.orders.forget();
                     shared.notices.changed_elsewhere(None);
                     Some(line)
                 }
@@ -303,6 +304,8 @@ pub(super) fn open(shared: &Arc<Shared>) -> Result<Line, StoreError> {
         if let (AsyncMessage::Notification(notice), Some(shared)) = (message, weak.upgrade()) {
             let own_token = shared.node.token();
             if notice.channel() == TABLES {
+                // Before whoever is told acts on it.
+                shared.orders.forget();
                 shared.notices.heard_of_table(own_token, notice.payload());
             } else {
                 shared.notices.heard(own_token, notice.payload());

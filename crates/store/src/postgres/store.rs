@@ -24,6 +24,7 @@ use super::nodes::Node;
 use super::notices::{self, Notices};
 use super::old_snapshots;
 use super::options::{Connections, PostgresOptions};
+use super::order::Orders;
 use super::pending::PendingLine;
 use super::pool::{Pool, PoolLimits};
 use super::row_reads::{READS_MAX, RowReads};
@@ -81,6 +82,7 @@ pub(super) struct Shared {
     pub(super) line: Line,
     pub(super) pending: PendingLine,
     pub(super) notices: Notices,
+    pub(super) orders: Orders,
     commits: AtomicU64,
     /// Events that this program took over while they were being handled.
     lapses: AtomicU64,
@@ -192,6 +194,7 @@ impl PostgresStore {
             line: Line::default(),
             pending: PendingLine::default(),
             notices: Notices::new(spread),
+            orders: Orders::default(),
             commits: AtomicU64::new(0),
             lapses: AtomicU64::new(taken.lapses),
         });

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use campanile_model::query::BoundQuery;
-use campanile_model::{Dictionary, FieldIndex, Instant, NewEvent, Record, TableDef};
+use campanile_model::{Dictionary, FieldIndex, Instant, NewEvent, QueueOrder, Record, TableDef};
 
 use super::actions;
 use super::answers;
@@ -18,13 +18,15 @@ use super::effects::Effects;
 use super::failure::broken_uniqueness;
 use super::fate::{self, Mark};
 use super::move_kind;
+use super::order;
 use super::pool::Lent;
 use super::rows;
 use super::store::PostgresStore;
 use super::text::{read, stored};
+use super::turns;
 use crate::contract::{
-    AppendOutcome, CommitMark, EventAction, KeptAnswer, ReadTx, SavepointId, Select, StoreError,
-    WriteTx,
+    AppendOutcome, CommitMark, EventAction, KeptAnswer, QueueRule, ReadTx, SavepointId, Select,
+    StoreError, WriteTx,
 };
 use crate::sql::{self, Dialect, Statement};
 
@@ -39,6 +41,8 @@ pub(super) struct PostgresWriteTx {
     /// For each open savepoint, its number and the effects that came before it.
     savepoints: Vec<(u32, usize)>,
     savepoints_made: u32,
+    /// What this program knows of the order of queues may be of this transaction.
+    sets_order: bool,
     /// It was committed, or the connection is lost.
     has_ended: bool,
 }
@@ -64,6 +68,7 @@ impl PostgresWriteTx {
             effects: Vec::new(),
             savepoints: Vec::new(),
             savepoints_made: 0,
+            sets_order: false,
             has_ended: false,
         })
     }
@@ -131,6 +136,9 @@ impl PostgresWriteTx {
 
 impl Drop for PostgresWriteTx {
     fn drop(&mut self) {
+        if self.sets_order {
+            self.store.shared.orders.forget();
+        }
         if self.has_ended {
             return;
         }
@@ -212,11 +220,14 @@ impl WriteTx for PostgresWriteTx {
     }
 
     fn append_events(&mut self, events: &[NewEvent]) -> Result<Vec<AppendOutcome>, StoreError> {
-        let (outcomes, effects) = self.as_a_whole(|tx| {
+        let (outcomes, mut effects, orders) = self.as_a_whole(|tx| {
+            let orders = tx.store.shared.orders.known(&tx.connection)?;
             let events: Vec<&NewEvent> = events.iter().collect();
             let held = append::Held(&tx.store.claims, tx.store.shared.node.token());
-            append::append_events(&tx.connection, held, &events)
+            let (outcomes, effects) = append::append_events(&tx.connection, held, &events)?;
+            Ok((outcomes, effects, orders))
         })?;
+        effects.arriving = turns::arriving(&orders, events.iter().zip(&outcomes));
         self.effects.push(effects);
         Ok(outcomes)
     }
@@ -242,6 +253,18 @@ impl WriteTx for PostgresWriteTx {
             moved += step.moved;
             after = step.last;
         }
+    }
+
+    fn set_queue_order(&mut self, queue: &str, rule: Option<QueueRule>) -> Result<(), StoreError> {
+        if rule.is_some_and(|rule| rule.order != QueueOrder::Parallel)
+            && self.store.claims.spread().is_some()
+        {
+            return Err(StoreError::Statement {
+                reason: "no queue keeps an order in distributed mode".to_owned(),
+            });
+        }
+        self.sets_order = true;
+        self.as_a_whole(|tx| order::set(&tx.connection, queue, rule))
     }
 
     fn ensure_tables(
@@ -306,7 +329,10 @@ impl WriteTx for PostgresWriteTx {
     }
 
     fn commit(mut self: Box<Self>) -> Result<CommitMark, StoreError> {
-        if let Err(error) = fate::commit(&self.connection, &self.mark, &self.store.shared) {
+        let arriving: Vec<i64> =
+            self.effects.iter().flat_map(|effects| &effects.arriving).copied().collect();
+        let shared = &self.store.shared;
+        if let Err(error) = fate::commit(&self.connection, &self.mark, shared, &arriving) {
             self.has_ended = self.connection.is_closed();
             return Err(self.store.located(error));
         }

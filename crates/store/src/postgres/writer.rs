@@ -18,7 +18,9 @@ use super::group_fate;
 use super::insert;
 use super::line::Unit;
 use super::nodes::APPENDING;
+use super::order::KnownOrders;
 use super::store::Shared;
+use super::turns;
 use crate::contract::{AppendAnswer, AppendOutcome, Appended, CommitMark, StoreError};
 
 /// How long a group may look for what became of its commit, before its callers are told that nobody knows.
@@ -105,22 +107,31 @@ impl Writer {
                 }
                 Err(error) => return Outcome::Failed(error),
             };
+            let orders = match shared.orders.known(&connection) {
+                Ok(orders) => orders,
+                Err(_) if connection.is_closed() && may_wait(&shared, began) => continue,
+                Err(error) => return Outcome::Failed(error.into()),
+            };
             self.groups += 1;
             let mark = Mark { token: shared.node.token(), number: self.groups };
             // The answer to what commits can be lost, and not necessarily the group.
-            let (error, lost) = match append_at_once(&connection, &shared, units, mark) {
+            let (error, lost) = match append_at_once(&connection, &shared, (units, &orders), mark) {
                 Ok(Some(attempt)) => {
                     self.connection = Some(connection);
                     return Outcome::Committed(attempt);
                 }
                 Ok(None) => match prepare(&connection, &shared, units, mark) {
-                    Ok(attempt) => match connection.batch("COMMIT") {
-                        Ok(()) => {
-                            self.connection = Some(connection);
-                            return Outcome::Committed(attempt);
+                    Ok(attempt) => {
+                        let stored = stored_events(units, &attempt.fates);
+                        let arriving = turns::arriving(&orders, stored);
+                        match connection.batch(&turns::commit_of(&arriving)) {
+                            Ok(()) => {
+                                self.connection = Some(connection);
+                                return Outcome::Committed(attempt);
+                            }
+                            Err(error) => (error.into(), Some(attempt)),
                         }
-                        Err(error) => (error.into(), Some(attempt)),
-                    },
+                    }
                     // Nothing was kept, and that is certain: the commit was not asked for.
                     Err(_) if connection.is_closed() && may_wait(&shared, began) => continue,
                     Err(error) => {
@@ -203,6 +214,20 @@ impl Writer {
     }
 }
 
+/// The events of a group that were stored, and what became of each.
+fn stored_events<'u>(
+    units: &'u [Unit],
+    fates: &'u [Fate],
+) -> impl Iterator<Item = (&'u NewEvent, &'u AppendOutcome)> {
+    units.iter().zip(fates).flat_map(|(unit, fate)| {
+        let outcomes: &[AppendOutcome] = match fate {
+            Fate::Stored(outcomes) => outcomes,
+            Fate::Refused(_) => &[],
+        };
+        unit.events.iter().zip(outcomes)
+    })
+}
+
 /// Whether a group may look on for its fate.
 fn may_wait(shared: &Shared, began: Instant) -> bool {
     began.elapsed() < RESOLVE_MAX && !shared.line.is_stopping()
@@ -229,13 +254,16 @@ fn events_of(units: &[Unit]) -> Vec<&NewEvent> {
 fn append_at_once(
     connection: &Connection,
     shared: &Shared,
-    units: &[Unit],
+    (units, orders): (&[Unit], &KnownOrders),
     mark: Mark,
 ) -> Result<Option<Attempt>, StoreError> {
     let events = events_of(units);
-    let is_plain = !events.is_empty() && events.iter().all(|event| insert::is_plain(event));
     // In distributed mode each partition has a statement of its own.
     let is_spread = shared.claims.spread().is_some();
+    let arrives_in_turn = |event: &&NewEvent| orders.contains_key(&event.queue);
+    let is_plain = !events.is_empty()
+        && events.iter().all(|event| insert::is_plain(event))
+        && (orders.is_empty() || !events.iter().any(arrives_in_turn));
     if !is_plain || is_spread || !connection.is_settled() {
         return Ok(None);
     }

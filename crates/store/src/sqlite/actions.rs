@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 use super::append::forget_internal_keys;
 use super::effects::{Effect, EventEffects, Standing};
 use super::events::{COLUMNS, Place, find, nil};
+use super::order;
 use super::window::Waiting;
 use crate::contract::{ActionRecord, EventAction, ReprocessOptions, StoreError};
 
@@ -45,8 +46,11 @@ pub(in crate::sqlite) fn act(
             log_action(connection, record)
         }
         EventAction::Cancel { sys_id, now, record } => {
-            let event = waiting(connection, sys_id, effects)?;
-            cancel(connection, &event, *now, record, effects)?;
+            // Nothing is left to be withdrawn of an event that has stopped its queue, but the queue goes on.
+            if !order::let_go_on(connection, sys_id, effects)? {
+                let event = waiting(connection, sys_id, effects)?;
+                cancel(connection, &event, *now, record, effects)?;
+            }
             log_action(connection, record)
         }
     }
@@ -116,6 +120,7 @@ fn reprocess(
     event.epoch += 1;
     (event.attempts, event.lapses) = (0, 0);
     effects.note(Effect::Added(Standing::of(&event), Waiting::bare(&event)));
+    order::let_go_on(connection, sys_id, effects)?;
     Ok(())
 }
 

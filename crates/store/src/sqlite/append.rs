@@ -2,10 +2,11 @@
 //!
 //! One prepared insert, no index on anything random. Idempotency keys and coalescing cost only those who use them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use campanile_model::{Event, EventState, NewEvent, SysId};
+use campanile_model::{Event, EventState, Instant, NewEvent, SysId};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::answers;
@@ -84,6 +85,7 @@ pub(in crate::sqlite) fn append_events(
                 return Ok(Ok(absorbed));
             }
             let sequence = arrivals.next();
+            let event = &*in_order(effects.claims(), event);
             if let Err(error) = insert_event(&mut insert, sequence, event) {
                 return refusal(error, event);
             }
@@ -95,6 +97,16 @@ pub(in crate::sqlite) fn append_events(
             Ok(Ok(Appended { sys_id: event.sys_id, sequence, duplicate: false, coalesced: false }))
         })
         .collect()
+}
+
+/// The event as it arrives: one for now is due not before those that arrived before it, where the queue keeps an order.
+fn in_order<'e>(claims: &Claims, event: &'e NewEvent) -> Cow<'e, NewEvent> {
+    let due = event.process_on.as_millis();
+    let on_arrival = if event.scheduled { due } else { claims.due_on_arrival(&event.queue, due) };
+    if on_arrival == due {
+        return Cow::Borrowed(event);
+    }
+    Cow::Owned(NewEvent { process_on: Instant::from_millis(on_arrival), ..event.clone() })
 }
 
 fn insert_event(

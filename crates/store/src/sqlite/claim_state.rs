@@ -8,8 +8,9 @@ use campanile_model::SysId;
 use foldhash::fast::RandomState;
 
 use super::effects::{Effect, Standing};
-use super::window::{Line, Next, Position, Waiting};
-use crate::contract::{ClaimRequest, TAKE_BACK_AFTER};
+use super::turns::{Arrival, Records, Turns};
+use super::window::{Line, Next, Position, Priority, Waiting};
+use crate::contract::{ClaimRequest, QueueRule, TAKE_BACK_AFTER};
 
 /// Bytes of whole events that all windows together keep; beyond, an event is read again at its claim.
 pub(super) const KEPT_BYTES_MAX: usize = 24 * 1024 * 1024;
@@ -30,6 +31,8 @@ pub(super) struct State {
     pub(super) held: HashMap<i64, u32>,
     /// Bytes of whole events in all windows.
     pub(super) kept_bytes: usize,
+    /// The queues that keep an order.
+    pub(super) turns: HashMap<Arc<str>, Turns>,
     /// Events up to this one may have left internal keys behind before the store was opened.
     pub(super) fired_before: i64,
 }
@@ -44,6 +47,8 @@ pub(super) struct Claimed {
     pub(super) epoch: i64,
     pub(super) attempts: i64,
     pub(super) lapses: i64,
+    /// The record that it is about, as a number.
+    pub(super) record: u64,
     /// Slot of the processor that began to handle it.
     pub(super) slot: Option<usize>,
     /// Its completion was handed in.
@@ -61,10 +66,21 @@ impl State {
     pub(super) fn next(&self, request: &ClaimRequest<'_>) -> Next {
         let Some(line) = self.lines.get(request.queue) else { return Next::Later(None) };
         let now = request.now.as_millis();
-        if request.by_priority {
-            line.next_by_priority(now, &self.held)
+        // What somebody is about to change is stepped over, unless that would change the order.
+        let is_strict = self.turns.contains_key(request.queue);
+        let nothing = HashMap::new();
+        let held = if is_strict { &nothing } else { &self.held };
+        let next = if request.by_priority {
+            line.next_by_priority(now, held)
         } else {
-            line.next_by_arrival(now, &self.held)
+            line.next_by_arrival(now, held)
+        };
+        match next {
+            // Whoever lets it go tells.
+            Next::Due(_, at) if is_strict && self.held.contains_key(&at.sequence) => {
+                Next::Later(None)
+            }
+            next => next,
         }
     }
 
@@ -88,30 +104,46 @@ impl State {
             else {
                 break;
             };
-            self.by_sequence.insert(at.sequence, waiting.sys_id);
-            self.claimed.insert(
-                waiting.sys_id,
-                Claimed {
-                    standing: standing.clone(),
-                    by: Arc::clone(by),
-                    at: request.now.as_millis(),
-                    epoch: waiting.epoch,
-                    attempts: waiting.attempts,
-                    lapses: waiting.lapses,
-                    slot: None,
-                    ending: false,
-                    // A first attempt starts with no keys; who tried before may have left some.
-                    fired: waiting.attempts > 0
-                        || waiting.lapses > 0
-                        || at.sequence <= self.fired_before,
-                },
-            );
+            self.note_claim(&standing, &waiting, request, by);
             taken.push((standing, waiting));
             if has_lapsed {
                 break;
             }
         }
         taken
+    }
+
+    /// What was taken is claimed by `by` from now on.
+    pub(super) fn note_claim(
+        &mut self,
+        standing: &Standing,
+        waiting: &Waiting,
+        request: &ClaimRequest<'_>,
+        by: &Arc<str>,
+    ) {
+        let at = standing.at;
+        if let Some(turns) = self.turns.get_mut(&standing.queue) {
+            turns.remove(at, true);
+        }
+        self.by_sequence.insert(at.sequence, waiting.sys_id);
+        self.claimed.insert(
+            waiting.sys_id,
+            Claimed {
+                standing: standing.clone(),
+                by: Arc::clone(by),
+                at: request.now.as_millis(),
+                epoch: waiting.epoch,
+                attempts: waiting.attempts,
+                lapses: waiting.lapses,
+                record: waiting.record,
+                slot: None,
+                ending: false,
+                // A first attempt starts with no keys; who tried before may have left some.
+                fired: waiting.attempts > 0
+                    || waiting.lapses > 0
+                    || at.sequence <= self.fired_before,
+            },
+        );
     }
 
     /// Ends the claim of an event that was not completed; it waits again where it stood.
@@ -124,8 +156,13 @@ impl State {
             epoch: claimed.epoch,
             attempts: claimed.attempts,
             lapses: claimed.lapses,
+            record: claimed.record,
             event: None,
         };
+        if let Some(turns) = self.turns.get_mut(queue) {
+            turns.end_claim(claimed.record);
+            turns.add(arrival(*priority, *at, &waiting));
+        }
         self.change_line(queue, |line| line.give_back(*priority, *at, waiting));
         Some(claimed)
     }
@@ -179,6 +216,11 @@ impl State {
         match effect {
             Effect::Added(standing, waiting) => self.add(standing, waiting, wakes),
             Effect::Removed(standing) => {
+                if let Some(turns) = self.turns.get_mut(&standing.queue) {
+                    turns.remove(standing.at, false);
+                    // Whoever waited for it may go.
+                    note_wake(wakes, &standing.queue, standing.at.process_on);
+                }
                 self.change_line(&standing.queue, |line| {
                     line.remove(standing.priority, standing.at);
                 });
@@ -189,8 +231,20 @@ impl State {
                 });
             }
             Effect::Ended(event) => {
-                self.end(&event);
+                if let Some(Claimed { standing, .. }) = self.end(&event)
+                    && self.turns.contains_key(&standing.queue)
+                {
+                    note_wake(wakes, &standing.queue, standing.at.process_on);
+                }
             }
+            Effect::OrderSet(queue, rule) => self.set_order(&queue, rule),
+            Effect::Halted(queue, halted) => {
+                if let Some(turns) = self.turns.get_mut(&queue) {
+                    turns.halted = halted;
+                    note_wake(wakes, &queue, i64::MIN);
+                }
+            }
+            Effect::RecordsRead(queue, arrivals) => self.note_records(&queue, arrivals),
             Effect::Retried(event, at) => {
                 let Some(claimed) = self.end(&event) else { return };
                 let Standing { queue, priority, at: was } = claimed.standing;
@@ -200,6 +254,7 @@ impl State {
                     epoch: claimed.epoch,
                     attempts: claimed.attempts + 1,
                     lapses: claimed.lapses,
+                    record: claimed.record,
                     event: None,
                 };
                 self.add(Standing { queue, priority, at }, waiting, wakes);
@@ -216,6 +271,9 @@ impl State {
         let Standing { queue, priority, at } = standing;
         keep_within(&mut waiting, &mut KEPT_BYTES_MAX.saturating_sub(self.kept_bytes));
         note_wake(wakes, &queue, at.process_on);
+        if let Some(turns) = self.turns.get_mut(&queue) {
+            turns.add(arrival(priority, at, &waiting));
+        }
         if !self.lines.contains_key(&queue) {
             self.lines.insert(Arc::clone(&queue), Line::default());
         }
@@ -227,8 +285,44 @@ impl State {
         let claimed = self.claimed.remove(event)?;
         let standing = &claimed.standing;
         self.by_sequence.remove(&standing.at.sequence);
+        if let Some(turns) = self.turns.get_mut(&standing.queue) {
+            turns.end_claim(claimed.record);
+        }
         self.change_line(&standing.queue, |line| line.remove(standing.priority, standing.at));
         Some(claimed)
+    }
+
+    /// Whether an event of the queue is claimed.
+    pub(super) fn is_busy(&self, queue: &str) -> bool {
+        self.claimed.values().any(|claimed| *claimed.standing.queue == *queue)
+    }
+
+    fn set_order(&mut self, queue: &Arc<str>, rule: Option<QueueRule>) {
+        match (rule, self.turns.get_mut(queue)) {
+            (None, _) => {
+                self.turns.remove(queue);
+            }
+            (Some(rule), Some(turns)) if turns.rule.order == rule.order => turns.rule = rule,
+            (Some(rule), _) => {
+                self.turns.insert(Arc::clone(queue), Turns::new(rule));
+            }
+        }
+    }
+
+    /// Carried out between two commits, so `arrivals` are what waits and what is claimed, no more and no less.
+    fn note_records(&mut self, queue: &str, arrivals: Vec<Arrival>) {
+        let Some(turns) = self.turns.get_mut(queue).filter(|turns| turns.is_unread()) else {
+            return;
+        };
+        let mut records = Records::default();
+        for arrival in arrivals {
+            if self.by_sequence.contains_key(&arrival.at.sequence) {
+                records.add_claim(arrival.record);
+            } else {
+                records.add(arrival);
+            }
+        }
+        turns.records = Some(records);
     }
 
     /// Lets others claim what was held. Who looked meanwhile saw nothing there, so it is told again.
@@ -243,6 +337,12 @@ impl State {
             }
         }
     }
+}
+
+/// How `waiting` comes to where it waits.
+fn arrival(priority: Priority, at: Position, waiting: &Waiting) -> Arrival {
+    let begun = waiting.attempts > 0 || waiting.lapses > 0;
+    Arrival { record: waiting.record, priority, at, begun }
 }
 
 /// Drops the whole event unless it is small and fits in `budget`.

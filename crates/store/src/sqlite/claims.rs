@@ -4,7 +4,9 @@
 //! readers see claims through `campanile_claimed_by`. What waits is kept as windows ([`super::window`]); commits
 //! change them through [`EventEffects`](super::effects::EventEffects), in their order.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use campanile_model::{EventState, Instant, SysId};
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -14,9 +16,12 @@ use super::claim_state::{Claimed, KEPT_BYTES_MAX, State, keep_within, note_wake}
 use super::effects::{Effect, Standing};
 use super::handling::{Begun, Handling};
 use super::log_index::LogIndex;
+use super::order;
 use super::refill;
+use super::turn_claims::TurnOf;
+use super::turns::{Arrival, Turns};
 use super::window::{Line, Next, Position, Priority, Waiting};
-use crate::contract::{Claim, ClaimRequest, StoreError, WakeListener};
+use crate::contract::{Claim, ClaimRequest, QueueRule, StoreError, WakeListener};
 
 /// Lends a connection for reading, outside of any transaction.
 pub(in crate::sqlite) trait Readers {
@@ -30,6 +35,9 @@ pub(in crate::sqlite) trait Readers {
     ) -> Result<(), StoreError>;
 }
 
+/// What a claim has taken out of the windows.
+type Taken = Vec<(Standing, Waiting)>;
+
 /// All claims and windows of one store.
 pub(in crate::sqlite) struct Claims {
     state: Mutex<State>,
@@ -38,6 +46,8 @@ pub(in crate::sqlite) struct Claims {
     handling: Handling,
     log_index: LogIndex,
     listener: Mutex<Option<WakeListener>>,
+    /// Some queue keeps, or kept, an order: else nobody has to look.
+    any_order: AtomicBool,
 }
 
 impl std::fmt::Debug for Claims {
@@ -59,6 +69,7 @@ impl Claims {
             handling,
             log_index: LogIndex::default(),
             listener: Mutex::new(None),
+            any_order: AtomicBool::new(false),
         }
     }
 
@@ -85,7 +96,8 @@ impl Claims {
             let line = state.lines.entry(queue).or_default();
             line.discover(Priority(row.get(1)?), u64::try_from(total).unwrap_or(0), row.get(3)?);
         }
-        Ok(())
+        drop(state);
+        order::discover(connection, self)
     }
 
     /// Sets who is told of new claimable events.
@@ -99,6 +111,9 @@ impl Claims {
         {
             let mut state = self.state.lock();
             for effect in effects {
+                if matches!(effect, Effect::OrderSet(..)) {
+                    self.any_order.store(true, Ordering::Release);
+                }
                 state.carry_out(effect, &mut wakes);
             }
             state.let_go(held, &mut wakes);
@@ -138,6 +153,20 @@ impl Claims {
         let by: Arc<str> = Arc::from(request.claimed_by);
         loop {
             let mut state = self.state.lock();
+            match state.turn_of(request) {
+                TurnOf::Free => {}
+                TurnOf::Nobody(due) => {
+                    drop(state);
+                    return self.deliver(Vec::new(), Next::Later(due), &by, readers);
+                }
+                TurnOf::These(wanted) => {
+                    drop(state);
+                    if let Some((taken, next)) = self.take_these(request, &by, &wanted, readers)? {
+                        return self.deliver(taken, next, &by, readers);
+                    }
+                    continue;
+                }
+            }
             let taken = state.take(request, &by);
             match (taken.is_empty(), state.next(request)) {
                 (true, Next::Unread(priority, from)) => {
@@ -159,10 +188,81 @@ impl Claims {
         }
     }
 
+    /// Takes exactly these events, which may stand in the database alone. `None` when others were quicker.
+    fn take_these(
+        &self,
+        request: &ClaimRequest<'_>,
+        by: &Arc<str>,
+        wanted: &[(Priority, Position)],
+        readers: &dyn Readers,
+    ) -> Result<Option<(Taken, Next)>, StoreError> {
+        let unknown = self.state.lock().not_in_memory(request.queue, wanted);
+        let mut read = HashMap::new();
+        if !unknown.is_empty() {
+            readers.with_reader(&mut |connection| {
+                read = refill::waiting_by_sequence(connection, &unknown)?;
+                Ok(())
+            })?;
+        }
+        let mut state = self.state.lock();
+        let Some(taken) = state.take_these(request, by, wanted, read) else { return Ok(None) };
+        let next = match state.turn_of(request) {
+            TurnOf::These(more) if !taken.is_empty() => {
+                more.first().map_or(Next::Later(None), |(priority, at)| Next::Due(*priority, *at))
+            }
+            TurnOf::These(_) | TurnOf::Free => Next::Later(None),
+            TurnOf::Nobody(due) => Next::Later(due),
+        };
+        Ok(Some((taken, next)))
+    }
+
+    /// The queue was given this rule, is stopped, and has begun events that wait, as the database has it at the opening.
+    pub(super) fn discover_order(
+        &self,
+        queue: Arc<str>,
+        (rule, halted): (QueueRule, bool),
+        begun: &[Arrival],
+    ) {
+        let mut turns = Turns::new(rule);
+        turns.halted = halted;
+        begun.iter().for_each(|arrival| turns.add(*arrival));
+        self.state.lock().turns.insert(queue, turns);
+        self.any_order.store(true, Ordering::Release);
+    }
+
+    /// Whether the records of this queue must be read before it can be claimed from.
+    pub(super) fn is_unread(&self, queue: &str) -> bool {
+        self.any_order.load(Ordering::Acquire)
+            && self.state.lock().turns.get(queue).is_some_and(Turns::is_unread)
+    }
+
+    /// When an event for `due` is due that arrives in this queue now.
+    pub(super) fn due_on_arrival(&self, queue: &str, due: i64) -> i64 {
+        if !self.any_order.load(Ordering::Acquire) {
+            return due;
+        }
+        self.state.lock().turns.get_mut(queue).map_or(due, |turns| turns.due_on_arrival(due))
+    }
+
+    /// The clock was set back.
+    pub(super) fn forget_dues(&self) {
+        self.state.lock().turns.values_mut().for_each(Turns::forget_due);
+    }
+
+    /// The queue of a claimed event, if an event in error stops that queue.
+    pub(super) fn halting_queue(&self, event: &SysId) -> Option<Arc<str>> {
+        if !self.any_order.load(Ordering::Acquire) {
+            return None;
+        }
+        let state = self.state.lock();
+        let queue = &state.claimed.get(event)?.standing.queue;
+        state.turns.get(queue).filter(|turns| turns.rule.halts).map(|_| Arc::clone(queue))
+    }
+
     /// Makes what was taken into a claim; gives it back when an event cannot be read.
     fn deliver(
         &self,
-        taken: Vec<(Standing, Waiting)>,
+        taken: Taken,
         next: Next,
         by: &Arc<str>,
         readers: &dyn Readers,

@@ -62,6 +62,7 @@ pub(super) fn follow(
     (readers, writer): (&Readers, &Writer),
     now: i64,
 ) -> Result<u64, StoreError> {
+    events.claims.forget_dues();
     let mut total = 0;
     let lanes = events.claims.counts().into_iter().flat_map(|count| {
         let queue = count.queue;

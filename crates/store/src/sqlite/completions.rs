@@ -14,6 +14,7 @@ use rusqlite::{CachedStatement, Connection, params};
 use super::append::forget_internal_keys;
 use super::effects::{Effect, EventEffects};
 use super::events::COLUMNS;
+use super::order;
 use super::runs::RunWriter;
 use crate::contract::{Completion, NextState, StoreError};
 
@@ -196,6 +197,12 @@ pub(super) fn write_batch(
                 );
             }
             Err(error) => return Err(error),
+        }
+        if ended.state == EventState::Error
+            && let Some(queue) = effects.claims().halting_queue(&completion.event)
+        {
+            let ended_at = completion.started.plus_millis(completion.duration_ms);
+            order::halt(connection, &queue, (&completion.event, ended_at), effects)?;
         }
         if effects.claims().has_fired(&completion.event) {
             forget_internal_keys(connection, &completion.event)?;

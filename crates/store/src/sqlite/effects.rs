@@ -8,8 +8,9 @@ use std::sync::Arc;
 use campanile_model::{Event, Instant, SysId};
 
 use super::claims::Claims;
+use super::turns::Arrival;
 use super::window::{Position, Priority, Waiting};
-use crate::contract::StoreError;
+use crate::contract::{QueueRule, StoreError};
 
 /// Where an event stands: its queue, its lane and its place in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,12 @@ pub(super) enum Effect {
     Ended(SysId),
     /// A claimed event failed and waits for another attempt at this time.
     Retried(SysId, Instant),
+    /// A queue keeps an order from now on, or none.
+    OrderSet(Arc<str>, Option<QueueRule>),
+    /// An error has stopped a queue, or somebody has let it go on.
+    Halted(Arc<str>, bool),
+    /// Everything of a queue that waits or is claimed, for its records.
+    RecordsRead(Arc<str>, Vec<Arrival>),
 }
 
 /// The effects of one piece of work in a transaction, in order.

@@ -18,13 +18,14 @@ use super::events::{Place, find};
 use super::handling::Handling;
 use super::lapses::count_lapses;
 use super::move_kind::{Kind, move_in_steps};
+use super::order;
 use super::readers::Readers;
 use super::runs::runs;
 use super::store::SqliteStore;
 use super::summary::summary;
 use crate::contract::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, AppendOutcome, Backlog, Claim,
-    ClaimRequest, CommitMark, Completion, EventAction, EventStore, EventSummary, KindMoved,
+    ClaimRequest, CommitMark, Completion, EventAction, EventStore, EventSummary, Halt, KindMoved,
     StoreError, WakeListener,
 };
 
@@ -209,6 +210,9 @@ impl EventStore for SqliteStore {
         if self.events.latest_now.went_back(now) {
             clock_back::follow(&self.events, (&self.readers, &self.writer), now)?;
         }
+        if self.events.claims.is_unread(request.queue) {
+            order::read_records(&self.events, &self.writer, request.queue)?;
+        }
         self.events.claims.claim(request, &*self.readers)
     }
 
@@ -255,6 +259,30 @@ impl EventStore for SqliteStore {
     fn move_kind(&self, name: &str, to_queue: &str) -> Result<KindMoved, StoreError> {
         let kind = Kind { name: Arc::from(name), to_queue: Arc::from(to_queue) };
         move_in_steps(&self.events, (&self.readers, &self.writer), &kind)
+    }
+
+    fn halts(&self) -> Result<Vec<Halt>, StoreError> {
+        self.read_with(order::halts)
+    }
+
+    fn resume(&self, queue: &str, record: ActionRecord) -> Result<Option<CommitMark>, StoreError> {
+        let (claims, queue) = (Arc::clone(&self.events.claims), Arc::from(queue));
+        let ((resumed, _), mark) = self.writer.run_and_wait(
+            move |connection| {
+                let mut effects = EventEffects::new(&claims);
+                let resumed = order::resume(connection, &queue, &mut effects)?;
+                if resumed {
+                    log_action(connection, &record)?;
+                }
+                Ok((resumed, Mutex::new(Some(effects))))
+            },
+            |(_, effects), _| {
+                if let Some(effects) = effects.lock().take() {
+                    effects.carry_out();
+                }
+            },
+        )?;
+        Ok(resumed.then_some(mark))
     }
 
     fn log_action(&self, record: ActionRecord) -> Result<CommitMark, StoreError> {

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use super::append::forget_internal_keys;
 use super::events::{COLUMNS, Place, find};
 use super::handling::Begun;
+use super::order;
 use crate::contract::StoreError;
 
 /// Code of §5.5 for an event whose handling ended with its process three times.
@@ -49,6 +50,7 @@ pub(super) fn count_lapses(connection: &Connection, begun: &[Begun]) -> Result<u
             .execute(params![event.sequence, PROCESSOR_LOST, message])?;
         connection.execute("DELETE FROM sysevent_live WHERE sequence = ?1", [event.sequence])?;
         forget_internal_keys(connection, &attempt.event)?;
+        order::halt_at_opening(connection, &event)?;
     }
     Ok(counted)
 }

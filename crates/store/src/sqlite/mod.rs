@@ -5,7 +5,8 @@
 //! transactions (`read_tx`, `write_tx`), rows (`rows`), tables and views after the dictionary (`ddl`).
 //!
 //! Events: rows in two places (`events`). Appends (`append`), completions (`completions`) and actions (`actions`) note
-//! what they change in the queues (`effects`); these stand in memory (`claims`, `window`, `refill`). A small file tells
+//! what they change in the queues (`effects`); these stand in memory (`claims`, `window`, `refill`; `turns`
+//! where a queue keeps an order, which `order` stores). A small file tells
 //! which events a crash befell (`handling`, `lapses`). What is random in the log is indexed behind (`log_index`,
 //! `log_index_round`, `ranges`) and searched by `event_search`. `clock_back` follows a clock that was set back.
 //!
@@ -41,6 +42,7 @@ mod lock;
 mod log_index;
 mod log_index_round;
 mod move_kind;
+mod order;
 #[cfg(test)]
 mod plans;
 mod ranges;
@@ -55,6 +57,8 @@ mod store;
 mod summary;
 mod sync;
 mod turn;
+mod turn_claims;
+mod turns;
 mod unit;
 mod units;
 mod waited;

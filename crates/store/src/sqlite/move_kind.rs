@@ -12,6 +12,7 @@ use super::effects::{Effect, EventEffects, Standing};
 use super::event_store::Events;
 use super::events::sys_id;
 use super::readers::Readers;
+use super::turns::record_of;
 use super::window::{Position, Priority, Waiting};
 use super::writer::Writer;
 use crate::contract::{KindMoved, StoreError};
@@ -111,7 +112,8 @@ fn move_found(
     effects: &mut EventEffects,
 ) -> Result<u64, StoreError> {
     let mut read = connection.prepare_cached(
-        "SELECT sequence, sys_id, queue, derived_priority, process_on, epoch, attempts, lapses \
+        "SELECT sequence, sys_id, queue, derived_priority, process_on, epoch, attempts, lapses, \
+         \"table\", instance \
          FROM sysevent_live WHERE sequence = ?1 AND queue <> ?2",
     )?;
     let mut change = connection.prepare_cached(
@@ -123,11 +125,16 @@ fn move_found(
         let Some(row) = rows.next()? else { continue };
         let at = Position { process_on: row.get(4)?, sequence: *sequence };
         let standing = Standing { queue: row.get(2)?, priority: Priority(row.get(3)?), at };
+        let key = sys_id(row, 1)?;
+        let (table, instance): (Option<String>, Option<String>) = (row.get(8)?, row.get(9)?);
+        let record =
+            record_of(&table.unwrap_or_default(), &instance.unwrap_or_default(), key.as_str());
         let waiting = Waiting {
-            sys_id: sys_id(row, 1)?,
+            sys_id: key,
             epoch: row.get(5)?,
             attempts: row.get(6)?,
             lapses: row.get(7)?,
+            record,
             event: None,
         };
         drop(rows);

@@ -1,5 +1,7 @@
 //! Reading what waits: the next events of a lane, and whole events for a claim.
 
+use std::collections::HashMap;
+
 use campanile_model::Event;
 use rusqlite::{Connection, OptionalExtension, Statement, ToSql};
 
@@ -105,6 +107,26 @@ impl Reading {
         }
         Ok(())
     }
+}
+
+/// Events as they wait, by sequence; without those that do not any more.
+///
+/// # Errors
+/// What SQLite said.
+pub(super) fn waiting_by_sequence(
+    connection: &Connection,
+    sequences: &[i64],
+) -> Result<HashMap<i64, Waiting>, StoreError> {
+    let mut texts = Texts::default();
+    let mut statement = connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM sysevent_live WHERE sequence = ?1"))?;
+    let mut found = HashMap::with_capacity(sequences.len());
+    for sequence in sequences {
+        let event =
+            statement.query_row([sequence], |row| read_event(row, &mut texts)).optional()?;
+        found.extend(event.map(|event| (*sequence, Waiting::whole(event))));
+    }
+    Ok(found)
 }
 
 /// The whole events of what was taken, in its order; what the windows did not keep is read. One whose row is gone was

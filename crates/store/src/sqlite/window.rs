@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use campanile_model::{Event, SysId};
 
+use super::turns::record_of;
+
 /// Events of one lane in memory, after which its bound closes. Twice as many before it is cut back.
 pub(super) const LANE_EVENTS_MAX: usize = 4_096;
 
@@ -24,6 +26,9 @@ pub(super) struct Position {
 impl Position {
     /// Before every event.
     pub(super) const FIRST: Self = Self { process_on: i64::MIN, sequence: i64::MIN };
+
+    /// Behind every event.
+    pub(super) const LAST: Self = Self { process_on: i64::MAX, sequence: i64::MAX };
 
     /// The nearest place behind this one.
     pub(super) const fn next(self) -> Self {
@@ -61,6 +66,8 @@ pub(super) struct Waiting {
     pub(super) attempts: i64,
     /// Claims that lapsed in this epoch; it is then claimed alone.
     pub(super) lapses: i64,
+    /// The record that it is about, as a number.
+    pub(super) record: u64,
     /// The whole event, where it is small enough to be kept.
     pub(super) event: Option<Box<Event>>,
 }
@@ -79,6 +86,11 @@ impl Waiting {
             epoch: event.epoch,
             attempts: event.attempts,
             lapses: event.lapses,
+            record: record_of(
+                &event.fired.table,
+                &event.fired.instance,
+                event.fired.sys_id.as_str(),
+            ),
             event: None,
         }
     }
@@ -293,6 +305,11 @@ impl Line {
         let waiting = self.lanes.get_mut(&priority)?.entries.remove(&at)?;
         self.bytes = self.bytes.saturating_sub(waiting.bytes());
         Some(waiting)
+    }
+
+    /// Whether this event stands in memory.
+    pub(super) fn has(&self, priority: Priority, at: Position) -> bool {
+        self.lanes.get(&priority).is_some_and(|lane| lane.entries.contains_key(&at))
     }
 
     /// Whether this event, which is next, lapsed before.

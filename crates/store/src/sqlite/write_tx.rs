@@ -13,13 +13,14 @@ use super::ddl;
 use super::effects::EventEffects;
 use super::event_store::Events;
 use super::move_kind::{Kind, move_all};
+use super::order;
 use super::row_cache::Writes;
 use super::rows;
 use super::store::SqliteStore;
 use super::turn::Turn;
 use crate::contract::{
-    AppendOutcome, CommitMark, EventAction, KeptAnswer, ReadTx, SavepointId, Select, StoreError,
-    WriteTx,
+    AppendOutcome, CommitMark, EventAction, KeptAnswer, QueueRule, ReadTx, SavepointId, Select,
+    StoreError, WriteTx,
 };
 use crate::sql::{self, Dialect, Statement};
 
@@ -197,6 +198,14 @@ impl WriteTx for SqliteWriteTx {
             let mut effects = EventEffects::new(&store.claims);
             let moved = move_all(connection, &kind, after, &mut effects)?;
             Ok((moved, effects))
+        })
+    }
+
+    fn set_queue_order(&mut self, queue: &str, rule: Option<QueueRule>) -> Result<(), StoreError> {
+        self.on_events(|connection, store| {
+            let mut effects = EventEffects::new(&store.claims);
+            order::set(connection, queue, rule, &mut effects)?;
+            Ok(((), effects))
         })
     }
 

@@ -11,6 +11,7 @@ mod event_clock;
 mod event_crashes;
 mod event_log;
 mod event_move_kind;
+mod event_order;
 mod event_search;
 mod event_states;
 mod event_summary;

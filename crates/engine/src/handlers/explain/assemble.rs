@@ -70,6 +70,17 @@ fn holdup(engine: &Engine, event: &Event) -> Result<String, EngineError> {
     Ok(match queues.find(&event.fired.queue) {
         None => format!("queue '{}' does not exist", event.fired.queue),
         Some(queue) if !queue.active => format!("queue '{}' is paused", shown(&queue.name)),
+        Some(queue) if queue.halts_on_error => {
+            let halts = engine.store().halts()?;
+            let halt = halts.iter().find(|halt| halt.queue == queue.name);
+            halt.map_or_else(String::new, |halt| {
+                format!(
+                    "queue '{}' is halted by the error of event {}",
+                    shown(&queue.name),
+                    halt.event
+                )
+            })
+        }
         Some(_) => String::new(),
     })
 }

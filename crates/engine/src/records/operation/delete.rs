@@ -6,6 +6,7 @@ use std::sync::Arc;
 use campanile_model::Record;
 
 use super::change::{Change, Failure, Kind, Outcome};
+use super::save_checks::Written;
 use super::{audit, cascade, integrity, journal, save_checks};
 use crate::error::EngineError;
 use crate::records::dictionary;
@@ -130,6 +131,7 @@ fn remove(
             Err(other) => return Err(other.into()),
         }
     }
+    save_checks::follow(execution, stored, Written::Deleted)?;
     execution.with_writer(|writer| Ok(writer.release(savepoint)?))?;
     execution.budget().count_row_written();
     execution.transaction(|tx| {

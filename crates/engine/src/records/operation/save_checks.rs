@@ -7,6 +7,7 @@ use std::rc::Rc;
 use campanile_model::Record;
 use campanile_model::query::{ParseLimits, parse};
 use campanile_script::ScriptKind;
+use campanile_store::WriteTx;
 
 use super::change::{Failure, Kind};
 use super::{definition_checks, delete_checks, integrity, rule_checks};
@@ -24,11 +25,25 @@ pub type SaveCheck =
 /// check lets go then, it tells as a warning.
 pub type DeleteCheck = fn(&Rc<Execution>, &Record, bool) -> Result<(), EngineError>;
 
+/// Called inside the operation's transaction once a row of one table was written or deleted, with what the row says now; a
+/// row that was deleted says nothing.
+pub type AfterWrite = fn(&mut dyn WriteTx, &Record, Written) -> Result<(), EngineError>;
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It was inserted or changed.
+    Stored,
+    /// It was deleted.
+    Deleted,
+}
+
 /// The checks of all tables, put together where the engine is.
 #[derive(Debug, Default)]
 pub struct SaveChecks {
     by_table: HashMap<&'static str, Vec<SaveCheck>>,
     on_delete: HashMap<&'static str, DeleteCheck>,
+    after_write: HashMap<&'static str, AfterWrite>,
 }
 
 impl SaveChecks {
@@ -58,6 +73,13 @@ impl SaveChecks {
     #[must_use]
     pub fn with_delete(mut self, table: &'static str, check: DeleteCheck) -> Self {
         self.on_delete.insert(table, check);
+        self
+    }
+
+    /// Adds what follows writes of rows of `table`.
+    #[must_use]
+    pub fn with_after_write(mut self, table: &'static str, follow: AfterWrite) -> Self {
+        self.after_write.insert(table, follow);
         self
     }
 
@@ -102,6 +124,17 @@ pub(super) fn run(
     }
     current.replace_values(&record);
     Ok(None)
+}
+
+/// Does what follows a write of the row, in its transaction.
+pub(super) fn follow(
+    execution: &Rc<Execution>,
+    record: &Record,
+    written: Written,
+) -> Result<(), Failure> {
+    let follow = execution.engine().save_checks.after_write.get(&*record.table().name);
+    let Some(follow) = follow else { return Ok(()) };
+    execution.with_writer(|writer| Ok(follow(writer, record, written)))?.map_err(Failure::from)
 }
 
 /// Runs the check for deletions of the row's class: the refusal, if it may not go.

@@ -7,6 +7,7 @@ use campanile_model::{FieldIndex, Record, SysId, TableDef, Value};
 use campanile_store::StoreError;
 
 use super::change::{Change, Failure, Kind, Outcome};
+use super::save_checks::Written;
 use super::{audit, defaults, integrity, journal, save_checks, stamp};
 use crate::error::EngineError;
 use crate::records::dictionary;
@@ -296,6 +297,7 @@ fn store(execution: &Rc<Execution>, change: &Change, passage: &Passage) -> Resul
         }
         execution.with_writer(|writer| Ok(writer.release(savepoint)?))?;
     }
+    save_checks::follow(execution, &record, Written::Stored)?;
     execution.budget().count_row_written();
     journal::store(execution, &record, &journals)?;
     if change.options.workflow {

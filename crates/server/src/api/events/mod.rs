@@ -7,7 +7,7 @@ pub(crate) mod body;
 mod fire;
 mod object;
 mod read;
-mod wait;
+pub(crate) mod wait;
 
 pub(crate) use act::{cancel, move_kind, move_one, reprocess, reschedule, run_now};
 pub(crate) use batch::batch;

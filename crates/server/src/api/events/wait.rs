@@ -127,7 +127,7 @@ async fn shown(
 }
 
 /// Runs a short synchronous call to the engine beside the network threads.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, campanile_engine::EngineError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let began = Instant::now();

@@ -84,7 +84,7 @@ pub(in crate::postgres) fn claim(
         Err(error) => return Ok(Err(error)),
     };
     sort(&mut events, request.by_priority);
-    claims.add(&events, Some(turn.partition), now);
+    claims.add(&events, (Some(turn.partition), now), false);
     turns.seen(request.queue, turn, Ended::Served(due));
     let (more, due) = turns.what_waits(request.queue, now);
     let next_due = due.filter(|_| !more).map(Instant::from_millis);

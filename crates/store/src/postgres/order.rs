@@ -1,0 +1,178 @@
+//! What queues promise of the order of their events, as it is stored: the rules, and the queues that an error has stopped.
+//!
+//! Differs because many programs change it: what this one knows of the rules is read again when it may have changed, and
+//! a claim looks again in the database.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use campanile_model::{Instant, QueueOrder, SysId};
+use parking_lot::Mutex;
+
+use super::connection::Connection;
+use super::effects::Effects;
+use super::events::{key, sys_id, text};
+use super::text::stored;
+use crate::contract::{Halt, QueueRule, StoreError};
+
+/// Programs that do not know of orders must not claim from queues that keep one.
+const STOP_OLDER: &str = "UPDATE campanile_migration SET stops_older = true WHERE name = 'queue_order' AND NOT stops_older";
+
+/// The queues that keep an order, as this program knows them. Others are parallel.
+pub(super) type KnownOrders = Arc<HashMap<Arc<str>, QueueOrder>>;
+
+/// What this program knows.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    /// `None` when it is to be read again.
+    known: Mutex<Option<KnownOrders>>,
+}
+
+impl Orders {
+    /// Somebody may have changed them.
+    pub(super) fn forget(&self) {
+        *self.known.lock() = None;
+    }
+
+    /// The present ones; asks by `connection` when it must.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn known(
+        &self,
+        connection: &Connection,
+    ) -> Result<KnownOrders, tokio_postgres::Error> {
+        // Held while it is read: what is forgotten meanwhile is forgotten after.
+        let mut known = self.known.lock();
+        if let Some(known) = &*known {
+            return Ok(Arc::clone(known));
+        }
+        let mut orders = HashMap::new();
+        for row in connection.query("SELECT queue, kind FROM sysevent_queue_order", &[])? {
+            let queue: &str = row.try_get(0)?;
+            let order = QueueOrder::from_word(row.try_get(1)?);
+            orders.insert(Arc::from(&*super::text::read(queue)), order);
+        }
+        let read = Arc::new(orders);
+        *known = Some(Arc::clone(&read));
+        Ok(read)
+    }
+}
+
+/// See [`crate::WriteTx::set_queue_order`].
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn set(
+    connection: &Connection,
+    queue: &str,
+    rule: Option<QueueRule>,
+) -> Result<(), StoreError> {
+    let Some(rule) = rule.filter(|rule| rule.order != QueueOrder::Parallel) else {
+        connection
+            .execute("DELETE FROM sysevent_queue_order WHERE queue = $1", &[&stored(queue)])?;
+        return Ok(());
+    };
+    connection.execute(
+        "INSERT INTO sysevent_queue_order (queue, kind, halts) VALUES ($1, $2, $3) \
+         ON CONFLICT (queue) DO UPDATE SET kind = excluded.kind, halts = excluded.halts",
+        &[&stored(queue), &rule.order.as_str(), &rule.halts],
+    )?;
+    connection.execute(STOP_OLDER, &[])?;
+    // What is being handled now keeps what comes behind it waiting, too.
+    connection.execute(
+        "UPDATE sysevent_live SET turn = campanile_turn(queue, \"table\", instance, sys_id) \
+         WHERE claim_token IS NOT NULL AND queue = $1 AND turn IS NULL",
+        &[&stored(queue)],
+    )?;
+    Ok(())
+}
+
+/// Gives the events that wait in queues which keep an order their turns: they were copied without.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn give_turns(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute(
+        "UPDATE sysevent_live SET turn = campanile_turn(queue, \"table\", instance, sys_id) \
+         WHERE queue IN (SELECT queue FROM sysevent_queue_order)",
+        &[],
+    )?;
+    connection
+        .execute(&format!("{STOP_OLDER} AND EXISTS (SELECT FROM sysevent_queue_order)"), &[])?;
+    Ok(())
+}
+
+/// Stops the queues that stop at an error, for those of the events with these sequences that have just ended in one.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn halt(connection: &Connection, failed: &[i64]) -> Result<(), StoreError> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    connection.execute(
+        "UPDATE sysevent_queue_order AS rule SET halted_event = log.sys_id, \
+         halted_at = COALESCE(log.sys_updated_on, log.process_on) \
+         FROM sysevent_log AS log WHERE log.sequence = ANY ($1) AND log.state = 'error' AND rule.queue = log.queue \
+         AND rule.kind = 'sequential' AND rule.halts AND rule.halted_at IS NULL",
+        &[&failed],
+    )?;
+    Ok(())
+}
+
+/// Lets the queue go on that this event has stopped. Returns whether there was one.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn let_go_on(
+    connection: &Connection,
+    event: &SysId,
+    effects: &mut Effects,
+) -> Result<bool, StoreError> {
+    go_on(connection, "lower(halted_event) = $1", &key(event), effects)
+}
+
+/// Lets a stopped queue go on. Returns whether it was stopped.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn resume(
+    connection: &Connection,
+    queue: &str,
+    effects: &mut Effects,
+) -> Result<bool, StoreError> {
+    go_on(connection, "queue = $1 AND halted_at IS NOT NULL", &stored(queue), effects)
+}
+
+fn go_on(
+    connection: &Connection,
+    which: &str,
+    name: &str,
+    effects: &mut Effects,
+) -> Result<bool, StoreError> {
+    let sql = format!(
+        "UPDATE sysevent_queue_order SET halted_event = NULL, halted_at = NULL WHERE {which} RETURNING queue"
+    );
+    let resumed = connection.query(&sql, &[&name])?;
+    for row in &resumed {
+        effects.wake(&text(row, 0)?, None, i64::MIN);
+    }
+    Ok(!resumed.is_empty())
+}
+
+/// See [`crate::EventStore::halts`].
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn halts(connection: &Connection) -> Result<Vec<Halt>, StoreError> {
+    let rows = connection.query(
+        "SELECT queue, halted_event, halted_at FROM sysevent_queue_order WHERE halted_at IS NOT NULL ORDER BY queue",
+        &[],
+    )?;
+    let halt = |row: &tokio_postgres::Row| {
+        let at = Instant::from_millis(row.try_get(2)?);
+        Ok(Halt { queue: text(row, 0)?, event: sys_id(row, 1)?, at })
+    };
+    rows.iter().map(halt).collect()
+}

@@ -1,0 +1,113 @@
+//! Queues that keep an order: how events arrive in them, and how they are claimed.
+//!
+//! Differs because the database proves whose turn it is: claims of one queue come one after another there
+//! (`campanile_claim_in_turn`), and so do the commits of what arrives (`campanile_arrive`). Nothing of it stands in memory.
+
+use std::collections::HashMap;
+
+use campanile_model::{Event, Instant, NewEvent, QueueOrder};
+
+use super::claims::{Claims, give_back_unknown};
+use super::connection::Connection;
+use super::events::{COLUMNS, read_event};
+use super::order::KnownOrders;
+use super::text::stored;
+use crate::contract::{AppendOutcome, Claim, ClaimRequest, StoreError};
+
+/// Most events in one claim: each waits for the one before it, so more would only wait in one processor's hands.
+const CLAIM_EVENTS_MAX: usize = 100;
+
+/// What is due and waits for its turn is woken for at the end of what it waits for. If that is lost, it is looked for
+/// again so much later.
+const LOOK_AGAIN_MS: i64 = 1_000;
+
+/// Sequences of those of `events`, appended with these outcomes, that have yet to arrive in a queue that keeps an order.
+pub(super) fn arriving<'e>(
+    orders: &KnownOrders,
+    events: impl Iterator<Item = (&'e NewEvent, &'e AppendOutcome)>,
+) -> Vec<i64> {
+    if orders.is_empty() {
+        return Vec::new();
+    }
+    events
+        .filter(|(event, _)| orders.contains_key(&event.queue))
+        .filter_map(|(_, outcome)| outcome.as_ref().ok())
+        .filter(|appended| !appended.duplicate && !appended.coalesced)
+        .map(|appended| appended.sequence)
+        .collect()
+}
+
+/// The statements that end a transaction in which these events arrive, in one message.
+pub(super) fn commit_of(arriving: &[i64]) -> String {
+    if arriving.is_empty() {
+        return "COMMIT".to_owned();
+    }
+    let list: Vec<String> = arriving.iter().map(ToString::to_string).collect();
+    format!("SELECT campanile_arrive('{{{}}}'); COMMIT", list.join(","))
+}
+
+/// As [`claims::claim`](super::claims::claim), for a queue that keeps this order.
+///
+/// # Errors
+/// The client's error, so that a lapsed lease is told from others.
+pub(super) fn claim(
+    connection: &Connection,
+    claims: &Claims,
+    request: &ClaimRequest<'_>,
+    (token, order): (i64, QueueOrder),
+) -> Result<Result<Claim, StoreError>, tokio_postgres::Error> {
+    if let Some(known) = claims.known_of_unanswered(request.claimed_by) {
+        give_back_unknown(connection, request.claimed_by, token, &known)?;
+    }
+    let limit = i64::try_from(request.limit.clamp(1, CLAIM_EVENTS_MAX)).unwrap_or(1);
+    let now = request.now.as_millis();
+    let queue = stored(request.queue);
+    let claimed_by = stored(request.claimed_by);
+    let (rows, next) = connection.query_both(
+        (
+            &format!(
+                "SELECT {COLUMNS}, claimed_by FROM campanile_claim_in_turn($1, $2, $3, $4, $5, $6, $7)"
+            ),
+            &[&queue, &order.as_str(), &limit, &claimed_by, &token, &now, &request.by_priority],
+        ),
+        ("SELECT due, retry FROM campanile_next_in_turn($1, $2)", &[&queue, &now]),
+    )?;
+    let events: Result<Vec<Event>, StoreError> = rows.iter().map(read_event).collect();
+    let mut events = match events {
+        Ok(events) => events,
+        Err(error) => return Ok(Err(error)),
+    };
+    super::claims::sort(&mut events, request.by_priority);
+    if order == QueueOrder::ByRecord {
+        put_in_turn(&mut events);
+    }
+    claims.add(&events, (None, now), true);
+    let (due, retry): (Option<i64>, Option<i64>) = match next.first() {
+        Some(row) => (row.try_get(0)?, row.try_get(1)?),
+        None => (None, None),
+    };
+    let is_due = due.is_some_and(|due| due <= now);
+    let later = if is_due { Some(now + LOOK_AGAIN_MS) } else { due };
+    Ok(Ok(Claim {
+        more: is_due && !events.is_empty(),
+        next_due: later.into_iter().chain(retry).min().map(Instant::from_millis),
+        events,
+    }))
+}
+
+/// Lets the events of each record change places until they stand in the order of their arrival; the places of other
+/// records stay.
+fn put_in_turn(events: &mut [Event]) {
+    let mut places: HashMap<(String, String), Vec<usize>> = HashMap::new();
+    for (place, event) in events.iter().enumerate().filter(|(_, e)| !e.fired.instance.is_empty()) {
+        let record = (event.fired.table.to_string(), event.fired.instance.to_ascii_lowercase());
+        places.entry(record).or_default().push(place);
+    }
+    for places in places.into_values().filter(|places| places.len() > 1) {
+        let mut own: Vec<Event> = places.iter().map(|place| events[*place].clone()).collect();
+        own.sort_by_key(|event| (event.fired.process_on, event.sequence));
+        for (place, event) in places.into_iter().zip(own) {
+            events[place] = event;
+        }
+    }
+}
