@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::statements::Learned;
@@ -71,9 +71,15 @@ impl Address {
         if config.get_hosts().is_empty() {
             return Err(refused("the URL names no host".to_owned()));
         }
-        let is_local = config.get_hosts().iter().all(is_local);
+        // The name may be one thing and the address another.
+        let is_local = config.get_hosts().iter().all(is_local)
+            && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback);
         if !names_mode {
             config.ssl_mode(if is_local { SslMode::Disable } else { SslMode::Require });
+        }
+        // Of several, the one that may be written to: which one that is may change.
+        if config.get_hosts().len() > 1 {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_MAX);
@@ -126,15 +132,20 @@ fn is_local(host: &Host) -> bool {
 }
 
 fn place(config: &Config) -> String {
-    let host = match config.get_hosts().first() {
-        Some(Host::Tcp(name)) => name.clone(),
-        #[cfg(unix)]
-        Some(Host::Unix(folder)) => folder.display().to_string(),
-        None => String::new(),
-    };
-    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let ports = config.get_ports();
+    let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+    let hosts: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .enumerate()
+        .map(|(at, host)| match host {
+            Host::Tcp(name) => format!("{name}:{}", port(at)),
+            #[cfg(unix)]
+            Host::Unix(folder) => format!("{}:{}", folder.display(), port(at)),
+        })
+        .collect();
     let database = config.get_dbname().or(config.get_user()).unwrap_or("postgres");
-    format!("postgres://{host}:{port}/{database}")
+    format!("postgres://{}/{database}", hosts.join(","))
 }
 
 fn reason(error: &tokio_postgres::Error) -> String {
@@ -187,6 +198,8 @@ mod tests {
         assert_eq!(mode("postgres://u@db.example.org/c"), SslMode::Require);
         assert_eq!(mode("postgres://u@db.example.org/c?sslmode=verify-full"), SslMode::Require);
         assert_eq!(mode("postgres://u@db.example.org/c?sslmode=disable"), SslMode::Disable);
+        assert_eq!(mode("postgres://u@localhost/c?hostaddr=192.0.2.7"), SslMode::Require);
+        assert_eq!(mode("postgres://u@localhost,db.example.org/c"), SslMode::Require);
         for local in ["localhost", "127.0.0.1", "[::1]", "%2Ftmp"] {
             assert_eq!(mode(&format!("postgres://u@{local}/c")), SslMode::Disable, "{local}");
         }
@@ -212,6 +225,8 @@ mod tests {
     fn an_address_is_told_by_host_port_and_database() {
         let address = parsed("postgres://u:geheim@db.example.org:5433/events").unwrap();
         assert_eq!(address.place(), "postgres://db.example.org:5433/events");
+        let address = parsed("postgres://u:geheim@one:5433,two/events").unwrap();
+        assert_eq!(address.place(), "postgres://one:5433,two:5432/events");
         assert!(!format!("{address:?}").contains("geheim"));
     }
 }

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
+use super::tls;
 use crate::contract::StoreError;
 
 /// Stands for the address until [`located`] knows it.
@@ -25,8 +26,10 @@ impl From<Error> for StoreError {
             // The client's words; it tells this in no other way.
             let fix = if words.contains("password missing") {
                 "the server asks for one: give it in the URL, as user:password@host"
+            } else if words.contains("does not allow writes") {
+                "name the primary server"
             } else {
-                "check host and port, and that the server runs"
+                tls::fix(&error).unwrap_or("check host and port, and that the server runs")
             };
             return unavailable(format!("{words}: {fix}"));
         };
@@ -53,16 +56,38 @@ impl From<Error> for StoreError {
 /// The server's words and what is to be done about them, as far as the code tells.
 fn with_fix(code: &str, words: String) -> String {
     let fix = match code {
+        // Of the server: it has no rule for this user, database, address and way.
+        "28000" if words.contains("no encryption") => {
+            "let the server take connections without TLS (pg_hba.conf), or take sslmode=disable out of the URL"
+        }
         "28P01" | "28000" => "check user and password in the URL, and the server's pg_hba.conf",
         "3D000" => "make it with CREATE DATABASE, or correct its name in the URL",
+        "42501" if words.contains("for database") => {
+            "GRANT CONNECT ON DATABASE to the user of the URL"
+        }
+        "42501" if !words.contains("for schema") => {
+            "use the user who made the tables, or make the one of the URL their owner"
+        }
         "42501" => "give the user of the URL the rights CREATE and USAGE on the schema public",
+        // Of PgBouncer, which gives no better code.
+        "08P01" if words.contains("startup parameter") => {
+            "take it out of the URL, or name it in ignore_startup_parameters of PgBouncer"
+        }
+        "08P01" if words.contains("query_wait_timeout") => {
+            "give the pool more connections (default_pool_size of PgBouncer; 'campanile doctor' says how many)"
+        }
+        "08P01" if words.contains("statement pooling") => {
+            "set pool_mode = transaction (or session) in PgBouncer"
+        }
         "25006" => "name the primary server, and a user and database that may write",
         LOCK_TIMEOUT => {
             "end whoever holds the lock ('campanile doctor' names old transactions, pg_blocking_pids() the holder)"
         }
         "57014" => "raise statement_timeout of the role or database, or see who cancelled it",
         "40001" | "40P01" => "try again",
-        "53300" => "raise max_connections of the server, or end what else uses it",
+        "53300" => {
+            "raise max_connections of the server (or CONNECTION LIMIT of role or database), or end what else uses it"
+        }
         _ => return words,
     };
     format!("{words}: {fix}")

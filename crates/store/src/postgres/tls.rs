@@ -5,8 +5,36 @@ use std::sync::Arc;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// What is to be done about a connection that was not made because of TLS; `None` when that was not the reason.
+pub(super) fn fix(error: &tokio_postgres::Error) -> Option<&'static str> {
+    use std::error::Error;
+    let cause = error.source()?;
+    // The client's words; it tells this in no other way.
+    if cause.to_string() == "server does not support TLS" {
+        return Some("turn TLS on at the server, or say sslmode=disable in the URL");
+    }
+    let inner = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
+    let rustls::Error::InvalidCertificate(reason) = inner.downcast_ref::<rustls::Error>()? else {
+        return Some("check that the server speaks TLS 1.2 or newer");
+    };
+    Some(match reason {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "name the file with the certificate of the authority that signed it: sslrootcert=FILE in the URL"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "use a name of the certificate as the host of the URL"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "renew the certificate of the server"
+        }
+        _ => {
+            "give the server a certificate for its name, signed by an authority that this machine trusts"
+        }
+    })
+}
 
 /// A connector that trusts the certificates in the file `roots`, else those that this machine trusts. Unless it
 /// `is_needed`, it trusts nobody, which saves reading the machine's certificates.
@@ -20,12 +48,17 @@ pub(super) fn connector(is_needed: bool, roots: Option<&str>) -> Result<MakeRust
         Some(file) => {
             let certificates = CertificateDer::pem_file_iter(file)
                 .map_err(|error| format!("sslrootcert '{file}' cannot be read: {error}"))?;
+            let mut any = false;
             for certificate in certificates {
                 let certificate = certificate
                     .map_err(|error| format!("sslrootcert '{file}' is no certificate: {error}"))?;
                 trusted
                     .add(certificate)
                     .map_err(|error| format!("sslrootcert '{file}' cannot be used: {error}"))?;
+                any = true;
+            }
+            if !any {
+                return Err(format!("sslrootcert '{file}' holds no certificate in PEM"));
             }
         }
         None => {

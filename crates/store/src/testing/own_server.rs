@@ -1,15 +1,17 @@
 //! A server of PostgreSQL that one test has for itself: it may be stopped, crashed and set up in any way.
 
 use std::fs::{self, File};
+use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::FlockOperation;
 
-use super::cluster::{locked, place_of, start_server, watch};
+use super::cluster::{hash, locked, place_of, start_server, watch};
 use super::database::Stranger;
-use super::programs::{make_cluster, own_folder, pg_ctl, place_in_url, run};
+use super::programs::{give_away, make_cluster, own_folder, pg_ctl, place_in_url, run};
 use crate::postgres::Admin;
 
 static MADE: AtomicU64 = AtomicU64::new(0);
@@ -109,6 +111,46 @@ impl TestServer {
         let rules = "local all,replication postgres trust\nlocal all all scram-sha-256\n";
         fs::write(self.folder.join("data/pg_hba.conf"), rules).expect("the cluster is ours");
         pg_ctl(&self.folder, "reload");
+    }
+
+    /// Lets it listen on an address of this machine that no other test has, and take nobody there but by TLS with a
+    /// password, showing the certificate in the file `certificate`, whose key is in the file `key`. Returns the address.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    #[must_use]
+    pub fn demand_tls(&self, certificate: &Path, key: &Path) -> Ipv4Addr {
+        let data = self.folder.join("data");
+        for (from, to) in [(certificate, "server.pem"), (key, "server.key")] {
+            let to = data.join(to);
+            fs::copy(from, &to).expect("the cluster is ours");
+            give_away(&to);
+        }
+        let settings = "ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'\n";
+        let file = File::options().append(true).open(data.join("postgresql.conf"));
+        file.and_then(|mut file| file.write_all(settings.as_bytes())).expect("the cluster is ours");
+        self.listen("hostssl all all 127.0.0.0/8 scram-sha-256")
+    }
+
+    /// Lets it listen there without TLS, for everybody.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    #[must_use]
+    pub fn listen_without_tls(&self) -> Ipv4Addr {
+        self.listen("host all all 127.0.0.0/8 trust")
+    }
+
+    fn listen(&self, rule: &str) -> Ipv4Addr {
+        let rules = format!("local all,replication postgres trust\n{rule}\n");
+        fs::write(self.folder.join("data/pg_hba.conf"), rules).expect("the cluster is ours");
+        let name = self.folder.as_os_str().as_encoded_bytes();
+        let [.., a, b, c] = hash(name).to_be_bytes();
+        // 127.0.0.1 is everybody's.
+        let address = Ipv4Addr::new(127, a | 1, b, c | 1);
+        self.crash();
+        start_server(&self.folder, &format!("-c listen_addresses={address}"));
+        address
     }
 
     /// Stops it as a crash would: nothing is finished, nobody is told.

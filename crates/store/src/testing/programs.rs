@@ -77,6 +77,14 @@ pub(super) fn own_folder(folder: &Path) {
     }
 }
 
+/// Gives a file to whoever runs the server, and to nobody else.
+pub(super) fn give_away(file: &Path) {
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    if let Some((user, group)) = owner() {
+        chown(file, Some(user), Some(group)).expect("root gives the file to postgres");
+    }
+}
+
 /// The folder of the newest server programs; they are installed first where there are none and we may.
 fn programs() -> PathBuf {
     installed().or_else(|| install("postgresql").then(installed).flatten()).unwrap_or_else(|| {
