@@ -87,9 +87,10 @@ fn twenty_kills_of_one_of_three_nodes_lose_nothing_and_leave_nothing_stuck() {
     nodes.end(&load);
 }
 
-/// A handler that works until the property `t.patience` is no longer `long`.
+/// A handler that works until the property `t.patience` is no longer `long`, then fires and saves a record.
 const WORKS_LONG: &str = "while (gs.getProperty('t.patience') == 'long') gs.sleep(20); \
-     gs.eventQueue('t.after', null, event.sys_id);";
+     gs.eventQueue('t.after', null, event.sys_id); \
+     var late = new GlideRecord('cmn_location'); late.name = 'late ' + event.sys_id; late.insert();";
 
 #[test]
 fn a_node_that_was_stopped_past_its_lease_does_nothing_twice_and_goes_on_by_itself() {
@@ -129,6 +130,8 @@ fn a_node_that_was_stopped_past_its_lease_does_nothing_twice_and_goes_on_by_itse
     first.wait_until_drained();
     let after = format!("name=t.after^parm1={event}");
     assert_eq!(first.count("sysevent", &after), 1, "and what it fired late");
+    let saved = format!("name=late {event}");
+    assert_eq!(first.count("cmn_location", &saved), 1, "and what it saved late");
     nodes.end(&load);
 }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use campanile_store::testing::TestDatabase;
+use serde_json::json;
 
 use crate::harness::{Server, campanile, itsm_database, wait_until};
 use crate::nodes::{Nodes, STUCK, none};
-use crate::nothing_lost::Load;
+use crate::nothing_lost::{Load, add_handler};
+use crate::people::text;
 
 /// Programs whose lease goes on.
 fn living(database: &TestDatabase) -> Vec<String> {
@@ -87,4 +89,40 @@ fn doctor_and_metrics_tell_what_makes_every_queue_slower() {
     for part in ["problem: autovacuum is off for sysevent_live", "fix: turn it on"] {
         assert!(examined.stdout.contains(part), "{}", examined.stdout);
     }
+}
+
+#[test]
+fn a_handler_that_never_gets_through_to_a_database_that_is_there_fails_in_the_end() {
+    let database = itsm_database();
+    let server = Server::start_on_database(database.url());
+    let admin = server.admin();
+    let script = "var p = new GlideRecord('cmn_location'); p.name = 'held'; p.insert();";
+    add_handler(&admin, "t.held", "saves", 100, script);
+    database.run(
+        "CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE EXCEPTION 'somebody holds it' USING ERRCODE = '55P03'; END $$; \
+         CREATE TRIGGER held BEFORE INSERT ON cmn_location FOR EACH ROW EXECUTE FUNCTION held()",
+    );
+    admin.post("/api/events", &json!({"name": "t.held"})).result();
+    // Without a retry policy: what did not reach the database is run again.
+    let waits = |attempts: u32| {
+        let waiting = format!(
+            "SELECT sys_id FROM sysevent_live WHERE name = 't.held' AND state = 'ready' AND attempts = {attempts}"
+        );
+        !none(&database, &waiting)
+    };
+    wait_until("two attempts have not got through", || waits(2));
+    database
+        .run("UPDATE sysevent_live SET attempts = 15 WHERE name = 't.held' AND state = 'ready'");
+    wait_until("the sixteenth was the last", || {
+        admin.count("sysevent", "name=t.held^state=error") == 1
+    });
+    let event = admin.rows("sysevent", "name=t.held", "error_code,error_message").remove(0);
+    assert_eq!(text(&event, "error_code"), "handler_failed");
+    let message = text(&event, "error_message");
+    for part in ["'saves' failed", "16 attempts", "somebody holds it", "reprocess"] {
+        assert!(message.contains(part), "{message}");
+    }
+    let failed = admin.count("sysevent_handler_run", "handler_name=saves^outcome=failed");
+    assert_eq!(failed, 1, "the last run is recorded");
 }

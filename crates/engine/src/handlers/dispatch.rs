@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_model::{Event, HandlerRun, Instant, Outcome, QueueDef, SysId};
-use campanile_store::{Completion, NextState};
+use campanile_store::{Completion, NextState, StoreError};
 
-use super::handler::{Attempt, Candidate, Handler};
+use super::handler::{Attempt, Candidate, Handler, HandlerResult, RunError};
 use super::run_log::{self, RunPlace};
 use crate::error::EngineError;
 use crate::events::row::EventLayout;
@@ -18,11 +18,16 @@ const BACKOFF_MAX: Duration = Duration::from_secs(3_600);
 /// Delay before the attempt after one that could not reach the database; doubled like any other.
 const OUTAGE_BACKOFF: Duration = Duration::from_secs(1);
 
+/// Attempts after which a handler that never reached the database has failed, some five hours with the delays between them.
+/// An outage takes none of them as long as it lasts: an attempt counts once its end is written, so the database was there.
+const OUTAGE_ATTEMPTS_MAX: i64 = 16;
+
 /// Handles a claimed event once: every handler that it concerns and that has not succeeded in this epoch.
 ///
 /// Runs are recorded one by one while further handlers wait, so that a crash repeats no success; the last ones go
 /// with the completion. A run that could not reach the database counts for nothing, whatever the script made of that: the
-/// attempt ends with what ran before, and another one begins when the database can be reached, also without a policy.
+/// attempt ends with what ran before, and another one begins when the database can be reached, also without a policy. Who
+/// never reaches it, though its ends can be written each time, has failed in the end.
 ///
 /// # Errors
 /// What the store answers while definitions are read: nothing ran, and the event is to be given back.
@@ -63,12 +68,16 @@ pub fn handle(worker: &Worker, event: &Event, queue: &QueueDef) -> Result<Comple
                 engine.store().record_runs(std::mem::take(&mut unrecorded));
             }
             let began = engine.clock().now();
-            let result = kind.run(worker, &attempt, candidate);
+            let mut result = kind.run(worker, &attempt, candidate);
             let ended = engine.clock().now();
             if let Some(outage) = &result.report.outage {
                 tracing::warn!(event.id = %event.fired.sys_id, error = %outage, "a handler could not reach the database");
-                let next = NextState::RetryAt(later(ended, OUTAGE_BACKOFF, event));
-                return Ok(completion(event, started, ended, next, unrecorded));
+                let attempts_max = OUTAGE_ATTEMPTS_MAX.max(failures.attempts_max(candidate));
+                if attempt.number < attempts_max {
+                    let next = NextState::RetryAt(later(ended, OUTAGE_BACKOFF, event));
+                    return Ok(completion(event, started, ended, next, unrecorded));
+                }
+                result = never_reached(attempt.number, outage.clone(), result);
             }
             failures.note(candidate, attempt.number, &result);
             let place =
@@ -80,6 +89,16 @@ pub fn handle(worker: &Worker, event: &Event, queue: &QueueDef) -> Result<Comple
     }
     let ended = engine.clock().now();
     Ok(completion(event, started, ended, failures.next_state(ended), unrecorded))
+}
+
+/// A run that could not reach the database either, after so many attempts.
+fn never_reached(attempts: i64, outage: StoreError, result: HandlerResult) -> HandlerResult {
+    let message = format!(
+        "it did not get through to the database in {attempts} attempts, though that could be reached between them; the last \
+         time: {outage}; mend the cause, then reprocess"
+    );
+    let error = RunError { message, ..RunError::default() };
+    HandlerResult::failed("script_error", error, result.report)
 }
 
 /// A kind, and its definitions that the event concerns.
@@ -196,16 +215,19 @@ impl<'a> Failures<'a> {
         Self { event, queue, first: None, retry: false }
     }
 
-    fn note(&mut self, candidate: &Candidate, attempt: i64, result: &super::HandlerResult) {
+    /// How often this handler may try, by the policy that counts for it.
+    fn attempts_max(&self, candidate: &Candidate) -> i64 {
+        [candidate.max_attempts, self.event.fired.max_attempts, self.queue.max_attempts]
+            .into_iter()
+            .find(|attempts| *attempts > 0)
+            .unwrap_or(1)
+    }
+
+    fn note(&mut self, candidate: &Candidate, attempt: i64, result: &HandlerResult) {
         if result.outcome != Outcome::Failed {
             return;
         }
-        let attempts =
-            [candidate.max_attempts, self.event.fired.max_attempts, self.queue.max_attempts]
-                .into_iter()
-                .find(|attempts| *attempts > 0)
-                .unwrap_or(1);
-        self.retry |= attempt < attempts && is_retried(result.reason);
+        self.retry |= attempt < self.attempts_max(candidate) && is_retried(result.reason);
         let error = result.error.as_ref();
         let line = error.and_then(|e| e.line).map_or(0, i64::from);
         let message = error.map_or("no message", |e| e.message.as_str());

@@ -306,7 +306,11 @@ impl Execution {
             }
             tx.frames.iter_mut().filter_map(|frame| frame.read.take()).collect::<Vec<_>>()
         };
-        let writer = spent::in_database(|| Arc::clone(self.engine.store()).write())?;
+        let store = Arc::clone(self.engine.store());
+        let writer = spent::in_database(|| match &self.session.cause {
+            Some(cause) => store.write_for(&cause.event),
+            None => store.write(),
+        })?;
         for read in &reads {
             let now = writer.get_for_change(read.table(), read.text("sys_id"))?;
             let is_same = |now: Record| now.shares_values(read) || now.values() == read.values();

@@ -10,7 +10,7 @@ mod records;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use campanile_model::{Nodes, Record, TableDef};
+use campanile_model::{Nodes, Record, SysId, TableDef};
 
 pub use answers::KeptAnswer;
 pub use budget::ConnectionBudget;
@@ -60,6 +60,16 @@ pub trait Store: EventStore + Send + Sync + Debug {
     /// [`StoreError::Busy`] when the turn does not come within the store's patience,
     /// [`StoreError::Unavailable`] when the database cannot be reached.
     fn write(self: Arc<Self>) -> Result<Box<dyn WriteTx>, StoreError>;
+
+    /// As [`Store::write`], for what a handler of `event` does: while it lasts, nobody else takes the event over. An event that
+    /// this program does not hold and never lost is not looked at.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the claim under which the handler runs has lapsed; as [`Store::write`].
+    fn write_for(self: Arc<Self>, _event: &SysId) -> Result<Box<dyn WriteTx>, StoreError> {
+        // Where one program has the database, no claim lapses while it lives.
+        self.write()
+    }
 
     /// Until what it returns is dropped, no other program on the same database is inside the same call: for what has to
     /// be done once, as making a database or bringing its shipped rows up to date. Not to be called twice at a time.

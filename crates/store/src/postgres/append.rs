@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::distributed;
 use super::effects::Effects;
 use super::events::sys_id;
-use super::failure::SOMEWHERE;
+use super::failure::taken_for_dead;
 use super::insert;
 use super::text::{nil, stored};
 use crate::contract::{AppendOutcome, Appended, StoreError};
@@ -118,11 +118,7 @@ fn append_run(
 /// Why a key could not be taken that nobody has.
 fn nobody_has(event: &NewEvent) -> StoreError {
     if event.dedupe_key.starts_with(INTERNAL_KEY) {
-        return StoreError::Unavailable {
-            place: SOMEWHERE.to_owned(),
-            reason: "this node was taken for dead, and what it was handling is another's now"
-                .to_owned(),
-        };
+        return taken_for_dead();
     }
     // Whoever had it has forgotten it in between: as if the call came now.
     StoreError::Busy { waited_ms: 0 }

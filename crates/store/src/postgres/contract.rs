@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use campanile_model::{Nodes, Record, TableDef};
+use campanile_model::{Nodes, Record, SysId, TableDef};
 
 use super::budget::budget;
 use super::nodes::working;
@@ -34,6 +34,11 @@ impl Store for PostgresStore {
 
     fn write(self: Arc<Self>) -> Result<Box<dyn WriteTx>, StoreError> {
         Ok(Box::new(PostgresWriteTx::begin(self)?))
+    }
+
+    /// Differs because there are others.
+    fn write_for(self: Arc<Self>, event: &SysId) -> Result<Box<dyn WriteTx>, StoreError> {
+        Ok(Box::new(PostgresWriteTx::begin_for(self, event)?))
     }
 
     /// Differs because there are others. A lock of a transaction, because one of a session would be lost on a

@@ -123,6 +123,15 @@ pub(super) fn located(error: StoreError, place: &str) -> StoreError {
     }
 }
 
+/// What a handler is told whose event is another program's by now.
+pub(super) fn taken_for_dead() -> StoreError {
+    StoreError::Unavailable {
+        place: SOMEWHERE.to_owned(),
+        reason: "this node was taken for dead, and what it was handling is another's now"
+            .to_owned(),
+    }
+}
+
 /// What later calls are told after [`crate::contract::Store::close`].
 pub(super) fn closed(place: &str) -> StoreError {
     StoreError::Unavailable { place: place.to_owned(), reason: "the store was closed".to_owned() }

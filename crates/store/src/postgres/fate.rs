@@ -19,7 +19,7 @@ pub(super) const HANGS: Duration = Duration::from_secs(2);
 const REST: Duration = Duration::from_millis(50);
 
 /// The number of a transaction, and who runs it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Mark {
     xid: String,
     backend: i32,
@@ -28,6 +28,9 @@ pub(super) struct Mark {
 impl Mark {
     /// Gives the columns of [`Mark::read`], inside the transaction.
     pub(super) const SELECT: &str = "SELECT pg_current_xact_id()::text, pg_backend_pid()::text";
+
+    /// How many columns that are.
+    pub(super) const COLUMNS: usize = 2;
 
     /// The mark as the server told it.
     ///

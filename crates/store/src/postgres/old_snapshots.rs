@@ -41,6 +41,11 @@ const REPLICAS: &str = "(SELECT format('replication slot %L', slot_name) AS name
      UNION ALL SELECT format('replica %L', application_name), '', true, backend_xmin FROM pg_stat_activity \
      WHERE datname IS NULL AND usename IS NOT NULL AND backend_xmin IS NOT NULL) AS replica";
 
+/// What the server counts of the events that wait: of the table, or of its partitions.
+const LIVE_STATISTICS: &str = "(SELECT * FROM pg_stat_user_tables WHERE relid = to_regclass('sysevent_live') \
+     UNION ALL SELECT stat.* FROM pg_stat_user_tables AS stat JOIN pg_inherits ON inhrelid = relid \
+     WHERE inhparent = to_regclass('sysevent_live')) AS live";
+
 /// Numbers for metrics.
 ///
 /// # Errors
@@ -56,7 +61,7 @@ pub(super) fn numbers(connection: &Connection) -> Result<Vec<(&'static str, f64)
              coalesce((SELECT max(extract(epoch FROM clock_timestamp() - prepared)) FROM pg_prepared_xacts \
              WHERE database = current_database()), 0)::float8, \
              coalesce((SELECT max(age(xmin)) FROM {REPLICAS}), 0)::float8, \
-             coalesce((SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = to_regclass('sysevent_live')), 0)::float8"
+             coalesce((SELECT sum(n_dead_tup) FROM {LIVE_STATISTICS}), 0)::float8"
         ),
         &[],
     )?;
@@ -224,12 +229,12 @@ fn replicas(connection: &Connection, concerns: &mut Vec<Concern>) -> Result<(), 
 }
 
 fn dead_events(connection: &Connection, concerns: &mut Vec<Concern>) -> Result<(), StoreError> {
-    let last = shown("greatest(last_autovacuum, last_vacuum)");
+    let last = shown("min(greatest(last_autovacuum, last_vacuum))");
     let row = connection.query_first(
         &format!(
-            "SELECT n_dead_tup, n_live_tup, {last}, current_setting('autovacuum') = 'off' OR EXISTS (SELECT FROM pg_class \
-             WHERE oid = relid AND 'autovacuum_enabled=off' = ANY (reloptions)) \
-             FROM pg_stat_user_tables WHERE relid = to_regclass('sysevent_live')"
+            "SELECT coalesce(sum(n_dead_tup), 0)::bigint, coalesce(sum(n_live_tup), 0)::bigint, {last}, \
+             current_setting('autovacuum') = 'off' OR coalesce(bool_or(EXISTS (SELECT FROM pg_class \
+             WHERE oid = relid AND 'autovacuum_enabled=off' = ANY (reloptions))), false) FROM {LIVE_STATISTICS}"
         ),
         &[],
     )?;

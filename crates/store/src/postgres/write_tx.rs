@@ -7,15 +7,19 @@ use std::any::Any;
 use std::sync::Arc;
 
 use campanile_model::query::BoundQuery;
-use campanile_model::{Dictionary, FieldIndex, Instant, NewEvent, QueueOrder, Record, TableDef};
+use campanile_model::{
+    Dictionary, FieldIndex, Instant, NewEvent, QueueOrder, Record, SysId, TableDef,
+};
 
 use super::actions;
 use super::answers;
 use super::append;
+use super::claims::Standing;
 use super::connection::Connection;
 use super::ddl;
+use super::distributed;
 use super::effects::Effects;
-use super::failure::broken_uniqueness;
+use super::failure::{broken_uniqueness, taken_for_dead};
 use super::fate::{self, Mark};
 use super::move_kind;
 use super::order;
@@ -49,28 +53,68 @@ pub(super) struct PostgresWriteTx {
 
 impl PostgresWriteTx {
     pub(super) fn begin(store: Arc<PostgresStore>) -> Result<Self, StoreError> {
+        Self::begin_and_read(store, "").map(|(tx, _)| tx)
+    }
+
+    /// As [`PostgresWriteTx::begin`], for what a handler of `event` does. While it lasts nobody takes the event over.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the event is another's by now.
+    pub(super) fn begin_for(store: Arc<PostgresStore>, event: &SysId) -> Result<Self, StoreError> {
+        let standing = store.claims.standing(event.as_str());
+        let (Standing::Claimed, Some(sequence)) = (standing, store.claims.sequence(event)) else {
+            let is_lost = standing == Standing::Lost;
+            return if is_lost { Err(store.located(taken_for_dead())) } else { Self::begin(store) };
+        };
+        let token = store.shared.node.token();
+        if store.claims.spread().is_some() {
+            let tx = Self::begin(store)?;
+            let claims = &tx.store.claims;
+            let causes = [event.as_str().to_ascii_lowercase()];
+            let held =
+                tx.on(|connection| distributed::append::hold(connection, claims, &causes, token))?;
+            return if held.is_empty() { Err(tx.store.located(taken_for_dead())) } else { Ok(tx) };
+        }
+        // In the same message as the beginning. The numbers are our own.
+        let own = format!(
+            ", (SELECT count(*) FROM (SELECT FROM sysevent_live WHERE sequence = {sequence} \
+             AND claim_token = {token} FOR KEY SHARE) AS own)::text"
+        );
+        match Self::begin_and_read(store, &own)? {
+            (tx, Some(own)) if own == "1" => Ok(tx),
+            (tx, _) => Err(tx.store.located(taken_for_dead())),
+        }
+    }
+
+    /// Begins, and reads `more` columns behind those of the mark; returns the first of them.
+    fn begin_and_read(
+        store: Arc<PostgresStore>,
+        more: &str,
+    ) -> Result<(Self, Option<String>), StoreError> {
         let connection = store.writers.take()?;
         let patience = store.patience().as_millis();
         let silence = store.silence_max().as_millis();
-        // READ COMMITTED: whoever waited for a row goes on with what the other has left.
-        let begun = connection
-            .batch_row(&format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = {patience}; \
-                 SET LOCAL idle_in_transaction_session_timeout = {silence}; {}",
-                Mark::SELECT
-            ))
-            .map_err(|e| store.located(e.into()))?;
-        let mark = Mark::read(&begun)?;
-        Ok(Self {
+        // From here on whatever fails rolls back.
+        let mut tx = Self {
             store,
             connection,
-            mark,
+            mark: Mark::default(),
             effects: Vec::new(),
             savepoints: Vec::new(),
             savepoints_made: 0,
             sets_order: false,
             has_ended: false,
-        })
+        };
+        // READ COMMITTED: whoever waited for a row goes on with what the other has left.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = {patience}; \
+             SET LOCAL idle_in_transaction_session_timeout = {silence}; {}{more}",
+            Mark::SELECT
+        );
+        let mut begun = tx.on(|connection| Ok(connection.batch_row(&begin)?))?;
+        let more = (begun.len() > Mark::COLUMNS).then(|| begun.pop()).flatten();
+        tx.mark = Mark::read(&begun)?;
+        Ok((tx, more))
     }
 
     /// Waits until no other program holds the lock of whoever starts; it is held until this ends.

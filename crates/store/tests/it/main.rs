@@ -19,6 +19,7 @@ mod event_take_back;
 mod event_transactions;
 mod events_at_hand;
 mod postgres_commits;
+mod postgres_fences;
 mod postgres_nodes;
 mod postgres_pools;
 mod postgres_snapshots;
