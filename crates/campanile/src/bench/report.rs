@@ -25,9 +25,10 @@ impl Report {
         lines.extend(rows.iter().map(line));
         lines.push(String::new());
         lines.push(format!(
-            "Machine: {}. Server, load generator and database share it. Rates are the best of {} rounds.",
+            "Machine: {}. Server, load generator and database share it. Rates are the best of {} rounds{}.",
             self.machine.sentence(),
-            self.rounds
+            self.rounds,
+            if self.rounds == 1 { "" } else { ", on PostgreSQL the median of at least five" }
         ));
         lines.push(String::new());
         lines.join("\n")

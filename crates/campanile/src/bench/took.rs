@@ -19,6 +19,16 @@ impl Took {
     pub(super) fn min(self, other: Self) -> Self {
         Self { wall: self.wall.min(other.wall), processor: self.processor.min(other.processor) }
     }
+
+    /// The median of both, each for itself; of nothing, [`Took::FOREVER`].
+    pub(super) fn median(all: &[Self]) -> Self {
+        let median = |of: fn(&Self) -> Duration| {
+            let mut sorted: Vec<Duration> = all.iter().map(of).collect();
+            sorted.sort_unstable();
+            sorted.get(sorted.len() / 2).copied().unwrap_or(Duration::MAX)
+        };
+        Self { wall: median(|took| took.wall), processor: median(|took| took.processor) }
+    }
 }
 
 /// A stretch that has begun.
@@ -64,6 +74,17 @@ fn processor_time() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_median_is_no_worse_for_one_that_was_held_up() {
+        let took = |wall, processor| Took {
+            wall: Duration::from_millis(wall),
+            processor: Duration::from_millis(processor),
+        };
+        let rounds = [took(9_000, 2), took(11, 3), took(10, 1)];
+        assert_eq!(Took::median(&rounds), took(11, 2));
+        assert_eq!(Took::median(&[]), Took::FOREVER);
+    }
 
     #[test]
     fn work_takes_time_of_a_processor() {

@@ -17,6 +17,8 @@ use super::served::Served;
 use super::took::{Began, Took};
 use crate::output::Failure;
 
+/// How often everything is measured, unless it is to be once; the median counts.
+const ROUNDS: usize = 5;
 /// Events appended in batches.
 const BATCHED: usize = 100_000;
 /// Events fired one by one.
@@ -83,11 +85,10 @@ fn limits(context: &Context<'_>, server: &Server, name: &str) -> Result<Limits, 
 fn appends(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failure> {
     let mut raw = limits(context, server, "raw")?;
     let place = Place::make(context, server, "append")?;
-    let (mut ours, mut bare) = (Took::FOREVER, Took::FOREVER);
-    for _ in 0..context.rounds {
-        bare = bare.min(raw.insert(BATCHED)?);
-        ours = ours.min(batches(place.house.engine.store(), BATCHED)?);
-    }
+    let [bare, ours] = in_turn(context, || {
+        let bare = raw.insert(BATCHED)?;
+        Ok([bare, batches(place.house.engine.store(), BATCHED)?])
+    })?;
     place.house.stop()?;
     let bare = Figure::rate("PostgreSQL: bare insert … select, 500 a transaction", BATCHED, bare);
     let limit = bare.value();
@@ -100,15 +101,14 @@ fn appends(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failur
 fn claims(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failure> {
     let mut raw = limits(context, server, "raw")?;
     let place = Place::make(context, server, "claims")?;
-    let (mut ours, mut bare) = (Took::FOREVER, Took::FOREVER);
-    for _ in 0..context.rounds {
+    let [bare, ours] = in_turn(context, || {
         raw.insert(EVENTS)?;
-        bare = bare.min(raw.claim_and_complete(CLAIM)?);
+        let bare = raw.claim_and_complete(CLAIM)?;
         claims::append(place.house.engine.store(), EVENTS, |event| event)?;
         let began = Began::now();
         claims::drain(place.house.engine.store())?;
-        ours = ours.min(began.took());
-    }
+        Ok([bare, began.took()])
+    })?;
     place.house.stop()?;
     let bare = Figure::rate("PostgreSQL: bare loop of the same claims and writes", EVENTS, bare);
     let limit = bare.value();
@@ -122,7 +122,7 @@ fn fires(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failure>
     let place = Place::make(context, server, "fire")?;
     let served = Served::start(&place.house.engine)?;
     let load = Load::new(served.address);
-    let took = context.shortest(|| Ok(load.closed_loop(16, FIRED, one)?.0))?;
+    let [took] = in_turn(context, || Ok([load.closed_loop(16, FIRED, one)?.0]))?;
     served.stop()?;
     place.house.stop()?;
     let figure = Figure::rate("PostgreSQL: fire over HTTP, 16 in flight", FIRED, took);
@@ -130,26 +130,40 @@ fn fires(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failure>
 }
 
 fn sustain(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failure> {
-    let mut figures = Vec::new();
-    let mut of_one_node = 0.0;
-    for unanswered in UNANSWERED {
-        let took = context.shortest(|| in_process(context, server, unanswered))?;
+    let [one, fewer, two, over_http] = in_turn(context, || {
+        let [unanswered, fewer] = UNANSWERED;
+        Ok([
+            in_process(context, server, unanswered)?,
+            in_process(context, server, fewer)?,
+            two_nodes(context, server)?,
+            over_http(context, server)?,
+        ])
+    })?;
+    let of_one = |unanswered, took| {
         let what = format!("PostgreSQL: fired to done in process, {unanswered} unanswered");
-        let mut figure = Figure::rate(what, FIRED, took);
-        if unanswered == UNANSWERED[0] {
-            figure = figure.target(8_000.0, 12_000.0);
-            of_one_node = figure.value();
-        }
-        figures.push(figure);
-    }
-    let took = context.shortest(|| two_nodes(context, server))?;
-    figures.push(
-        Figure::rate("PostgreSQL: the same by two nodes, 32 unanswered each", FIRED, took)
+        Figure::rate(what, FIRED, took)
+    };
+    let one = of_one(UNANSWERED[0], one).target(8_000.0, 12_000.0);
+    let of_one_node = one.value();
+    Ok(vec![
+        one,
+        of_one(UNANSWERED[1], fewer),
+        Figure::rate("PostgreSQL: the same by two nodes, 32 unanswered each", FIRED, two)
             .beside(of_one_node, "one node"),
-    );
-    let took = context.shortest(|| over_http(context, server))?;
-    figures.push(Figure::rate("PostgreSQL: fired over HTTP to done, 16 in flight", FIRED, took));
-    Ok(figures)
+        Figure::rate("PostgreSQL: fired over HTTP to done, 16 in flight", FIRED, over_http),
+    ])
+}
+
+/// The medians of what is measured in turn, so that all meet the same hour of the machine.
+fn in_turn<const N: usize>(
+    context: &Context<'_>,
+    mut round: impl FnMut() -> Result<[Took; N], Failure>,
+) -> Result<[Took; N], Failure> {
+    let rounds = if context.rounds == 1 { 1 } else { ROUNDS.max(context.rounds) };
+    let rounds = (0..rounds).map(|_| round()).collect::<Result<Vec<_>, _>>()?;
+    Ok(std::array::from_fn(|at| {
+        Took::median(&rounds.iter().map(|round| round[at]).collect::<Vec<_>>())
+    }))
 }
 
 fn in_process(context: &Context<'_>, server: &Server, callers: usize) -> Result<Took, Failure> {
