@@ -248,7 +248,7 @@ fn names_of_events_and_queues_are_checked_wherever_they_come_in() {
     for (table, body, words) in [
         ("sysevent_queue", json!({"queue": "My Queue"}), "my_queue"),
         ("sysevent_register", json!({"event_name": "t.reg", "queue": "My Queue"}), "my_queue"),
-        ("sysevent_queue", json!({"queue": "seq", "processing_order": "sequential"}), "sequential"),
+        ("sysevent_queue", json!({"queue": "seq", "processing_order": "in turn"}), "sequential"),
     ] {
         let answer = house.admin.post(&format!("/api/now/table/{table}"), &body);
         assert!(matches!(answer.status, 403 | 422), "{table}: {}", answer.text);

@@ -30,6 +30,12 @@ impl Pace {
         wanted.clamp(1, limit.max(1))
     }
 
+    /// Whether an event was handled before.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.mean_ms.is_some()
+    }
+
     /// One event took this long.
     pub fn note(&mut self, duration_ms: i64) {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of one event")]

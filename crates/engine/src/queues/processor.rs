@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use campanile_model::{Event, Instant, QueueDef, SysId};
+use campanile_model::{Event, Instant, QueueDef, QueueOrder, SysId};
 use campanile_store::{ClaimRequest, Completion, NextState};
 
 use super::metrics::QueueMetrics;
@@ -116,7 +116,7 @@ impl Processor {
         let now = engine.clock().now();
         let claim = engine.store().claim(&ClaimRequest {
             queue: &queue.name,
-            limit: self.pace.batch(queue.claim_limit),
+            limit: self.batch(&queue),
             claimed_by: &self.claimed_by,
             by_priority: engine.bool_property(PRIORITY_ENABLED, true),
             now,
@@ -127,6 +127,15 @@ impl Processor {
             metrics.handled(&look.counts);
         }
         Ok(look)
+    }
+
+    /// How many events to claim. Where records are kept in order and nobody knows yet how long they take, one record: the
+    /// next one is for an idle processor.
+    fn batch(&self, queue: &QueueDef) -> usize {
+        match queue.order {
+            QueueOrder::ByRecord if !self.pace.is_known() => 1,
+            _ => self.pace.batch(queue.claim_limit),
+        }
     }
 
     /// Name of its queue, for people.

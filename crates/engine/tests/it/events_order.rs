@@ -144,10 +144,13 @@ fn a_halted_queue_goes_on_when_the_failed_event_is_reprocessed_or_cancelled() {
 fn ev_027_events_of_one_record_follow_each_other_and_different_records_overlap() {
     let mut bed = Bed::quiet();
     bed.action("meets", "t.ping", MEETS, &[]);
-    bed.queue("in_turn", &[("ordering", "true"), ("job_config_value", "2")]);
+    let two = [("ordering", "true"), ("job_config_value", "2"), ("active", "false")];
+    bed.queue("in_turn", &two);
     bed.with_processors();
     let fired = [(1, "A1"), (2, "B1"), (1, "A2"), (1, "A3"), (2, "B2"), (2, "B3")];
     let events = fired.map(|(record, parm1)| fire_about(&bed, record, parm1));
+    // All wait when the first one is claimed.
+    bed.set_queue("in_turn", &[("active", "true")]);
     all_ended(&bed, &events);
     let (of_a, of_b): (Vec<_>, Vec<_>) =
         bed.recorded().into_iter().partition(|name| name.starts_with('A'));

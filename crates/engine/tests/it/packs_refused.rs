@@ -128,8 +128,8 @@ fn what_a_pack_names_and_nobody_knows_is_told_with_its_path() {
             "mine.yaml: queues[0].poll_interval: 'soon' is no duration",
         ),
         (
-            "queues: [{queue: q, processing_order: sequential}]",
-            "mine.yaml: queues[0]: sequential queues are not available",
+            "queues: [{queue: q, processing_order: sequential, job_config_value: 2}]",
+            "mine.yaml: queues[0]: 'job_config_value' is 2: a sequential queue has exactly one processor",
         ),
     ] {
         let error = refusal(&house, text);

@@ -21,6 +21,7 @@ mod events_at_hand;
 mod postgres_commits;
 mod postgres_fences;
 mod postgres_nodes;
+mod postgres_order;
 mod postgres_pools;
 mod postgres_snapshots;
 mod postgres_strangers;
