@@ -382,10 +382,16 @@ pub(crate) struct CliRun {
 
 /// Runs `campanile ARGS` with the administrator's password in the environment.
 pub(crate) fn campanile(args: &[&str]) -> CliRun {
+    campanile_with(args, &[])
+}
+
+/// The same with more variables.
+pub(crate) fn campanile_with(args: &[&str], variables: &[(&str, &str)]) -> CliRun {
     let output = Command::new(binary())
         .args(args)
         .env("CAMPANILE_PASSWORD", ADMIN_PASSWORD)
         .env("CAMPANILE_ADMIN_PASSWORD", ADMIN_PASSWORD)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -11,6 +11,7 @@ mod cli;
 mod copy;
 mod crash;
 mod disk;
+mod distributed;
 mod error_pages;
 mod harness;
 mod nodes;

@@ -40,8 +40,18 @@ impl Nodes {
         self.running.insert(at, node);
     }
 
+    /// The administrator at the first node.
+    pub(crate) fn admin(&self) -> Client {
+        self.running[0].admin()
+    }
+
+    /// Whom to ask; the list follows the nodes.
+    pub(crate) fn clients(&self) -> Arc<Mutex<Vec<Client>>> {
+        Arc::clone(&self.clients)
+    }
+
     /// Kills one and starts another in its place.
-    fn replace(&mut self, at: usize) {
+    pub(crate) fn replace(&mut self, at: usize) {
         self.running.remove(at).kill();
         self.start_one(at);
     }

@@ -1,7 +1,7 @@
 -- Puts the rows of events of a Campanile database into native hash partitions, 16 of each table.
 --
--- For a database in distributed mode that has no events yet, while no server works on it (docs/operations/scale-out.md). Views
--- that somebody else made over these tables are dropped.
+-- For a database in distributed mode, while no server works on it (docs/operations/scale-out.md). Rows that are there already
+-- are written anew, which takes its time. Views that somebody else made over these tables are dropped.
 
 BEGIN;
 
@@ -11,16 +11,14 @@ DECLARE
     modulus CONSTANT int := 16;
     sysevent CONSTANT text := pg_get_viewdef('sysevent'::regclass);
     handler_run CONSTANT text := pg_get_viewdef('sysevent_handler_run'::regclass);
-    has_rows boolean;
     name text;
 BEGIN
     IF NOT EXISTS (SELECT FROM campanile_distribution) THEN
-        RAISE EXCEPTION 'the database is not in distributed mode: start a server with distributed.partitions first';
+        RAISE EXCEPTION 'the database is not in distributed mode: make it with the setting postgres.partitions';
     END IF;
     FOREACH name IN ARRAY tables LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %I)', name) INTO has_rows;
-        IF has_rows THEN
-            RAISE EXCEPTION '% has rows already', name;
+        IF EXISTS (SELECT FROM pg_class WHERE oid = name::regclass AND relkind = 'p') THEN
+            RAISE EXCEPTION '% is partitioned already', name;
         END IF;
         EXECUTE format('ALTER TABLE %I RENAME TO %I', name, name || '_whole');
         EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL) PARTITION BY HASH ("partition")', name, name || '_whole');
@@ -28,9 +26,11 @@ BEGIN
             EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES WITH (MODULUS %s, REMAINDER %s)',
                            name || '_' || part, name, modulus, part);
         END LOOP;
+        EXECUTE format('INSERT INTO %I OVERRIDING SYSTEM VALUE SELECT * FROM %I', name, name || '_whole');
         -- With it go the views, which are made again, and functions of the other mode.
         EXECUTE format('DROP TABLE %I CASCADE', name || '_whole');
     END LOOP;
+    PERFORM setval(pg_get_serial_sequence('sysevent_run', 'run'), max(run)) FROM sysevent_run HAVING count(*) > 0;
     EXECUTE 'CREATE VIEW sysevent AS ' || sysevent;
     EXECUTE 'CREATE VIEW sysevent_handler_run AS ' || handler_run;
     FOR part IN 0 .. modulus - 1 LOOP

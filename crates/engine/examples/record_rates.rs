@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         data_dir: folder.path().to_path_buf(),
         database: None,
         connections: campanile_store::Connections::default(),
+        partitions: None,
         lease: campanile_store::Lease::default(),
         clock: Arc::new(SystemClock),
         node: "bench".to_owned(),

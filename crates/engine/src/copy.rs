@@ -67,7 +67,8 @@ pub struct CopyReport {
 }
 
 /// Copies everything of `from` to `to`, which must be empty or hold an unfinished copy of the same source. Nobody may work
-/// on either. What arrives is compared; then, and not before, a server can be started on it.
+/// on either. What arrives is compared; then, and not before, a server can be started on it. `partitions` is for a PostgreSQL
+/// database as target, as in [`EngineConfig`](crate::EngineConfig).
 ///
 /// # Errors
 /// [`EngineError::BadInput`] when a side cannot be used as it is; [`EngineError::CopyDiffers`] when the comparison finds a
@@ -75,6 +76,7 @@ pub struct CopyReport {
 pub fn copy(
     from: &Place,
     to: &Place,
+    partitions: Option<u16>,
     progress: &mut dyn FnMut(CopyProgress<'_>),
 ) -> Result<CopyReport, EngineError> {
     if is_same(from, to) {
@@ -86,7 +88,7 @@ pub fn copy(
         return Err(refuse(place, detail));
     }
     let source = open_source(from)?;
-    let copied = copy_from(&source, to, progress);
+    let copied = copy_from(&source, (to, partitions), progress);
     let closed = source.close();
     let report = copied?;
     closed?;
@@ -109,7 +111,7 @@ fn is_same(from: &Place, to: &Place) -> bool {
 
 fn copy_from(
     source: &Arc<dyn Store>,
-    to: &Place,
+    (to, partitions): (&Place, Option<u16>),
     progress: &mut dyn FnMut(CopyProgress<'_>),
 ) -> Result<CopyReport, EngineError> {
     // Whoever starts on the source waits until the end.
@@ -128,7 +130,7 @@ fn copy_from(
     };
     let dictionary = dictionary::read(&*Arc::clone(source).read()?)?;
     let tables = dump_tables(&dictionary)?;
-    let mut target = open_target(to)?;
+    let mut target = open_target(to, partitions)?;
     let name = format!("{place} (made {made})");
     expect_free(&*target, &name)?;
     target.begin(&name, &dictionary)?;
@@ -293,14 +295,16 @@ fn open_source(place: &Place) -> Result<Arc<dyn Store>, EngineError> {
     })
 }
 
-fn open_target(place: &Place) -> Result<Box<dyn Load>, EngineError> {
+fn open_target(place: &Place, partitions: Option<u16>) -> Result<Box<dyn Load>, EngineError> {
     Ok(match place {
         Place::Folder(folder) => {
             data_folder::inspect(folder)?;
             data_folder::prepare(folder)?;
             Box::new(SqliteLoader::open(folder)?)
         }
-        Place::Database(url) => Box::new(PostgresLoader::open(url.clone())?),
+        Place::Database(url) => {
+            Box::new(PostgresLoader::open_in_partitions(url.clone(), partitions)?)
+        }
     })
 }
 

@@ -47,6 +47,9 @@ pub struct EngineConfig {
     pub database: Option<DatabaseUrl>,
     /// The way to it, and how many connections are taken on it.
     pub connections: Connections,
+    /// Distributed mode with so many partitions, for a PostgreSQL database that has no events yet; `None` leaves it to the
+    /// database.
+    pub partitions: Option<u16>,
     /// How this node proves to the others on that database that it lives.
     pub lease: Lease,
     /// Where time comes from.

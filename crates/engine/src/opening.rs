@@ -178,6 +178,7 @@ fn open_store(config: &mut EngineConfig) -> Result<Arc<dyn Store>, EngineError> 
         clock: clock.clone(),
         lease: config.lease,
         connections: config.connections.clone(),
+        partitions: config.partitions,
         ..PostgresOptions::new(url.clone())
     })?;
     if let Some(clock) = clock {

@@ -199,6 +199,7 @@ fn config(
         data_dir: folder.to_owned(),
         database: database.map(DatabaseUrl::from),
         connections: campanile_store::Connections::default(),
+        partitions: None,
         lease: campanile_store::Lease::default(),
         clock,
         node: context.settings.node.clone(),

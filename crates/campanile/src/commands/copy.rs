@@ -19,7 +19,7 @@ pub(crate) fn run(settings: &Settings, args: &CopyArgs, json: bool) -> Result<()
     let to = place("--to", &args.to, settings)?;
     let bar = bar(0, "{spinner} {msg}");
     let began = Instant::now();
-    let copied = copy::copy(&from, &to, &mut |progress: CopyProgress<'_>| {
+    let copied = copy::copy(&from, &to, settings.partitions, &mut |progress: CopyProgress<'_>| {
         let doing = if progress.is_comparing { "comparing" } else { "copying" };
         let CopyProgress { table, number, tables, rows, .. } = progress;
         bar.set_message(format!("{doing} {table} ({number} of {tables}): {rows} rows"));

@@ -23,6 +23,10 @@ pub(crate) fn config(settings: &Settings, folder: &FolderArgs, serves: bool) -> 
         data_dir: folder.data.clone().unwrap_or_else(|| settings.data.clone()),
         database: database.filter(|url| !url.is_empty()),
         connections: settings.database_connections.clone(),
+        // A folder that is named for once is opened as it is.
+        partitions: settings
+            .partitions
+            .filter(|_| folder.data.is_none() || folder.database.is_some()),
         lease: settings.lease,
         clock: Arc::new(SystemClock),
         node: settings.node.clone(),
@@ -46,6 +50,11 @@ pub(crate) fn opening<T>(
     open: impl FnOnce(EngineConfig) -> Result<T, EngineError>,
 ) -> Result<T, Failure> {
     let is_served = config.database.is_some();
+    if config.partitions.is_some() && !is_served {
+        return Err(Failure::usage(
+            "'postgres.partitions' is for a PostgreSQL database: name one with 'database' or --database, or take the setting out",
+        ));
+    }
     open(config).map_err(|error| match error {
         EngineError::Store(StoreError::UnfinishedCopy { .. }) => Failure::usage(error),
         EngineError::Store(

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) database: DatabaseUrl,
     /// The way to it.
     pub(crate) database_connections: Connections,
+    /// In how many partitions it keeps events; `None` leaves it to the database.
+    pub(crate) partitions: Option<u16>,
     /// `host:port`.
     pub(crate) listen: String,
     /// Connections at once; 0 leaves it to the machine.
@@ -106,6 +108,7 @@ pub(crate) fn load(
         data: PathBuf::from(text(&values, "server.data")),
         database: text(&values, "database").into(),
         database_connections: postgres::connections(&values)?,
+        partitions: postgres::partitions(&values)?,
         listen: text(&values, "server.listen"),
         node: text(&values, "node.name"),
         lease: lease(&values)?,

@@ -1,9 +1,9 @@
-//! The section `postgres`: the way to the database, and how many connections are taken on it.
+//! The section `postgres`: the way to the database, how many connections are taken on it, and how events are spread in it.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use campanile_store::{Connections, StatementNames};
+use campanile_store::{Connections, PARTITIONS, StatementNames};
 use toml::Value;
 
 use super::layers::{SettingsError, text, within};
@@ -34,6 +34,27 @@ pub(super) fn connections(values: &BTreeMap<String, Value>) -> Result<Connection
         statement_names: names(values)?,
         direct_url: (!direct_url.is_empty()).then(|| direct_url.into()),
     })
+}
+
+/// In how many partitions events are kept; `None` leaves it to the database.
+///
+/// # Errors
+/// As [`connections`].
+pub(super) fn partitions(values: &BTreeMap<String, Value>) -> Result<Option<u16>, SettingsError> {
+    let key = "postgres.partitions";
+    let count = within(values, key, 0..=i64::from(*PARTITIONS.end()))?;
+    let count = u16::try_from(count).unwrap_or(0);
+    if count == 0 {
+        return Ok(None);
+    }
+    if !count.is_power_of_two() || !PARTITIONS.contains(&count) {
+        return Err(SettingsError::NoSuchChoice {
+            key: key.to_owned(),
+            choices: "0, 2, 4, 8, 16, 32, 64, 128, 256".to_owned(),
+            got: count.to_string(),
+        });
+    }
+    Ok(Some(count))
 }
 
 fn names(values: &BTreeMap<String, Value>) -> Result<StatementNames, SettingsError> {
@@ -73,6 +94,26 @@ mod tests {
         }
         let direct = with("DIRECT_URL", "postgres://u:geheim@h/c").unwrap();
         assert_eq!(direct.direct_url.as_ref().unwrap().to_string(), "postgres://h/c");
+    }
+
+    #[test]
+    fn partitions_are_none_or_a_power_of_two() {
+        let with = |value: &str| {
+            let variable = ("CAMPANILE_POSTGRES_PARTITIONS".to_owned(), value.to_owned());
+            load(None, [variable]).map(|settings| settings.partitions).map_err(|e| e.to_string())
+        };
+        assert_eq!(with("0").unwrap(), None);
+        for count in [2, 16, 256] {
+            assert_eq!(with(&count.to_string()).unwrap(), Some(count));
+        }
+        assert_eq!(
+            with("12").unwrap_err(),
+            "'postgres.partitions' expected one of 0, 2, 4, 8, 16, 32, 64, 128, 256, got '12'"
+        );
+        assert_eq!(
+            with("512").unwrap_err(),
+            "'postgres.partitions' expected a number from 0 to 256, got 512"
+        );
     }
 
     #[test]

@@ -172,6 +172,7 @@ fn config(folder: &TempDir, url: Option<String>, clock: &Arc<ManualClock>) -> En
         data_dir: folder.path().to_path_buf(),
         database: url.map(DatabaseUrl::from),
         connections: Connections::default(),
+        partitions: None,
         lease: Lease::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         node: "node-a".to_owned(),

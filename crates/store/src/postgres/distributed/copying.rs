@@ -14,6 +14,9 @@ use crate::postgres::connection::Connection;
 
 const COLUMN: &str = "partition";
 
+/// The queues that keep an order.
+const ORDER: &str = "sysevent_queue_order";
+
 /// Gives rows that were read from a database of the mode the partition of the reference.
 pub(in crate::postgres) fn as_in_the_reference(table: &DumpTable, rows: &mut [DumpRow]) {
     let Some(at) = position(table, COLUMN) else { return };
@@ -28,7 +31,7 @@ pub(in crate::postgres) fn as_in_the_reference(table: &DumpTable, rows: &mut [Du
 /// The table and its rows as they stand in a database of the mode; nothing when this table is not spread.
 ///
 /// # Errors
-/// What PostgreSQL said.
+/// [`StoreError::Statement`] for a queue that keeps an order; what PostgreSQL said.
 pub(in crate::postgres) fn as_spread(
     connection: &Connection,
     spread: &Spread,
@@ -48,6 +51,12 @@ pub(in crate::postgres) fn as_spread(
             row[at] = DumpValue::Integer(number);
         }
         return Ok(Some((table.clone(), rows)));
+    }
+    if table.name == ORDER && !rows.is_empty() {
+        return Err(StoreError::Statement {
+            reason: "no queue keeps an order in distributed mode: make it parallel in the source"
+                .to_owned(),
+        });
     }
     if table.name != "sysevent_run" {
         return Ok(None);

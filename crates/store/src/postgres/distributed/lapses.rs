@@ -1,5 +1,6 @@
 //! Taking over from programs whose lease has lapsed, partition by partition.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -56,9 +57,10 @@ pub(in crate::postgres) fn take_over_events(
     let (mut begun, told) = told(connection, &all)?;
     for (partition, held) in &held_in {
         begun.extend(recorded(connection, *partition, held)?);
-        // A processor has events of one partition at a time.
-        begun.extend(first_of_each(held, &told));
     }
+    // One for each processor, wherever its events stand: what it had handled before may not have been written yet.
+    all.sort_by(|(_, l), (_, r)| in_order(l, r));
+    begun.extend(first_of_each(&all, &told));
     let mut effects = Effects::default();
     for (partition, held) in &held_in {
         let sorted = Sorted::of(held, &begun);
@@ -71,6 +73,12 @@ pub(in crate::postgres) fn take_over_events(
         give_up(connection, *partition, &sorted.lost)?;
     }
     Ok(Sorted::of(&all, &begun).taken(effects))
+}
+
+/// The order of a queue.
+fn in_order(l: &Event, r: &Event) -> Ordering {
+    let priority = l.fired.priority.total_cmp(&r.fired.priority);
+    priority.then(l.fired.process_on.cmp(&r.fired.process_on)).then(l.sequence.cmp(&r.sequence))
 }
 
 /// Events of which a run of the present attempt is recorded: they were being handled.
