@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -35,6 +36,13 @@ pub(crate) fn add_handler(admin: &Client, event: &str, name: &str, order: u32, s
     });
     admin.post("/api/now/table/sysevent_script_action", &row).result();
 }
+
+/// More events than that do not wait before the load goes on: what is fired faster than a slow machine handles it would only
+/// make the end of the test long.
+const WAITING_MAX: u64 = 300;
+
+/// Fires between two looks at how many wait.
+const LOOK_EVERY: usize = 10;
 
 /// What was acknowledged: the key of the event and its first value.
 #[derive(Default)]
@@ -96,6 +104,10 @@ impl Load {
                             clients[turn % clients.len()].clone()
                         };
                         self.fire(&client);
+                        let is_over = || stop.load(Ordering::Relaxed);
+                        while turn % LOOK_EVERY == 0 && !is_over() && too_many_wait(&client) {
+                            std::thread::park_timeout(Duration::from_millis(20));
+                        }
                     }
                 });
             }
@@ -109,6 +121,14 @@ impl Load {
     pub(crate) fn check(&self, admin: &Client) {
         nothing_is_lost_and_nothing_doubled(admin, &self.acknowledged.lock().unwrap());
     }
+}
+
+/// A server that cannot tell holds up nobody.
+fn too_many_wait(client: &Client) -> bool {
+    let path = "/api/now/table/sysevent?sysparm_limit=1&sysparm_fields=sys_id&sysparm_query=stateINready,queued";
+    let Ok(answer) = client.try_send("GET", path, &[], None) else { return false };
+    let count = answer.header("x-total-count").and_then(|count| count.parse::<u64>().ok());
+    count.is_some_and(|count| count > WAITING_MAX)
 }
 
 /// Also when the work has failed: else the threads would go on for ever.

@@ -1,13 +1,14 @@
 //! Others on the PostgreSQL server under load: a table that somebody locks, and a limit that an administrator sets.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use campanile_store::testing::TestDatabase;
 use serde_json::json;
 
 use crate::harness::{Server, campanile, itsm_database, wait_until};
 use crate::nodes::{Nodes, STUCK, none};
-use crate::nothing_lost::{Load, add_handler};
+use crate::nothing_lost::{Load, add_handler, install_handlers};
 use crate::people::text;
 
 /// Programs whose lease goes on.
@@ -41,14 +42,15 @@ fn a_table_of_events_that_a_stranger_locks_under_load_costs_no_lease_and_loses_n
 #[test]
 fn handlers_whose_writes_a_statement_timeout_ends_run_again_and_nothing_is_doubled() {
     let database = itsm_database();
+    // Long enough for what the test itself asks.
     database.run(
-        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 150', current_database()); END $$",
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 2000', current_database()); END $$",
     );
     let nodes = Nodes::start(database.url(), 2);
     let load = Load::default();
     let clients = Arc::clone(&nodes.clients);
     load.during(4, &clients, || {
-        for _ in 0..5 {
+        for _ in 0..3 {
             load.wait_for(10);
             let stranger = database.stranger();
             stranger.run("BEGIN; LOCK TABLE cmn_location IN ACCESS EXCLUSIVE MODE");
@@ -125,4 +127,44 @@ fn a_handler_that_never_gets_through_to_a_database_that_is_there_fails_in_the_en
     }
     let failed = admin.count("sysevent_handler_run", "handler_name=saves^outcome=failed");
     assert_eq!(failed, 1, "the last run is recorded");
+}
+
+#[test]
+fn when_all_connections_that_write_are_taken_callers_are_told_and_fires_and_beats_go_on() {
+    let database = itsm_database();
+    let few = [("CAMPANILE_POSTGRES_WRITERS", "2")];
+    let node = Server::start_node_with(database.url(), "node-1", &few);
+    let admin = node.admin();
+    install_handlers(&admin);
+    let before = living(&database);
+    let load = Load::default();
+    let clients = Mutex::new(vec![node.admin()]);
+    load.during(2, &clients, || load.wait_for(20));
+    // Whoever saves a location waits for it with a connection in hand; there are more of them than connections.
+    let stranger = database.stranger();
+    stranger.run("BEGIN; LOCK TABLE cmn_location IN ACCESS EXCLUSIVE MODE");
+    let (is_told, is_enough) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !is_enough.load(Ordering::Relaxed) {
+                    let answer = admin.post("/api/now/table/cmn_location", &json!({"name": "a"}));
+                    assert_eq!(answer.status, 503, "{}", answer.text);
+                    let error = answer.json()["error"].clone();
+                    assert_eq!(text(&error, "code"), "overloaded", "{}", answer.text);
+                    if text(&error, "detail").contains("for a free connection") {
+                        is_told.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        wait_until("a caller is told", || is_told.load(Ordering::Relaxed));
+        load.during(2, &clients, || load.wait_for(50));
+        assert_eq!(living(&database), before, "beats have a connection of their own");
+        is_enough.store(true, Ordering::Relaxed);
+    });
+    drop(stranger);
+    admin.wait_until_drained();
+    load.check(&admin);
+    assert!(node.stop(), "the node stops in order");
 }
