@@ -21,13 +21,30 @@ pub(super) const CLAIM: usize = 100;
 /// Events for later.
 const LATER: usize = 1_000_000;
 
-/// What one event cost.
+/// What [`EVENTS`] events cost.
 #[derive(Clone, Copy)]
 pub(super) struct Cost {
     /// A claim of [`CLAIM`] events.
     claim: Duration,
     /// Everything, from the first claim to the commit of the last completion.
     all: Duration,
+}
+
+impl Cost {
+    /// The cheaper of both, each for itself.
+    pub(super) fn min(self, other: Self) -> Self {
+        Self { claim: self.claim.min(other.claim), all: self.all.min(other.all) }
+    }
+
+    /// Microseconds of a claim.
+    pub(super) fn claim_micros(self) -> f64 {
+        micros_each(EVENTS / CLAIM, self.claim)
+    }
+
+    /// Microseconds of an event, claimed and completed.
+    pub(super) fn event_micros(self) -> f64 {
+        micros_each(EVENTS, self.all)
+    }
 }
 
 pub(super) fn measure(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
@@ -68,15 +85,12 @@ pub(super) fn measure(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
 }
 
 fn lines(what: &str, cost: Cost, base: Cost, peer: &'static str) -> [Figure; 2] {
-    let claims = EVENTS / CLAIM;
-    let line = |name: &str, count: usize, took: Duration, base: Duration| {
-        let value = micros_each(count, took);
-        Figure::new(format!("{name}, {what}"), value, Unit::Micros)
-            .beside(micros_each(count, base), peer)
+    let line = |name: &str, value: f64, base: f64| {
+        Figure::new(format!("{name}, {what}"), value, Unit::Micros).beside(base, peer)
     };
     [
-        line("claim of 100", claims, cost.claim, base.claim),
-        line("claim and completion of one event", EVENTS, cost.all, base.all),
+        line("claim of 100", cost.claim_micros(), base.claim_micros()),
+        line("claim and completion of one event", cost.event_micros(), base.event_micros()),
     ]
 }
 
@@ -84,9 +98,7 @@ fn cheapest(context: &Context<'_>, store: &Arc<dyn Store>) -> Result<Cost, Failu
     let mut cheapest = Cost { claim: Duration::MAX, all: Duration::MAX };
     for _ in 0..context.rounds {
         append(store, EVENTS, |event| event)?;
-        let cost = drain(store)?;
-        cheapest.claim = cheapest.claim.min(cost.claim);
-        cheapest.all = cheapest.all.min(cost.all);
+        cheapest = cheapest.min(drain(store)?);
     }
     Ok(cheapest)
 }

@@ -16,6 +16,8 @@ pub(super) enum Unit {
     Micros,
     /// 2^20 bytes.
     Megabytes,
+    /// Things.
+    Count,
 }
 
 impl Unit {
@@ -25,6 +27,7 @@ impl Unit {
             Self::Millis => "ms",
             Self::Micros => "µs",
             Self::Megabytes => "MB",
+            Self::Count => "",
         }
     }
 }

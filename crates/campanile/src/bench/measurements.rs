@@ -11,7 +11,7 @@ use crate::output::Failure;
 pub(super) type Measure = fn(&Context<'_>) -> Result<Vec<Figure>, Failure>;
 
 /// Every measurement with its name.
-pub(super) const ALL: [(&str, Measure); 14] = [
+pub(super) const ALL: [(&str, Measure); 16] = [
     ("append", append::measure),
     ("fire", fire::measure),
     ("drain", drain::measure),
@@ -26,4 +26,6 @@ pub(super) const ALL: [(&str, Measure); 14] = [
     ("postgres-claims", postgres::claim),
     ("postgres-fire", postgres::fire),
     ("postgres-sustained", postgres::sustained),
+    ("postgres-log", postgres::long_log),
+    ("postgres-steady", postgres::steady),
 ];

@@ -21,6 +21,8 @@ pub(crate) struct Wanted {
     pub(crate) postgres: Option<DatabaseUrl>,
     /// Adds ten million rows.
     pub(crate) full: bool,
+    /// Measures in small what only `full` does.
+    pub(crate) small: bool,
     /// Only measurements whose name contains this.
     pub(crate) only: Option<String>,
     /// How often short measurements are repeated.
@@ -51,6 +53,7 @@ pub(crate) fn run(settings: &Settings, wanted: Wanted) -> Result<Report, Failure
         root,
         postgres: wanted.postgres,
         full: wanted.full,
+        small: wanted.small,
         rounds: wanted.rounds.max(1),
     };
     let mut figures = Vec::new();

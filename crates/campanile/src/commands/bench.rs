@@ -14,6 +14,7 @@ pub(crate) fn run(settings: &Settings, args: BenchArgs, json: bool) -> Result<()
             .or_else(|| Some(settings.database.clone()))
             .filter(|url| !url.is_empty()),
         full: args.full,
+        small: args.test_small,
         only: args.only,
         rounds: args.rounds,
     };

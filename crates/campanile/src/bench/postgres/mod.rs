@@ -1,10 +1,15 @@
 //! On PostgreSQL: the figures of the shared engine, beside the bare server in the same rounds.
 
 mod limits;
+mod long_log;
 mod server;
+mod steady;
+mod tables;
 
 use limits::Limits;
+pub(super) use long_log::measure as long_log;
 use server::{Database, Server};
+pub(super) use steady::measure as steady;
 
 use super::append::{batches, side_by_side};
 use super::claims::{self, CLAIM, EVENTS};

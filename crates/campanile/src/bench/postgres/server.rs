@@ -139,6 +139,16 @@ impl Bare {
         rows.iter().map(|row| row.try_get(0).map_err(said)).collect()
     }
 
+    /// The number that a query gives, which is a `float8`; 0 for none.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn number(&self, sql: &str) -> Result<f64, Failure> {
+        let row = self.runtime.block_on(self.client.query_one(sql, &[])).map_err(said)?;
+        let number: Option<f64> = row.try_get(0).map_err(said)?;
+        Ok(number.unwrap_or(0.0))
+    }
+
     /// The first column of the first row, which is a text.
     ///
     /// # Errors

@@ -1,0 +1,152 @@
+//! Minutes at a steady pace, with the server's own housekeeping as it is packaged; then with a snapshot held open, which keeps
+//! it from clearing away what is dead.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::server::{Bare, Server};
+use super::tables::{dead_rows, live_megabytes};
+use super::{FIRED, Place, UNANSWERED, in_process, on_server};
+use crate::bench::append::side_by_side;
+use crate::bench::context::Context;
+use crate::bench::figure::{Figure, Unit};
+use crate::bench::spread::{Spread, per_second};
+use crate::output::Failure;
+
+/// Share of what one node sustains.
+const SHARE: f64 = 0.8;
+
+/// Share of the pace that must be kept.
+const KEPT: f64 = 0.95;
+
+/// Between two looks at what a claim meets.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at the beginning and at the end that are set beside each other: a tenth of all, and at least so many.
+const LOOKS_MIN: usize = 5;
+
+/// What a claim begins with: the way to the next events, past those that are dead.
+const WALK: &str = "SELECT sequence FROM sysevent_live WHERE state = 'ready' AND queue = '' \
+     ORDER BY queue, derived_priority, process_on, sequence LIMIT 100";
+
+const BY_INDEX: &str =
+    "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
+
+/// Holds a snapshot until the connection ends.
+const HOLD: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM sysevent_live";
+
+/// Minutes with housekeeping, then half as many with a snapshot held open.
+pub(in crate::bench) fn measure(context: &Context<'_>) -> Result<Vec<Figure>, Failure> {
+    on_server(context, |context, server| {
+        let Some(time) = context.steady() else {
+            context.say("left out: it takes a while, and --full measures it");
+            return Ok(Vec::new());
+        };
+        steady(context, server, time)
+    })
+}
+
+fn steady(context: &Context<'_>, server: &Server, time: Duration) -> Result<Vec<Figure>, Failure> {
+    let sustained = context.shortest(|| in_process(context, server, UNANSWERED[0]))?;
+    let pace = SHARE * per_second(FIRED, sustained.wall);
+    context.say(&format!("{pace:.0} events a second from now on"));
+    let place = Place::make(context, server, "steady")?;
+    place.house.start_processors()?;
+    let mut figures = stretch(&place, pace, time, "with housekeeping as packaged")?;
+    let holder = Bare::connect(&place.database.url)?;
+    holder.run(HOLD)?;
+    figures.extend(stretch(&place, pace, time / 2, "with a snapshot held open")?);
+    drop(holder);
+    place.house.stop()?;
+    Ok(figures)
+}
+
+/// Fires at the pace for so long, and says how it stands at the end.
+fn stretch(place: &Place, pace: f64, time: Duration, how: &str) -> Result<Vec<Figure>, Failure> {
+    let how = format!("{} {how}", length(time));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of events that fits into memory"
+    )]
+    let count = (pace * time.as_secs_f64()) as usize;
+    let callers = UNANSWERED[0];
+    let has_ended = AtomicBool::new(false);
+    let began = Instant::now();
+    let walks = std::thread::scope(|scope| {
+        let looks = std::thread::Builder::new()
+            .name("bench-looks".to_owned())
+            .spawn_scoped(scope, || look(place, &has_ended))
+            .map_err(Failure::failed)?;
+        let fired = side_by_side(callers, |caller| {
+            (caller..count).step_by(callers).try_for_each(|number| {
+                wait_until(began + due(number, pace));
+                place.house.fire_one("bench.handled", number)
+            })
+        });
+        has_ended.store(true, Ordering::Release);
+        let walks = looks.join().map_err(|_panic| Failure::failed("the looks ended in a panic"))?;
+        fired?;
+        walks
+    })?;
+    let bare = Bare::connect(&place.database.url)?;
+    let (dead, megabytes) = (dead_rows(&bare)?, live_megabytes(&bare)?);
+    // What is left behind counts as time.
+    place.house.wait_until_done()?;
+    let done = per_second(count, began.elapsed());
+    let some = (walks.len() / 10).max(LOOKS_MIN).min(walks.len());
+    let median_us = |walks: &[Duration]| Spread::new(walks.to_vec()).percentile_ms(50) * 1e3;
+    let (first, last) = (median_us(&walks[..some]), median_us(&walks[walks.len() - some..]));
+    let named = |what: &str| format!("PostgreSQL: {what}, {how}");
+    Ok(vec![
+        Figure::new(named("fired to done at 80 % of the sustained rate"), done, Unit::PerSecond)
+            .target(KEPT * pace, pace)
+            .beside(pace, "the pace"),
+        Figure::new(named("dead rows of what waits, at the end"), dead, Unit::Count),
+        Figure::new(
+            named("size of what waits with its indexes, at the end"),
+            megabytes,
+            Unit::Megabytes,
+        ),
+        Figure::new(named("way of a claim to its events, at the end"), last, Unit::Micros)
+            .beside(first, "at the beginning"),
+    ])
+}
+
+/// When event `number` is due, from the beginning.
+fn due(number: usize, pace: f64) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let number = number as f64;
+    Duration::from_secs_f64(number / pace)
+}
+
+fn wait_until(moment: Instant) {
+    let left = moment.saturating_duration_since(Instant::now());
+    if !left.is_zero() {
+        std::thread::sleep(left);
+    }
+}
+
+/// How long the way of a claim takes, again and again.
+fn look(place: &Place, has_ended: &AtomicBool) -> Result<Vec<Duration>, Failure> {
+    let bare = Bare::connect(&place.database.url)?;
+    let walk = bare.prepared(WALK)?;
+    let mut walks = Vec::new();
+    while !has_ended.load(Ordering::Acquire) {
+        bare.run(BY_INDEX)?;
+        let began = Instant::now();
+        bare.numbers(&walk, &[])?;
+        walks.push(began.elapsed());
+        bare.run("COMMIT")?;
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(walks)
+}
+
+/// In words.
+fn length(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds >= 120 => format!("{} minutes", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
+}
