@@ -15,6 +15,10 @@ pub struct ConnectionBudget {
     pub is_pooled: bool,
     /// How many the database gives to all of them; unknown behind a pool.
     pub given: Option<usize>,
+    /// What an administrator calls the limits of the database.
+    pub limits: &'static str,
+    /// The settings that say how many one program takes.
+    pub settings: &'static str,
 }
 
 impl ConnectionBudget {
@@ -36,13 +40,15 @@ impl ConnectionBudget {
     pub fn shortage(&self, programs: usize) -> Option<(String, String)> {
         let (needed, given) = (programs * self.of_one(), self.given?);
         (needed > given).then(|| {
-            let who = if programs == 1 { "1 server".to_owned() } else { format!("{programs} servers") };
+            let who =
+                if programs == 1 { "1 server".to_owned() } else { format!("{programs} servers") };
             (
                 format!("{who} may take {needed} connections to the database, which gives {given}"),
                 format!(
-                    "raise the database's limit (max_connections, or CONNECTION LIMIT of the role or the database) by {}, \
-                     or lower postgres.readers and postgres.writers",
-                    needed - given
+                    "raise the database's limit ({}) by {}, or lower {}",
+                    self.limits,
+                    needed - given,
+                    self.settings
                 ),
             )
         })
@@ -60,6 +66,8 @@ mod tests {
         others: 0,
         is_pooled: false,
         given: Some(97),
+        limits: "the limit",
+        settings: "the settings",
     };
 
     #[test]
@@ -68,7 +76,7 @@ mod tests {
         assert_eq!(BUDGET.shortage(2), None);
         let (what, fix) = BUDGET.shortage(3).unwrap();
         assert_eq!(what, "3 servers may take 108 connections to the database, which gives 97");
-        assert!(fix.contains("by 11, or lower postgres.readers"), "{fix}");
+        assert_eq!(fix, "raise the database's limit (the limit) by 11, or lower the settings");
         assert_eq!(ConnectionBudget { given: None, ..BUDGET }.shortage(9), None);
     }
 

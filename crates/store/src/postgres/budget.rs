@@ -37,5 +37,7 @@ pub(super) fn budget(
         others,
         is_pooled,
         given,
+        limits: "max_connections, or CONNECTION LIMIT of the role or the database",
+        settings: "postgres.readers and postgres.writers",
     })
 }

@@ -9,6 +9,7 @@ use campanile_model::Nodes;
 use parking_lot::{Condvar, Mutex};
 
 use super::connection::Connection;
+use super::plans::BEGIN_BY_INDEX;
 use super::text::{read, stored};
 use crate::contract::StoreError;
 
@@ -199,6 +200,8 @@ impl Node {
     /// What PostgreSQL said.
     pub(super) fn leave(&self, connection: &Connection) -> Result<(), StoreError> {
         let token = self.token();
+        // However much waits, the claims are found by their index.
+        connection.batch(BEGIN_BY_INDEX)?;
         connection.execute(
             "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL \
              WHERE claim_token = $1",
@@ -208,7 +211,7 @@ impl Node {
             "UPDATE campanile_node SET gone_at = clock_timestamp() WHERE token = $1",
             &[&token],
         )?;
-        Ok(())
+        Ok(connection.batch("COMMIT")?)
     }
 
     /// When the last program has gone: what it changed at its end, nobody may have been told.
