@@ -33,8 +33,9 @@ pub(super) fn was_committed(
             &[&token, &APPENDING],
         )?;
         let last: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
+        // By the next number: the answer to this can be lost too, and whoever looks again must not take it for the group's.
         connection.execute(
-            "UPDATE campanile_node_writer SET last_group = $3 WHERE token = $1 AND writer = $2 AND last_group < $3",
+            "UPDATE campanile_node_writer SET last_group = $3 + 1 WHERE token = $1 AND writer = $2 AND last_group < $3",
             &[&token, &APPENDING, &number],
         )?;
         connection.batch("COMMIT")?;

@@ -158,6 +158,8 @@ impl Writer {
 
     /// Whether the group with this mark was committed. `None` when nobody can tell in time.
     fn was_committed(&mut self, mark: Mark, began: Instant) -> Option<bool> {
+        // The next number may be used up by asking.
+        self.groups = self.groups.max(mark.number + 1);
         self.ask(began, |connection| group_fate::was_committed(connection, mark.token, mark.number))
             .flatten()
     }

@@ -180,6 +180,28 @@ fn a_group_that_reaches_the_server_after_it_was_given_up_is_appended_once() {
     assert_eq!(house.database.texts(log), ["cut.one", "cut.two"]);
 }
 
+/// Whoever asks uses the number of the group up; when the answer to that is lost, the next look must not take it for the group's.
+#[test]
+fn a_group_that_never_arrived_is_not_told_as_kept_when_the_question_was_cut_off_too() {
+    for second in [Cut::After, Cut::Before] {
+        let house = House::new();
+        house.proxy.cut_next_with("cut.one", Cut::Before);
+        house.proxy.close();
+        std::thread::scope(|scope| {
+            let appending =
+                scope.spawn(|| house.store.append_blocking(vec![event("cut.one")], MODE));
+            wait_until("the group is cut off", || house.proxy.cuts() == 1);
+            house.proxy.cut_next_commit(second);
+            house.proxy.open_again();
+            appending.join().unwrap().unwrap();
+        });
+        assert_eq!(house.proxy.cuts(), 2);
+        assert_eq!(house.kept().1, "1");
+        house.store.append_blocking(vec![event("two")], MODE).unwrap();
+        assert_eq!(house.kept().1, "2");
+    }
+}
+
 /// What waits for a lock, by the beginning of its statement.
 fn waits(house: &House, statement: &str) -> bool {
     let waiting = format!(
