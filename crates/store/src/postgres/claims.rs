@@ -48,10 +48,21 @@ pub(super) enum Standing {
     Unknown,
 }
 
+/// Which claim of which event: an event that was released, or failed, may be claimed again, here too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) sequence: i64,
+    /// The lease that it was claimed under.
+    pub(super) token: i64,
+    /// Attempts that had ended by then.
+    pub(super) attempts: i64,
+}
+
 /// One claimed event.
 #[derive(Debug, Clone)]
 pub(super) struct Claimed {
-    pub(super) sequence: i64,
+    pub(super) event: SysId,
+    pub(super) held: Held,
     /// Where it stands, in distributed mode.
     pub(super) partition: Option<i64>,
     pub(super) queue: Arc<str>,
@@ -86,11 +97,11 @@ impl Claims {
         self.claimed.lock().get(event).and_then(|claimed| claimed.partition)
     }
 
-    /// Notes what was claimed just now; `partition` in distributed mode; whether others may wait for its end.
+    /// Notes what was claimed just now under `token`; `partition` in distributed mode; whether others may wait for its end.
     pub(super) fn add(
         &self,
         events: &[Event],
-        (partition, now): (Option<i64>, i64),
+        (partition, token, now): (Option<i64>, i64, i64),
         in_turn: bool,
     ) {
         let mut claimed = self.claimed.lock();
@@ -98,7 +109,8 @@ impl Claims {
             claimed.insert(
                 event.fired.sys_id,
                 Claimed {
-                    sequence: event.sequence,
+                    event: event.fired.sys_id,
+                    held: Held { sequence: event.sequence, token, attempts: event.attempts },
                     partition,
                     queue: Arc::clone(&event.fired.queue),
                     process_on: event.fired.process_on.as_millis(),
@@ -124,7 +136,7 @@ impl Claims {
         let mut all = self.claimed.lock();
         let claimed = all.get_mut(event).filter(|claimed| *claimed.by == *claimed_by)?;
         claimed.slot = Some(slot);
-        Some(claimed.sequence)
+        Some(claimed.held.sequence)
     }
 
     /// Forgets those of `events` that `claimed_by` holds and that are not ending. Returns them.
@@ -166,16 +178,16 @@ impl Claims {
         (stale, next)
     }
 
-    /// Takes a completion in: from now on the event can be neither completed again nor released. Returns its
-    /// sequence; `None` when this claim is not, or no longer, somebody's.
-    pub(super) fn begin_ending(&self, event: &SysId, epoch: i64) -> Option<i64> {
+    /// Takes a completion in: from now on the event can be neither completed again nor released. Returns its claim; `None`
+    /// when it is not, or no longer, somebody's.
+    pub(super) fn begin_ending(&self, event: &SysId, epoch: i64) -> Option<Held> {
         let mut all = self.claimed.lock();
         let claimed = all.get_mut(event)?;
         if claimed.ending || claimed.epoch != epoch {
             return None;
         }
         claimed.ending = true;
-        Some(claimed.sequence)
+        Some(claimed.held)
     }
 
     /// How this event stands, by its key.
@@ -196,12 +208,12 @@ impl Claims {
         self.lost.lock().remove(event).then(|| self.claimed.lock().remove(event))
     }
 
-    /// The sequence of a claimed event.
-    pub(super) fn sequence(&self, event: &SysId) -> Option<i64> {
+    /// The claim of an event.
+    pub(super) fn held(&self, event: &SysId) -> Option<Held> {
         if self.lost.lock().contains(event) {
             return None;
         }
-        self.claimed.lock().get(event).map(|claimed| claimed.sequence)
+        self.claimed.lock().get(event).map(|claimed| claimed.held)
     }
 
     /// Notes that a handler of this event fires under an internal key.
@@ -221,9 +233,17 @@ impl Claims {
         self.claimed.lock().get(event).is_some_and(|claimed| claimed.in_turn)
     }
 
-    /// Ends a claim for good. Returns it.
-    pub(super) fn end(&self, event: &SysId) -> Option<Claimed> {
-        self.claimed.lock().remove(event)
+    /// Those of claims that were given up whose events this node has not claimed again since.
+    pub(super) fn not_again(&self, given: &[Claimed]) -> Vec<Claimed> {
+        let all = self.claimed.lock();
+        given.iter().filter(|given| !all.contains_key(&given.event)).cloned().collect()
+    }
+
+    /// Ends this claim of the event for good. Returns it; `None`, and nothing happens, when the event is held by another one.
+    pub(super) fn end(&self, event: &SysId, held: Held) -> Option<Claimed> {
+        let mut all = self.claimed.lock();
+        let is_meant = all.get(event).is_some_and(|claimed| claimed.ending && claimed.held == held);
+        is_meant.then(|| all.remove(event)).flatten()
     }
 
     /// Notes that a claim of this processor was not answered.
@@ -241,7 +261,7 @@ impl Claims {
         }
         let all = self.claimed.lock();
         let own = all.values().filter(|claimed| *claimed.by == *claimed_by);
-        Some(own.map(|claimed| claimed.sequence).collect())
+        Some(own.map(|claimed| claimed.held.sequence).collect())
     }
 
     /// Forgets everything: this node has lost its lease.
@@ -258,7 +278,7 @@ impl Claims {
     pub(super) fn handling(&self) -> Vec<i64> {
         let all = self.claimed.lock();
         let begun = all.values().filter(|claimed| claimed.slot.is_some() && !claimed.ending);
-        begun.map(|claimed| claimed.sequence).collect()
+        begun.map(|claimed| claimed.held.sequence).collect()
     }
 
     /// Number of claimed events.
@@ -306,7 +326,7 @@ pub(super) fn claim(
         Err(error) => return Ok(Err(error)),
     };
     sort(&mut events, request.by_priority);
-    claims.add(&events, (None, now), false);
+    claims.add(&events, (None, token, now), false);
     let due: Option<i64> = first.first().map_or(Ok(None), |row| row.try_get(0))?;
     let (next_due, more) = match due {
         Some(due) if due > now => (Some(due), false),
@@ -360,7 +380,7 @@ pub(super) fn give_back(
         return distributed::claims::give_back(connection, given, token);
     }
     let mut effects = Effects::default();
-    let sequences: Vec<i64> = given.iter().map(|claimed| claimed.sequence).collect();
+    let sequences: Vec<i64> = given.iter().map(|claimed| claimed.held.sequence).collect();
     let rows = connection.query(
         "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL \
          WHERE sequence = ANY ($1) AND claim_token = $2 RETURNING sequence",
@@ -368,7 +388,7 @@ pub(super) fn give_back(
     )?;
     for row in rows {
         let sequence: i64 = row.try_get(0)?;
-        if let Some(claimed) = given.iter().find(|claimed| claimed.sequence == sequence) {
+        if let Some(claimed) = given.iter().find(|claimed| claimed.held.sequence == sequence) {
             effects.wake(&claimed.queue, None, claimed.process_on);
         }
     }

@@ -27,43 +27,83 @@ impl Completer {
     pub(super) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         while let Some(work) = shared.pending.next() {
-            let Work { batch, handling_changed } = work;
-            match self.write(&batch, handling_changed) {
-                Ok(written) => self.settle(&batch, written),
+            let left = match self.write(&work) {
+                Ok(written) => {
+                    self.settle(&work.batch, written);
+                    continue;
+                }
                 // One entry cannot be written: the others must not wait for it for ever.
-                Err(StoreError::Statement { .. }) if !batch.is_empty() => self.one_by_one(batch),
-                Err(error) => {
-                    tracing::error!(%error, count = batch.len(), "completions could not be written yet");
-                    if !shared.pending.put_back(batch, error, REST) {
-                        return;
-                    }
+                Err(StoreError::Statement { .. }) if !work.batch.is_empty() => {
+                    self.one_by_one(work)
+                }
+                Err(error) => Err((work, error)),
+            };
+            if let Err((work, error)) = left {
+                let count = work.batch.len();
+                tracing::error!(%error, count, "completions could not be written yet");
+                if !shared.pending.put_back(work, error, REST) {
+                    return;
                 }
             }
         }
     }
 
-    fn one_by_one(&mut self, batch: Vec<Pending>) {
-        for pending in batch {
-            let one = [pending];
-            let Err(error) = self.write_and_settle(&one) else { continue };
-            tracing::error!(%error, entry = ?one[0], "a completion cannot be written as it is");
-            // The event would stay claimed until this program ends.
-            let bare = one[0].bare(&error).map(|bare| self.write_and_settle(&[bare]));
-            if !matches!(bare, Some(Ok(()))) {
-                self.shared.pending.written(1);
+    /// Writes each entry by itself. What is left when the database takes nothing any more is no refusal of an entry: it is to
+    /// be tried again.
+    fn one_by_one(&mut self, work: Work) -> Result<(), (Work, StoreError)> {
+        let Work { batch, token, handling_changed } = work;
+        let mut entries = batch.into_iter();
+        while let Some(entry) = entries.next() {
+            let one = Work { batch: vec![entry], token, handling_changed: false };
+            match self.write_entry(one) {
+                Ok(()) => {}
+                Err((one, error)) => {
+                    let batch = one.batch.into_iter().chain(entries).collect();
+                    return Err((Work { batch, token, handling_changed }, error));
+                }
             }
         }
-    }
-
-    fn write_and_settle(&mut self, batch: &[Pending]) -> Result<(), StoreError> {
-        let written = self.write(batch, false)?;
-        self.settle(batch, written);
+        if handling_changed {
+            self.shared.pending.note_handling();
+        }
         Ok(())
     }
 
-    fn write(&mut self, batch: &[Pending], handling_changed: bool) -> Result<Written, StoreError> {
+    /// Writes one entry, if need be without what the database refuses; one that it refuses all the same is dropped.
+    fn write_entry(&mut self, one: Work) -> Result<(), (Work, StoreError)> {
+        let refusal = match self.write_and_settle(&one) {
+            Ok(()) => return Ok(()),
+            Err(error @ StoreError::Statement { .. }) => error,
+            Err(error) => return Err((one, error)),
+        };
+        tracing::error!(error = %refusal, entry = ?one.batch, "a completion cannot be written as it is");
+        // The event would stay claimed until this program ends.
+        let Some(bare) = one.batch.first().and_then(|entry| entry.bare(&refusal)) else {
+            self.shared.pending.written(1);
+            return Ok(());
+        };
+        match self.write_and_settle(&Work { batch: vec![bare], ..one }) {
+            Ok(()) => Ok(()),
+            Err(StoreError::Statement { .. }) => {
+                self.shared.pending.written(1);
+                Ok(())
+            }
+            Err(error) => Err((one, error)),
+        }
+    }
+
+    fn write_and_settle(&mut self, work: &Work) -> Result<(), StoreError> {
+        let written = self.write(work)?;
+        self.settle(&work.batch, written);
+        Ok(())
+    }
+
+    fn write(&mut self, work: &Work) -> Result<Written, StoreError> {
+        let Work { batch, token, handling_changed } = work;
         let shared = Arc::clone(&self.shared);
-        let token = shared.node.token();
+        // What was claimed under a lease that has lapsed since is late, whatever this program holds by now.
+        let present = shared.node.token();
+        let token = token.unwrap_or(present);
         let connection = self.connection()?;
         let begin = connection.begin_by_index();
         let work = || -> Result<Written, StoreError> {
@@ -76,7 +116,7 @@ impl Completer {
             };
             let handling = shared.claims.handling();
             let (low, high) = internal_keys_of(&written.fired);
-            let handling: Values<'_> = &[&token, &COMPLETING, &handling];
+            let handling: Values<'_> = &[&present, &COMPLETING, &handling];
             let keys: Values<'_> = &[&low, &high];
             connection.commit_with([
                 handling_changed.then_some((WRITE_HANDLING, handling)),
@@ -94,8 +134,8 @@ impl Completer {
     /// After the commit: what has ended is nobody's any more, and what failed waits again.
     fn settle(&self, batch: &[Pending], written: Written) {
         let Written { mut effects, retried, late, .. } = written;
-        for event in batch.iter().filter_map(Pending::ended) {
-            let Some(claimed) = self.shared.claims.end(event) else { continue };
+        for (event, held) in batch.iter().filter_map(Pending::ended) {
+            let Some(claimed) = self.shared.claims.end(event, held) else { continue };
             let at = retried.iter().find(|(retried, _)| retried == event).map(|(_, at)| *at);
             // What comes behind it in its turn may be claimed now.
             if let Some(at) = at.or(claimed.in_turn.then_some(claimed.process_on)) {

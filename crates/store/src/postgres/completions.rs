@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use campanile_model::{EventState, HandlerRun, SysId};
 
-use super::claims::{self, Claims};
+use super::claims::{self, Claims, Held};
 use super::connection::Connection;
 use super::distributed;
 use super::effects::Effects;
@@ -108,10 +108,10 @@ pub(super) fn write_batch(
     let mut going_on = Vec::new();
     for pending in batch {
         match pending {
-            Pending::Runs(sequence, _) => going_on.push(*sequence),
-            Pending::End(sequence, completion) => match completion.next {
-                NextState::RetryAt(_) => retries.push((*sequence, &**completion)),
-                _ => finals.push((*sequence, &**completion)),
+            Pending::Runs(held, _) => going_on.push(held.sequence),
+            Pending::End(held, completion) => match completion.next {
+                NextState::RetryAt(_) => retries.push((*held, &**completion)),
+                _ => finals.push((held.sequence, &**completion)),
             },
             Pending::GiveBack(_) => {}
         }
@@ -119,17 +119,17 @@ pub(super) fn write_batch(
     // Before anything goes: an event may go on and end in one batch.
     let mut own = still_own(connection, &going_on, token)?;
     own.extend(finish(connection, &finals, token)?);
-    for (sequence, completion) in &retries {
-        if let Some(at) = retry(connection, *sequence, completion, token)? {
-            own.insert(*sequence);
+    for (held, completion) in &retries {
+        if let Some(at) = retry(connection, *held, completion)? {
+            own.insert(held.sequence);
             written.retried.push((completion.event, at));
         }
     }
     let mut recorded: Vec<&HandlerRun> = Vec::new();
     for pending in batch {
         match pending {
-            Pending::Runs(sequence, runs) if own.contains(sequence) => recorded.extend(runs),
-            Pending::End(sequence, completion) if own.contains(sequence) => {
+            Pending::Runs(held, runs) if own.contains(&held.sequence) => recorded.extend(runs),
+            Pending::End(held, completion) if own.contains(&held.sequence) => {
                 recorded.extend(&completion.runs);
             }
             Pending::End(_, completion) => written.late.push(completion.event),
@@ -139,7 +139,7 @@ pub(super) fn write_batch(
     runs::write(connection, &recorded, None)?;
     // Behind the runs of attempts that are given up.
     for given in batch.iter().filter_map(Pending::given_back) {
-        written.effects.extend(&claims::give_back(connection, given, token)?);
+        written.effects.extend(&claims::give_back(connection, &claims.not_again(given), token)?);
     }
     let failed = finals
         .iter()
@@ -240,21 +240,22 @@ impl<'a> Ended<'a> {
 /// T4: the event stays where it is, for later. Returns when, unless it came too late.
 fn retry(
     connection: &Connection,
-    sequence: i64,
+    held: Held,
     completion: &Completion,
-    token: i64,
 ) -> Result<Option<i64>, StoreError> {
     let NextState::RetryAt(at) = completion.next else { return Ok(None) };
     let changed = connection.execute(
         "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL, process_on = $2, \
          attempts = attempts + 1, processed = $3, processing_duration = $4, sys_updated_on = $3::bigint + $4::bigint, \
-         sys_updated_by = 'system', sys_mod_count = sys_mod_count + 1 WHERE sequence = $1 AND claim_token = $5",
+         sys_updated_by = 'system', sys_mod_count = sys_mod_count + 1 WHERE sequence = $1 AND claim_token = $5 \
+         AND attempts = $6",
         &[
-            &sequence,
+            &held.sequence,
             &at.as_millis(),
             &completion.started.as_millis(),
             &completion.duration_ms,
-            &token,
+            &held.token,
+            &held.attempts,
         ],
     )?;
     Ok((changed > 0).then_some(at.as_millis()))

@@ -80,10 +80,17 @@ impl PostgresStore {
 
     /// Gives claims back, at once if the server answers, else as soon as it does.
     fn give_back(&self, given: Vec<Claimed>) {
-        if given.is_empty() {
-            return;
-        }
-        let token = self.shared.node.token();
+        // Each under the lease that it was claimed under.
+        let (given, others) = match given.first().map(|first| first.held.token) {
+            Some(token) => given.into_iter().partition(|claimed| claimed.held.token == token),
+            None => return,
+        };
+        self.give_back_of_one_lease(given);
+        self.give_back(others);
+    }
+
+    fn give_back_of_one_lease(&self, given: Vec<Claimed>) {
+        let Some(token) = given.first().map(|claimed| claimed.held.token) else { return };
         // What their handlers did is written before.
         let written = self.shared.pending.wait_written();
         let given_back = written.and_then(|()| {
@@ -176,8 +183,8 @@ impl EventStore for PostgresStore {
 
     fn record_runs(&self, runs: Vec<HandlerRun>) {
         let Some(first) = runs.first() else { return };
-        match self.claims.sequence(&first.event) {
-            Some(sequence) => self.shared.pending.push(Pending::Runs(sequence, runs)),
+        match self.claims.held(&first.event) {
+            Some(held) => self.shared.pending.push(Pending::Runs(held, runs)),
             None => tracing::warn!(
                 event.id = %first.event,
                 "runs came for an event that is not claimed; they were dropped"
@@ -193,7 +200,7 @@ impl EventStore for PostgresStore {
             );
             return self.give_back(again.into_iter().collect());
         }
-        let Some(sequence) = self.claims.begin_ending(&completion.event, completion.epoch) else {
+        let Some(held) = self.claims.begin_ending(&completion.event, completion.epoch) else {
             tracing::warn!(
                 event.id = %completion.event,
                 epoch = completion.epoch,
@@ -201,7 +208,7 @@ impl EventStore for PostgresStore {
             );
             return;
         };
-        self.shared.pending.push(Pending::End(sequence, Box::new(completion)));
+        self.shared.pending.push(Pending::End(held, Box::new(completion)));
     }
 
     fn act(&self, action: EventAction) -> Result<CommitMark, StoreError> {

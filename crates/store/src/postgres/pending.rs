@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use campanile_model::{HandlerRun, SysId};
 use parking_lot::{Condvar, Mutex};
 
-use super::claims::Claimed;
+use super::claims::{Claimed, Held};
 use crate::contract::{Completion, NextState, StoreError};
 
 /// Entries that are written at one go.
@@ -24,11 +24,11 @@ const COMPANY: usize = 100;
 /// Something that was handed in.
 #[derive(Debug)]
 pub(super) enum Pending {
-    /// Runs of an attempt at the event with this sequence that goes on.
-    Runs(i64, Vec<HandlerRun>),
-    /// The end of the attempt at the event with this sequence.
-    End(i64, Box<Completion>),
-    /// Claims to give back, because it could not be done at once.
+    /// Runs of an attempt at the event of this claim that goes on.
+    Runs(Held, Vec<HandlerRun>),
+    /// The end of the attempt at the event of this claim.
+    End(Held, Box<Completion>),
+    /// Claims under one lease to give back, because it could not be done at once.
     GiveBack(Vec<Claimed>),
 }
 
@@ -41,11 +41,19 @@ impl Pending {
         }
     }
 
-    /// The event of an end.
-    pub(super) fn ended(&self) -> Option<&SysId> {
+    /// The event of an end, and the claim that ends.
+    pub(super) fn ended(&self) -> Option<(&SysId, Held)> {
         match self {
-            Self::End(_, completion) => Some(&completion.event),
+            Self::End(held, completion) => Some((&completion.event, *held)),
             _ => None,
+        }
+    }
+
+    /// The lease that it stands on.
+    fn token(&self) -> Option<i64> {
+        match self {
+            Self::Runs(held, _) | Self::End(held, _) => Some(held.token),
+            Self::GiveBack(given) => given.first().map(|claimed| claimed.held.token),
         }
     }
 
@@ -53,20 +61,20 @@ impl Pending {
     pub(super) fn as_final(&self) -> Option<(i64, &Completion)> {
         match self {
             Self::End(_, completion) if matches!(completion.next, NextState::RetryAt(_)) => None,
-            Self::End(sequence, completion) => Some((*sequence, completion)),
+            Self::End(held, completion) => Some((held.sequence, completion)),
             _ => None,
         }
     }
 
     /// The same end with nothing that the database could refuse: without runs, in error, saying why.
     pub(super) fn bare(&self, refusal: &StoreError) -> Option<Self> {
-        let Self::End(sequence, completion) = self else { return None };
+        let Self::End(held, completion) = self else { return None };
         let next = NextState::Error {
             code: "handler_failed",
             message: format!("what its handlers did could not be written down: {refusal}"),
         };
         let bare = Completion { next, runs: Vec::new(), ..Completion::clone(completion) };
-        Some(Self::End(*sequence, Box::new(bare)))
+        Some(Self::End(*held, Box::new(bare)))
     }
 }
 
@@ -112,6 +120,8 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) batch: Vec<Pending>,
+    /// The lease that all of the batch stands on: not necessarily the present one. `None` for an empty batch.
+    pub(super) token: Option<i64>,
     pub(super) handling_changed: bool,
 }
 
@@ -164,11 +174,13 @@ impl PendingLine {
 
     fn take(&self, state: &mut State) -> Work {
         state.gathers_since = None;
-        let count = state.waiting.len().min(BATCH_MAX);
+        let token = state.waiting.front().and_then(Pending::token);
+        let together = state.waiting.iter().take_while(|pending| pending.token() == token);
+        let count = together.take(BATCH_MAX).count();
         let batch = state.waiting.drain(..count).collect();
         let handling_changed = std::mem::take(&mut state.handling_changed);
         self.moved.notify_all();
-        Work { batch, handling_changed }
+        Work { batch, token, handling_changed }
     }
 
     /// A batch of `count` was committed.
@@ -179,10 +191,12 @@ impl PendingLine {
         self.moved.notify_all();
     }
 
-    /// Puts a batch that could not be written back in front, and waits a little before it is tried again. Returns
-    /// whether to go on: not when the line is closed.
-    pub(super) fn put_back(&self, batch: Vec<Pending>, error: StoreError, rest: Duration) -> bool {
+    /// Puts work that could not be done back in front, and waits a little before it is tried again. Returns whether to go
+    /// on: not when the line is closed.
+    pub(super) fn put_back(&self, work: Work, error: StoreError, rest: Duration) -> bool {
+        let Work { batch, handling_changed, .. } = work;
         let mut state = self.state.lock();
+        state.handling_changed |= handling_changed;
         for pending in batch.into_iter().rev() {
             state.waiting.push_front(pending);
         }

@@ -81,7 +81,7 @@ pub(super) fn claim(
     if order == QueueOrder::ByRecord {
         put_in_turn(&mut events);
     }
-    claims.add(&events, (None, now), true);
+    claims.add(&events, (None, token, now), true);
     let (due, retry): (Option<i64>, Option<i64>) = match next.first() {
         Some(row) => (row.try_get(0)?, row.try_get(1)?),
         None => (None, None),

@@ -14,7 +14,7 @@ use campanile_model::{
 use super::actions;
 use super::answers;
 use super::append;
-use super::claims::Standing;
+use super::claims::{Held, Standing};
 use super::connection::Connection;
 use super::ddl;
 use super::distributed;
@@ -62,11 +62,12 @@ impl PostgresWriteTx {
     /// [`StoreError::Unavailable`] when the event is another's by now.
     pub(super) fn begin_for(store: Arc<PostgresStore>, event: &SysId) -> Result<Self, StoreError> {
         let standing = store.claims.standing(event.as_str());
-        let (Standing::Claimed, Some(sequence)) = (standing, store.claims.sequence(event)) else {
+        let (Standing::Claimed, Some(Held { sequence, token, .. })) =
+            (standing, store.claims.held(event))
+        else {
             let is_lost = standing == Standing::Lost;
             return if is_lost { Err(store.located(taken_for_dead())) } else { Self::begin(store) };
         };
-        let token = store.shared.node.token();
         if store.claims.spread().is_some() {
             let tx = Self::begin(store)?;
             let claims = &tx.store.claims;

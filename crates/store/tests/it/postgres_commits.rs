@@ -265,6 +265,41 @@ fn a_commit_after_the_reconnect_whose_events_another_program_has_completed_is_to
     assert_eq!(house.database.texts(log), ["one", "two"]);
 }
 
+/// What was handed in while the database was gone stands on the lease of that time: when the program has a new one, and has
+/// claimed the event again, the old end must not end the new attempt.
+#[test]
+fn an_end_that_waited_for_the_database_past_the_lease_does_not_end_the_next_claim() {
+    let house = House::new();
+    house.store.append_blocking(vec![event("a")], MODE).unwrap();
+    let first = house.store.claim(&request(1)).unwrap().events.remove(0);
+    assert!(house.store.begin(&first.fired.sys_id, BY, 0));
+    house.proxy.close();
+    house.proxy.cut_all();
+    house.store.complete(completion(&first, NextState::Processed));
+    house.store.flush().unwrap_err();
+    house.database.lapse_all();
+    let other = PostgresStore::open(&PostgresOptions::new(house.database.url())).unwrap();
+    house.proxy.open_again();
+    let again = loop {
+        // The first tries find lines that were cut.
+        match house.store.claim(&request(1)) {
+            Ok(claim) if !claim.events.is_empty() => break claim.events,
+            Ok(_) | Err(StoreError::Unavailable { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(names(&again), ["a"]);
+    assert!(house.store.begin(&again[0].fired.sys_id, BY, 0));
+    wait_until("everything that was handed in is written", || house.store.flush().is_ok());
+    let held = house.store.event(&first.fired.sys_id).unwrap().unwrap();
+    assert_eq!(held.state, EventState::Queued, "it is being handled under the new lease");
+    house.store.complete(completion(&again[0], NextState::Processed));
+    house.store.flush().unwrap();
+    let done = house.store.event(&first.fired.sys_id).unwrap().unwrap();
+    assert_eq!(done.state, EventState::Processed);
+    drop(other);
+}
+
 #[test]
 fn what_people_did_to_events_is_told_as_what_it_was_though_the_answer_was_lost() {
     let house = House::new();

@@ -84,7 +84,7 @@ pub(in crate::postgres) fn claim(
         Err(error) => return Ok(Err(error)),
     };
     sort(&mut events, request.by_priority);
-    claims.add(&events, (Some(turn.partition), now), false);
+    claims.add(&events, (Some(turn.partition), token, now), false);
     turns.seen(request.queue, turn, Ended::Served(due));
     let (more, due) = turns.what_waits(request.queue, now);
     let next_due = due.filter(|_| !more).map(Instant::from_millis);
@@ -268,10 +268,10 @@ pub(in crate::postgres) fn give_back(
     }
     let mut effects = Effects::default();
     for (partition, given) in by_partition {
-        let sequences: Vec<i64> = given.iter().map(|claimed| claimed.sequence).collect();
+        let sequences: Vec<i64> = given.iter().map(|claimed| claimed.held.sequence).collect();
         for row in connection.query(GIVE_BACK, &[&partition, &sequences, &token])? {
             let sequence: i64 = row.try_get(0)?;
-            if let Some(claimed) = given.iter().find(|claimed| claimed.sequence == sequence) {
+            if let Some(claimed) = given.iter().find(|claimed| claimed.held.sequence == sequence) {
                 effects.wake(&claimed.queue, Some(partition), claimed.process_on);
             }
         }

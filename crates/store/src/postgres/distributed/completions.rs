@@ -10,7 +10,7 @@ use campanile_model::{HandlerRun, Instant, SysId};
 use super::rows::{Taken, put};
 use super::statements::{HOLD_OWN, RETRY, TAKE_ENDED};
 use crate::contract::{Completion, NextState, StoreError};
-use crate::postgres::claims::{self, Claims};
+use crate::postgres::claims::{self, Claims, Held};
 use crate::postgres::completions::{Ended, Written};
 use crate::postgres::connection::Connection;
 use crate::postgres::events::Place;
@@ -22,7 +22,7 @@ use crate::postgres::runs;
 struct Part<'a> {
     going_on: Vec<i64>,
     finals: Vec<(i64, &'a Completion)>,
-    retries: Vec<(i64, &'a Completion)>,
+    retries: Vec<(Held, &'a Completion)>,
     /// In the order in which they were handed in.
     runs: Vec<(i64, &'a [HandlerRun])>,
 }
@@ -41,23 +41,23 @@ pub(in crate::postgres) fn write_batch(
     let mut parts: BTreeMap<i64, Part<'_>> = BTreeMap::new();
     for pending in batch {
         match pending {
-            Pending::Runs(sequence, runs) => {
+            Pending::Runs(held, runs) => {
                 let event = runs.first().map(|run| &run.event);
                 // One that was taken over meanwhile stands nowhere any more, as far as this program knows.
                 if let Some(partition) = event.and_then(|event| claims.partition(event)) {
                     let part = parts.entry(partition).or_default();
-                    part.going_on.push(*sequence);
-                    part.runs.push((*sequence, runs));
+                    part.going_on.push(held.sequence);
+                    part.runs.push((held.sequence, runs));
                 }
             }
-            Pending::End(sequence, completion) => match claims.partition(&completion.event) {
+            Pending::End(held, completion) => match claims.partition(&completion.event) {
                 Some(partition) => {
                     let part = parts.entry(partition).or_default();
                     match completion.next {
-                        NextState::RetryAt(_) => part.retries.push((*sequence, &**completion)),
-                        _ => part.finals.push((*sequence, &**completion)),
+                        NextState::RetryAt(_) => part.retries.push((*held, &**completion)),
+                        _ => part.finals.push((held.sequence, &**completion)),
                     }
-                    part.runs.push((*sequence, &completion.runs));
+                    part.runs.push((held.sequence, &completion.runs));
                 }
                 None => written.late.push(completion.event),
             },
@@ -70,7 +70,7 @@ pub(in crate::postgres) fn write_batch(
     }
     // Behind the runs of attempts that are given up.
     for given in batch.iter().filter_map(Pending::given_back) {
-        written.effects.extend(&claims::give_back(connection, given, token)?);
+        written.effects.extend(&claims::give_back(connection, &claims.not_again(given), token)?);
     }
     ended.retain(|event| claims.has_fired(event));
     written.fired = ended;
@@ -89,13 +89,14 @@ fn write_part(
     let mut own = still_own(connection, partition, &part.going_on, token)?;
     let finished = finish(connection, partition, &part.finals, token)?;
     own.extend(&finished);
-    for (sequence, completion) in &part.retries {
-        if let Some(at) = retry(connection, partition, (*sequence, completion), token)? {
-            own.insert(*sequence);
+    for (held, completion) in &part.retries {
+        if let Some(at) = retry(connection, partition, (*held, completion))? {
+            own.insert(held.sequence);
             written.retried.push((completion.event, at));
         }
     }
-    let ends = part.finals.iter().chain(&part.retries);
+    let retries = part.retries.iter().map(|(held, completion)| (held.sequence, *completion));
+    let ends = part.finals.iter().copied().chain(retries);
     written.late.extend(
         ends.filter(|(sequence, _)| !own.contains(sequence))
             .map(|(_, completion)| completion.event),
@@ -168,19 +169,19 @@ fn end(taken: &mut Taken, completion: &Completion) {
 fn retry(
     connection: &Connection,
     partition: i64,
-    (sequence, completion): (i64, &Completion),
-    token: i64,
+    (held, completion): (Held, &Completion),
 ) -> Result<Option<i64>, StoreError> {
     let NextState::RetryAt(at) = completion.next else { return Ok(None) };
     let changed = connection.execute(
         RETRY,
         &[
             &partition,
-            &sequence,
+            &held.sequence,
             &at.as_millis(),
             &completion.started.as_millis(),
             &completion.duration_ms,
-            &token,
+            &held.token,
+            &held.attempts,
         ],
     )?;
     Ok((changed > 0).then_some(at.as_millis()))

@@ -158,10 +158,10 @@ statements! {
               '{NULL}', '{0}', '{NULL}', '{1}'" =>
         insert_rows!("sysevent_live");
     /// The event waits for its next attempt.
-    RETRY = "3, 1, 5, 1, 1, 1" =>
+    RETRY = "3, 1, 5, 1, 1, 1, 0" =>
         concat!("UPDATE sysevent_live SET ", unclaimed!(), ", process_on = $3, attempts = attempts + 1, processed = $4, \
          processing_duration = $5, sys_updated_on = $4::bigint + $5::bigint, sys_updated_by = 'system', \
-         sys_mod_count = sys_mod_count + 1 WHERE \"partition\" = $1 AND sequence = $2 AND claim_token = $6");
+         sys_mod_count = sys_mod_count + 1 WHERE \"partition\" = $1 AND sequence = $2 AND claim_token = $6 AND attempts = $7");
     /// Records runs: the values of the ordinary statement, and the partition behind them.
     RECORD_RUNS = "'{0195}', '{0198}', '{NULL}', '{0}', '{1}', '{script_action}', '{0194}', '{NULL}', '{1}', '{succeeded}', \
               '{NULL}', '{NULL}', '{0}', '{0}', '{NULL}', '{0}', '{NULL}', '{NULL}', '{0}', '{NULL}', '{0}', '{NULL}', '{1}', 3" =>
