@@ -253,8 +253,24 @@ BEGIN
 END
 $$;
 
+-- Whether this transaction has the claims of the queue to itself now. Somebody who stands still may have them for long:
+-- after a short wait the answer is no.
+CREATE FUNCTION campanile_hold_claims(a_queue text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET lock_timeout = '100ms' AS $$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(1667329394, hashtext(a_queue)) THEN
+        PERFORM pg_advisory_xact_lock(1667329394, hashtext(a_queue));
+    END IF;
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+
 -- As campanile_claim, for queues that keep an order. Claims of one queue come one after another, so each sees what the
--- one before it took. A queue that is stopped, or is of another kind than the caller believes, gives nothing.
+-- one before it took. A queue that is stopped, or is of another kind than the caller believes, gives nothing. One row of
+-- NULLs when somebody else is claiming for long.
 CREATE FUNCTION campanile_claim_in_turn(
     a_queue text, a_kind text, a_limit bigint, a_by text, a_token bigint, a_now bigint, a_by_priority boolean
 ) RETURNS SETOF sysevent_live
@@ -263,7 +279,10 @@ CREATE FUNCTION campanile_claim_in_turn(
 DECLARE
     got bigint[];
 BEGIN
-    PERFORM pg_advisory_xact_lock(1667329394, hashtext(a_queue));
+    IF NOT campanile_hold_claims(a_queue) THEN
+        RETURN NEXT NULL;
+        RETURN;
+    END IF;
     IF NOT EXISTS (SELECT FROM campanile_node WHERE token = a_token AND gone_at IS NULL) THEN
         RAISE EXCEPTION 'the lease % has lapsed', a_token USING ERRCODE = 'CP001';
     END IF;
@@ -276,6 +295,12 @@ BEGIN
         got := campanile_pick_sequential(a_queue, a_limit, a_now, a_by_priority);
     ELSE
         got := campanile_pick_by_record(a_queue, a_limit, a_now, a_by_priority);
+    END IF;
+    -- An event that ended in error after the look above is not among what was picked, and has stopped the queue.
+    IF NOT EXISTS (
+        SELECT FROM sysevent_queue_order WHERE queue = a_queue AND kind = a_kind AND halted_at IS NULL)
+    THEN
+        RETURN;
     END IF;
     IF cardinality(got) > 0 THEN
         RETURN QUERY UPDATE sysevent_live SET state = 'queued', claimed_by = a_by, claim_token = a_token,

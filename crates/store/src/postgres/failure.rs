@@ -14,6 +14,9 @@ pub(super) const SOMEWHERE: &str = "the database";
 /// A lock was not to be had in time.
 const LOCK_TIMEOUT: &str = "55P03";
 
+/// Two transactions waited for each other; this one was ended.
+const DEADLOCK: &str = "40P01";
+
 /// What `campanile_claim` raises when the node's lease has lapsed.
 const LEASE_LAPSED: &str = "CP001";
 
@@ -37,7 +40,7 @@ impl From<Error> for StoreError {
             // Out of disk. (Out of memory and out of connections pass by themselves.)
             "53100" => Self::Full { place: SOMEWHERE.to_owned() },
             // Serialization failure, deadlock, lock timeout, statement timeout: the next try may do better.
-            code @ ("40001" | "40P01" | LOCK_TIMEOUT | "57014") => {
+            code @ ("40001" | DEADLOCK | LOCK_TIMEOUT | "57014") => {
                 Self::HeldUp { place: SOMEWHERE.to_owned(), reason: with_fix(code, words(&error)) }
             }
             // Wrong password, no such database or role, missing rights, a read-only replica, limits, shutting down.
@@ -84,7 +87,7 @@ fn with_fix(code: &str, words: String) -> String {
             "end whoever holds the lock ('campanile doctor' names old transactions, pg_blocking_pids() the holder)"
         }
         "57014" => "raise statement_timeout of the role or database, or see who cancelled it",
-        "40001" | "40P01" => "try again",
+        "40001" | DEADLOCK => "try again",
         "53300" => {
             "raise max_connections of the server (or CONNECTION LIMIT of role or database), or end what else uses it"
         }
@@ -151,4 +154,9 @@ pub(super) fn is_lease_lapsed(error: &Error) -> bool {
 /// Whether somebody else held a lock for too long.
 pub(super) fn is_lock_timeout(error: &Error) -> bool {
     error.code().is_some_and(|code| code.code() == LOCK_TIMEOUT)
+}
+
+/// Whether the server ended the transaction because it and another waited for each other.
+pub(super) fn is_deadlock(error: &Error) -> bool {
+    error.code().is_some_and(|code| code.code() == DEADLOCK)
 }

@@ -23,15 +23,22 @@ pub(super) type KnownOrders = Arc<HashMap<Arc<str>, QueueOrder>>;
 
 /// What this program knows.
 #[derive(Debug, Default)]
-pub(super) struct Orders {
+pub(super) struct Orders(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
     /// `None` when it is to be read again.
-    known: Mutex<Option<KnownOrders>>,
+    orders: Option<KnownOrders>,
+    /// How often it was forgotten.
+    forgotten: u64,
 }
 
 impl Orders {
     /// Somebody may have changed them.
     pub(super) fn forget(&self) {
-        *self.known.lock() = None;
+        let mut known = self.0.lock();
+        known.orders = None;
+        known.forgotten += 1;
     }
 
     /// The present ones; asks by `connection` when it must.
@@ -42,20 +49,27 @@ impl Orders {
         &self,
         connection: &Connection,
     ) -> Result<KnownOrders, tokio_postgres::Error> {
-        // Held while it is read: what is forgotten meanwhile is forgotten after.
-        let mut known = self.known.lock();
-        if let Some(known) = &*known {
-            return Ok(Arc::clone(known));
-        }
+        let forgotten = {
+            let known = self.0.lock();
+            if let Some(orders) = &known.orders {
+                return Ok(Arc::clone(orders));
+            }
+            known.forgotten
+        };
+        // Nobody waits for this but who needs it: the table may be locked, and the beat forgets.
         let mut orders = HashMap::new();
         for row in connection.query("SELECT queue, kind FROM sysevent_queue_order", &[])? {
             let queue: &str = row.try_get(0)?;
             let order = QueueOrder::from_word(row.try_get(1)?);
             orders.insert(Arc::from(&*super::text::read(queue)), order);
         }
-        let read = Arc::new(orders);
-        *known = Some(Arc::clone(&read));
-        Ok(read)
+        let orders = Arc::new(orders);
+        let mut known = self.0.lock();
+        // What was forgotten meanwhile is read again by the next.
+        if known.forgotten == forgotten {
+            known.orders = Some(Arc::clone(&orders));
+        }
+        Ok(orders)
     }
 }
 
@@ -111,6 +125,12 @@ pub(super) fn halt(connection: &Connection, failed: &[i64]) -> Result<(), StoreE
     if failed.is_empty() {
         return Ok(());
     }
+    // In the order of their names, as whoever lets events arrive takes them.
+    connection.query(
+        "SELECT 1 FROM sysevent_queue_order AS rule WHERE rule.queue IN (SELECT log.queue FROM sysevent_log AS log \
+         WHERE log.sequence = ANY ($1)) ORDER BY rule.queue FOR UPDATE",
+        &[&failed],
+    )?;
     connection.execute(
         "UPDATE sysevent_queue_order AS rule SET halted_event = log.sys_id, \
          halted_at = COALESCE(log.sys_updated_on, log.process_on) \

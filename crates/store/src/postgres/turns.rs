@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use campanile_model::{Event, Instant, NewEvent, QueueOrder};
 
-use super::claims::{Claims, give_back_unknown};
+use super::claims::{Claims, HELD_BY_OTHERS_MS, give_back_unknown};
 use super::connection::Connection;
 use super::events::{COLUMNS, read_event};
 use super::order::KnownOrders;
@@ -72,6 +72,14 @@ pub(super) fn claim(
         ),
         ("SELECT due, retry FROM campanile_next_in_turn($1, $2)", &[&queue, &now]),
     )?;
+    let is_held = match rows.first() {
+        Some(row) => row.try_get::<_, Option<i64>>("sequence")?.is_none(),
+        None => false,
+    };
+    if is_held {
+        let next_due = Some(Instant::from_millis(now + HELD_BY_OTHERS_MS));
+        return Ok(Ok(Claim { next_due, ..Claim::default() }));
+    }
     let events: Result<Vec<Event>, StoreError> = rows.iter().map(read_event).collect();
     let mut events = match events {
         Ok(events) => events,

@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 use super::append::{Held, append_events};
 use super::connection::Connection;
 use super::effects::Effects;
-use super::failure::{broken_uniqueness, located};
+use super::failure::{broken_uniqueness, is_deadlock, located};
 use super::group_fate;
 use super::insert;
 use super::line::Unit;
@@ -97,6 +97,7 @@ impl Writer {
     fn write_group(&mut self, units: &[Unit]) -> Outcome {
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
+        let mut was_in_deadlock = false;
         loop {
             let connection = match self.connection() {
                 Ok(connection) => connection,
@@ -128,6 +129,12 @@ impl Writer {
                             Ok(()) => {
                                 self.connection = Some(connection);
                                 return Outcome::Committed(attempt);
+                            }
+                            // Over the rows of queues that keep an order: whoever was in the way goes on now.
+                            Err(error) if is_deadlock(&error) && !was_in_deadlock => {
+                                was_in_deadlock = true;
+                                self.roll_back(connection);
+                                continue;
                             }
                             Err(error) => (error.into(), Some(attempt)),
                         }

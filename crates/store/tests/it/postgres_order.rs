@@ -10,7 +10,7 @@ use campanile_store::{
     ClaimRequest, EventStore, NextState, PostgresOptions, PostgresStore, QueueRule, Store,
 };
 
-use crate::events_at_hand::{MODE, NOW, completion, event, names, request};
+use crate::events_at_hand::{MODE, NOW, completion, event, failed, names, request, wait_until};
 
 fn node(database: &TestDatabase, name: &str) -> Arc<PostgresStore> {
     let options = PostgresOptions { node: name.to_owned(), ..PostgresOptions::new(database.url()) };
@@ -94,6 +94,111 @@ fn four_threads_of_two_programs_never_hold_a_sequential_queue_at_once() {
     });
     let ended = ended.into_inner().unwrap();
     assert_eq!(ended, (0..120).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+/// Whether a statement like this waits for a lock.
+fn waits(database: &TestDatabase, statement: &str) -> bool {
+    let waiting = format!(
+        "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
+         AND wait_event_type = 'Lock' AND query LIKE '%{statement}%' AND pid <> pg_backend_pid()"
+    );
+    !database.texts(&waiting).is_empty()
+}
+
+fn halting(store: &Arc<PostgresStore>, queue: &str) {
+    let mut tx = Arc::clone(store).write().unwrap();
+    let rule = QueueRule { order: QueueOrder::Sequential, halts: true };
+    tx.set_queue_order(queue, Some(rule)).unwrap();
+    tx.commit().unwrap();
+}
+
+fn event_in(queue: &str, name: &str) -> NewEvent {
+    NewEvent { queue: Arc::from(queue), ..event(name) }
+}
+
+#[test]
+fn a_queue_that_halts_between_a_claims_first_look_and_its_pick_gives_nothing() {
+    let database = TestDatabase::create();
+    let store = node(&database, "n");
+    halting(&store, "");
+    store.append_blocking(vec![event("bad"), event("next")], MODE).unwrap();
+    // The claim that is meant finds its statements prepared.
+    assert_eq!(names(&store.claim(&request(1)).unwrap().events), ["bad"]);
+    let stranger = database.stranger();
+    stranger.run("BEGIN; LOCK TABLE sysevent_live IN ACCESS EXCLUSIVE MODE");
+    std::thread::scope(|scope| {
+        let claiming = scope.spawn(|| store.claim(&request(9)).unwrap().events);
+        wait_until("the claim waits at its pick", || waits(&database, "campanile_claim_in_turn"));
+        // What a completion does.
+        stranger.run(
+            "DELETE FROM sysevent_live WHERE name = 'bad'; \
+             UPDATE sysevent_queue_order SET halted_event = 'bad', halted_at = 1; COMMIT",
+        );
+        assert_eq!(claiming.join().unwrap(), []);
+    });
+}
+
+#[test]
+fn a_program_that_stands_still_in_a_claim_holds_up_nobody_who_asks() {
+    let database = TestDatabase::create();
+    ordered(&database, QueueOrder::Sequential);
+    let store = node(&database, "n");
+    store.append_blocking(vec![event("a")], MODE).unwrap();
+    let still = database.stranger();
+    still.run("BEGIN; SELECT campanile_hold_claims('')");
+    let claim = store.claim(&request(1)).unwrap();
+    assert!(claim.events.is_empty() && !claim.more);
+    let again = claim.next_due.unwrap();
+    assert!(again > NOW && again <= NOW.plus_millis(100), "{again:?}");
+    still.run("ROLLBACK");
+    assert_eq!(names(&store.claim(&request(1)).unwrap().events), ["a"]);
+}
+
+#[test]
+fn queues_are_halted_in_the_order_of_their_names() {
+    let database = TestDatabase::create();
+    let store = node(&database, "n");
+    halting(&store, "a");
+    halting(&store, "b");
+    store.append_blocking(vec![event_in("b", "of b"), event_in("a", "of a")], MODE).unwrap();
+    let claim =
+        |queue| store.claim(&ClaimRequest { queue, ..request(1) }).unwrap().events.remove(0);
+    let claimed = [claim("b"), claim("a")];
+    let stranger = database.stranger();
+    stranger.run("BEGIN; SELECT FROM sysevent_queue_order WHERE queue = 'a' FOR UPDATE");
+    for event in &claimed {
+        store.complete(completion(event, failed()));
+    }
+    wait_until("the completer waits for a", || waits(&database, "sysevent_queue_order"));
+    stranger.run("SELECT FROM sysevent_queue_order WHERE queue = 'b' FOR UPDATE NOWAIT; ROLLBACK");
+    store.flush().unwrap();
+    assert_eq!(store.halts().unwrap().len(), 2);
+}
+
+#[test]
+fn a_group_that_was_ended_in_a_deadlock_over_the_rows_of_queues_is_written_after_it() {
+    let database = TestDatabase::create();
+    database.run(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 2000', current_database()); END $$",
+    );
+    let store = node(&database, "n");
+    halting(&store, "a");
+    halting(&store, "b");
+    let stranger = database.stranger();
+    stranger.run(
+        "SET deadlock_timeout = '1min'; BEGIN; SELECT FROM sysevent_queue_order WHERE queue = 'b' FOR UPDATE",
+    );
+    std::thread::scope(|scope| {
+        let appending = scope.spawn(|| {
+            store.append_blocking(vec![event_in("a", "of a"), event_in("b", "of b")], MODE)
+        });
+        wait_until("the group waits for b", || waits(&database, "campanile_arrive"));
+        stranger.run("SELECT FROM sysevent_queue_order WHERE queue = 'a' FOR UPDATE");
+        stranger.run("ROLLBACK");
+        appending.join().unwrap().unwrap();
+    });
+    let kept = database.texts("SELECT name FROM sysevent_live ORDER BY name");
+    assert_eq!(kept, ["of a", "of b"]);
 }
 
 /// Waiting events about one record, as an older program would have appended them.

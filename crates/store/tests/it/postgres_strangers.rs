@@ -187,3 +187,18 @@ fn a_program_that_is_stopped_inside_a_transaction_does_not_hold_its_rows_for_eve
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
     assert_eq!(store.claim(&request(9)).unwrap().events, []);
 }
+
+#[test]
+fn a_locked_table_of_orders_costs_no_lease_and_what_waited_goes_on_after_it() {
+    let database = TestDatabase::create();
+    let store = open(&database);
+    let stranger = database.stranger();
+    stranger.run("BEGIN; LOCK TABLE sysevent_queue_order IN ACCESS EXCLUSIVE MODE");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| store.append_blocking(vec![event("a")], MODE));
+        outlive_the_lease(&database);
+        stranger.run("ROLLBACK");
+        waiting.join().unwrap().unwrap();
+    });
+    assert_eq!(names(&store.claim(&request(9)).unwrap().events), ["a"]);
+}
