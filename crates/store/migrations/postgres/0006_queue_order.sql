@@ -3,7 +3,7 @@
 -- the database that nothing else of their turn is under way. Other queues pay nothing: their events have no turn.
 
 -- Whether processors run in this program. Those of an older version say nothing, and count.
-ALTER TABLE campanile_node ADD COLUMN serves BOOLEAN NOT NULL DEFAULT true;
+ALTER TABLE campanile_node ADD COLUMN serves BOOLEAN;
 
 -- The queues that keep an order; others have no row.
 CREATE TABLE sysevent_queue_order (
@@ -17,6 +17,8 @@ CREATE TABLE sysevent_queue_order (
     -- Differs because many programs append: when the event that arrived last was due. Whoever appends holds this row
     -- from here to the commit, which makes the order of commits that of sequences and due times.
     last_due BIGINT NOT NULL DEFAULT 0,
+    -- For a while from here on, what was claimed by programs that did not know yet is looked for.
+    set_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
     CHECK ((halted_event IS NULL) = (halted_at IS NULL))
 ) WITH (fillfactor = 50);
 
@@ -253,6 +255,77 @@ BEGIN
 END
 $$;
 
+-- As before, and nothing of queues that keep an order: an older program, or one that does not know of it yet, takes part
+-- in no turn.
+CREATE OR REPLACE FUNCTION campanile_claim(
+    a_queue text, a_limit bigint, a_by text, a_token bigint, a_now bigint, a_by_priority boolean
+) RETURNS SETOF sysevent_live
+    LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    lane double precision;
+    picked bigint[];
+    have_lapsed boolean[];
+    lapsed_at int;
+    got bigint[] := '{}';
+BEGIN
+    IF NOT EXISTS (SELECT FROM campanile_node WHERE token = a_token AND gone_at IS NULL) THEN
+        RAISE EXCEPTION 'the lease % has lapsed', a_token USING ERRCODE = 'CP001';
+    END IF;
+    IF EXISTS (SELECT FROM sysevent_queue_order WHERE queue = a_queue) THEN
+        RETURN;
+    END IF;
+    SELECT derived_priority INTO lane FROM sysevent_live
+        WHERE state = 'ready' AND queue = a_queue ORDER BY derived_priority LIMIT 1;
+    WHILE lane IS NOT NULL AND cardinality(got) < a_limit LOOP
+        IF a_by_priority THEN
+            SELECT array_agg(sequence), array_agg(lapses > 0) INTO picked, have_lapsed FROM (
+                SELECT sequence, lapses FROM sysevent_live
+                WHERE state = 'ready' AND queue = a_queue AND derived_priority = lane AND process_on <= a_now
+                ORDER BY process_on, sequence LIMIT a_limit - cardinality(got) FOR UPDATE SKIP LOCKED) AS due;
+        ELSE
+            -- All lanes at once: the first of each, in the order of arrival.
+            SELECT array_agg(sequence), array_agg(lapses > 0) INTO picked, have_lapsed FROM (
+                SELECT sequence, lapses FROM sysevent_live
+                WHERE sequence = ANY (ARRAY (
+                    WITH RECURSIVE lanes AS (
+                        SELECT lane AS p
+                        UNION ALL
+                        SELECT (SELECT derived_priority FROM sysevent_live
+                                WHERE state = 'ready' AND queue = a_queue AND derived_priority > lanes.p
+                                ORDER BY derived_priority LIMIT 1)
+                        FROM lanes WHERE lanes.p IS NOT NULL)
+                    SELECT first.sequence FROM lanes CROSS JOIN LATERAL (
+                        SELECT sequence, process_on FROM sysevent_live
+                        WHERE state = 'ready' AND queue = a_queue AND derived_priority = lanes.p
+                          AND process_on <= a_now
+                        ORDER BY process_on, sequence LIMIT a_limit) AS first
+                    ORDER BY first.process_on, first.sequence LIMIT a_limit))
+                  AND state = 'ready' AND queue = a_queue AND process_on <= a_now
+                ORDER BY process_on, sequence FOR UPDATE SKIP LOCKED) AS due;
+        END IF;
+        lapsed_at := array_position(have_lapsed, true);
+        IF lapsed_at = 1 AND cardinality(got) = 0 THEN
+            got := picked[1:1];
+            EXIT;
+        ELSIF lapsed_at IS NOT NULL THEN
+            got := got || picked[1:lapsed_at - 1];
+            EXIT;
+        END IF;
+        got := got || picked;
+        EXIT WHEN NOT a_by_priority;
+        SELECT derived_priority INTO lane FROM sysevent_live
+            WHERE state = 'ready' AND queue = a_queue AND derived_priority > lane
+            ORDER BY derived_priority LIMIT 1;
+    END LOOP;
+    -- An order that was set meanwhile.
+    IF cardinality(got) > 0 AND NOT EXISTS (SELECT FROM sysevent_queue_order WHERE queue = a_queue) THEN
+        RETURN QUERY UPDATE sysevent_live SET state = 'queued', claimed_by = a_by, claim_token = a_token
+            WHERE sequence = ANY (got) RETURNING *;
+    END IF;
+END
+$$;
+
 -- Whether this transaction has the claims of the queue to itself now. Somebody who stands still may have them for long:
 -- after a short wait the answer is no.
 CREATE FUNCTION campanile_hold_claims(a_queue text) RETURNS boolean
@@ -278,6 +351,8 @@ CREATE FUNCTION campanile_claim_in_turn(
     SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     got bigint[];
+    since timestamptz;
+    claimed bigint[];
 BEGIN
     IF NOT campanile_hold_claims(a_queue) THEN
         RETURN NEXT NULL;
@@ -286,10 +361,25 @@ BEGIN
     IF NOT EXISTS (SELECT FROM campanile_node WHERE token = a_token AND gone_at IS NULL) THEN
         RAISE EXCEPTION 'the lease % has lapsed', a_token USING ERRCODE = 'CP001';
     END IF;
-    IF NOT EXISTS (
-        SELECT FROM sysevent_queue_order WHERE queue = a_queue AND kind = a_kind AND halted_at IS NULL)
-    THEN
+    SELECT set_at INTO since FROM sysevent_queue_order
+        WHERE queue = a_queue AND kind = a_kind AND halted_at IS NULL;
+    IF NOT FOUND THEN
         RETURN;
+    END IF;
+    IF clock_timestamp() < since + interval '1 minute' THEN
+        -- What was claimed while the order was being set keeps what comes behind it waiting, too.
+        claimed := ARRAY (SELECT sequence FROM sysevent_live WHERE claim_token > 0);
+        UPDATE sysevent_live SET turn = campanile_turn(queue, "table", instance, sys_id)
+            WHERE sequence = ANY (ARRAY (
+                SELECT sequence FROM sysevent_live
+                WHERE sequence = ANY (claimed) AND queue = a_queue AND turn IS NULL AND state <> 'ready'
+                FOR UPDATE SKIP LOCKED));
+        IF EXISTS (
+            SELECT FROM sysevent_live
+            WHERE sequence = ANY (claimed) AND queue = a_queue AND turn IS NULL AND state <> 'ready')
+        THEN
+            RETURN;
+        END IF;
     END IF;
     IF a_kind = 'sequential' THEN
         got := campanile_pick_sequential(a_queue, a_limit, a_now, a_by_priority);

@@ -1,5 +1,7 @@
 //! Running PostgreSQL's migrations.
 
+use std::time::{Duration, Instant};
+
 use super::compatible::{COLUMN, Schema, known};
 use super::list::{Migration, POSTGRES};
 use crate::contract::StoreError;
@@ -40,7 +42,8 @@ const WORKING: &str = "SELECT name FROM campanile_node WHERE gone_at IS NULL \
 ///
 /// # Errors
 /// [`StoreError::NewerSchema`] when a newer version has changed what this one uses; [`StoreError::OlderAtWork`] when this
-/// one is to do so while an older one works: nothing is changed then. [`StoreError::Full`], [`StoreError::Unavailable`].
+/// one is to do so while an older one works: nothing is changed then. [`StoreError::HeldUp`] with those who
+/// have had its tables for a minute. [`StoreError::Full`], [`StoreError::Unavailable`].
 pub(crate) fn migrate_postgres(database: &dyn Database) -> Result<i64, StoreError> {
     run(database, POSTGRES)
 }
@@ -50,14 +53,58 @@ pub(crate) fn newest_postgres() -> u64 {
     u64::try_from(known(POSTGRES)).unwrap_or(0)
 }
 
+/// A migration waits so long for a table at one go: everybody who comes later waits behind it.
+const LOCK_WAITS: &str = "SET LOCAL lock_timeout = '2s'";
+
+/// How long to try again, and the rest between two tries, in which others go on.
+const TRIES_FOR: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_millis(500);
+
+/// Who has tables of ours in a transaction, the oldest first.
+const HOLDERS: &str = "SELECT format('process %s, ''%s'' of %s, since %s', activity.pid, application_name, usename, \
+     to_char(xact_start AT TIME ZONE 'UTC', 'HH24:MI:SS \"UTC\"')) FROM pg_stat_activity AS activity \
+     WHERE activity.pid <> pg_backend_pid() AND EXISTS (SELECT FROM pg_locks AS held \
+     JOIN pg_class AS class ON class.oid = held.relation \
+     WHERE held.pid = activity.pid AND held.granted AND activity.datname = current_database() \
+     AND class.relkind = 'r' AND (class.relname LIKE 'sysevent\\_%' OR class.relname LIKE 'campanile\\_%')) \
+     ORDER BY xact_start LIMIT 3";
+
 fn run(database: &dyn Database, migrations: &[Migration]) -> Result<i64, StoreError> {
-    database.run("BEGIN ISOLATION LEVEL READ COMMITTED")?;
-    let migrated = run_in_transaction(database, migrations);
-    match &migrated {
-        Ok(_) => database.run("COMMIT")?,
-        Err(_) => database.run("ROLLBACK")?,
+    let began = Instant::now();
+    loop {
+        database.run("BEGIN ISOLATION LEVEL READ COMMITTED")?;
+        let migrated = run_in_transaction(database, migrations);
+        match &migrated {
+            Ok(_) => database.run("COMMIT")?,
+            Err(_) => database.run("ROLLBACK")?,
+        }
+        match migrated {
+            Err(StoreError::HeldUp { .. }) if began.elapsed() < TRIES_FOR => {
+                tracing::warn!("a migration waits for tables that others use; trying again");
+                std::thread::sleep(REST);
+            }
+            Err(StoreError::HeldUp { place, reason }) => {
+                return Err(held_up(database, place, reason));
+            }
+            ended => return ended,
+        }
     }
-    migrated
+}
+
+/// The same error with those who hold the tables.
+fn held_up(database: &dyn Database, place: String, reason: String) -> StoreError {
+    match database.texts(HOLDERS) {
+        Ok(holders) if !holders.is_empty() => StoreError::HeldUp {
+            place,
+            reason: format!(
+                "its schema cannot be changed while others have its tables in a transaction ({}): end it (SELECT \
+                 pg_terminate_backend(PROCESS)), and start again",
+                holders.join("; ")
+            ),
+        },
+        Ok(_) => StoreError::HeldUp { place, reason },
+        Err(error) => error,
+    }
 }
 
 fn run_in_transaction(
@@ -66,6 +113,7 @@ fn run_in_transaction(
 ) -> Result<i64, StoreError> {
     // Whoever else migrates at the same time waits, then finds everything done.
     database.run(MIGRATING)?;
+    database.run(LOCK_WAITS)?;
     let schema = schema_of(database)?;
     schema.expect_usable(database.place(), known(migrations))?;
     let missing = || migrations.iter().filter(|migration| migration.number > schema.newest);

@@ -46,6 +46,19 @@ pub(super) fn working(connection: &Connection, except: i64) -> Result<Vec<String
     found.iter().map(|row| Ok(read(row.try_get(0)?).into_owned())).collect()
 }
 
+/// Names of the programs whose lease goes on and that know nothing of queues that keep an order.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn older(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let found = connection.query(
+        "SELECT name FROM campanile_node WHERE gone_at IS NULL AND serves IS NULL \
+         AND beat_at + lease_ms * interval '1 millisecond' > clock_timestamp() ORDER BY token",
+        &[],
+    )?;
+    found.iter().map(|row| Ok(read(row.try_get(0)?).into_owned())).collect()
+}
+
 #[derive(Debug)]
 struct State {
     token: i64,
@@ -185,7 +198,7 @@ impl Node {
     /// What PostgreSQL said.
     pub(super) fn look_around(&self, connection: &Connection) -> Result<(), StoreError> {
         let rows = connection.query(
-            "SELECT token FROM campanile_node WHERE gone_at IS NULL AND serves \
+            "SELECT token FROM campanile_node WHERE gone_at IS NULL AND serves IS NOT FALSE \
              AND beat_at + lease_ms * interval '1 millisecond' > clock_timestamp() ORDER BY token",
             &[],
         )?;

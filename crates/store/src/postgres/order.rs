@@ -12,8 +12,13 @@ use parking_lot::Mutex;
 use super::connection::Connection;
 use super::effects::Effects;
 use super::events::{key, sys_id, text};
+use super::failure::SOMEWHERE;
+use super::nodes;
 use super::text::stored;
 use crate::contract::{Halt, QueueRule, StoreError};
+
+/// The migration that brought orders.
+const MIGRATION: i64 = 6;
 
 /// Programs that do not know of orders must not claim from queues that keep one.
 const STOP_OLDER: &str = "UPDATE campanile_migration SET stops_older = true WHERE name = 'queue_order' AND NOT stops_older";
@@ -76,7 +81,7 @@ impl Orders {
 /// See [`crate::WriteTx::set_queue_order`].
 ///
 /// # Errors
-/// What PostgreSQL said.
+/// [`StoreError::OlderAtWork`] while programs work that do not know of orders. What PostgreSQL said.
 pub(super) fn set(
     connection: &Connection,
     queue: &str,
@@ -87,18 +92,37 @@ pub(super) fn set(
             .execute("DELETE FROM sysevent_queue_order WHERE queue = $1", &[&stored(queue)])?;
         return Ok(());
     };
+    let kind = rule.order.as_str();
+    let queue = stored(queue);
+    // Whoever lets events arrive waits for a row that is written.
+    let is_so = connection.query_first(
+        "SELECT 1 FROM sysevent_queue_order WHERE queue = $1 AND kind = $2 AND halts = $3",
+        &[&queue, &kind, &rule.halts],
+    )?;
+    if is_so.is_some() {
+        return Ok(());
+    }
+    let older = nodes::older(connection)?;
+    if !older.is_empty() {
+        return Err(StoreError::OlderAtWork {
+            place: SOMEWHERE.to_owned(),
+            number: MIGRATION,
+            names: older.join("', '"),
+        });
+    }
+    // What is being handled or was begun keeps what comes behind it waiting, too. Before the row: who completes has
+    // events, and then waits for it.
+    connection.execute(
+        "UPDATE sysevent_live SET turn = campanile_turn_of($2, \"table\", instance, sys_id) \
+         WHERE (claim_token IS NOT NULL OR attempts > 0 OR lapses > 0) AND queue = $1 AND turn IS NULL",
+        &[&queue, &kind],
+    )?;
     connection.execute(
         "INSERT INTO sysevent_queue_order (queue, kind, halts) VALUES ($1, $2, $3) \
-         ON CONFLICT (queue) DO UPDATE SET kind = excluded.kind, halts = excluded.halts",
-        &[&stored(queue), &rule.order.as_str(), &rule.halts],
+         ON CONFLICT (queue) DO UPDATE SET kind = excluded.kind, halts = excluded.halts, set_at = excluded.set_at",
+        &[&queue, &kind, &rule.halts],
     )?;
     connection.execute(STOP_OLDER, &[])?;
-    // What is being handled now keeps what comes behind it waiting, too.
-    connection.execute(
-        "UPDATE sysevent_live SET turn = campanile_turn(queue, \"table\", instance, sys_id) \
-         WHERE claim_token IS NOT NULL AND queue = $1 AND turn IS NULL",
-        &[&stored(queue)],
-    )?;
     Ok(())
 }
 

@@ -201,6 +201,34 @@ fn a_group_that_was_ended_in_a_deadlock_over_the_rows_of_queues_is_written_after
     assert_eq!(kept, ["of a", "of b"]);
 }
 
+#[test]
+fn what_a_program_that_did_not_know_yet_has_claimed_holds_the_queue() {
+    let database = TestDatabase::create();
+    ordered(&database, QueueOrder::Sequential);
+    let store = node(&database, "n");
+    store.append_blocking(vec![event("a"), event("b")], MODE).unwrap();
+    let claimed = store.claim(&request(1)).unwrap().events.remove(0);
+    database.run("UPDATE sysevent_live SET turn = NULL WHERE state = 'queued'");
+    let other = ClaimRequest { claimed_by: "other", ..request(9) };
+    assert_eq!(store.claim(&other).unwrap().events, []);
+    store.complete(completion(&claimed, NextState::Processed));
+    store.flush().unwrap();
+    assert_eq!(names(&store.claim(&other).unwrap().events), ["b"]);
+}
+
+#[test]
+fn a_queue_that_is_saved_as_it_was_waits_for_nobody_and_holds_up_nobody() {
+    let database = TestDatabase::create();
+    let store = node(&database, "n");
+    halting(&store, "");
+    let mut saving = Arc::clone(&store).write().unwrap();
+    let rule = QueueRule { order: QueueOrder::Sequential, halts: true };
+    saving.set_queue_order("", Some(rule)).unwrap();
+    let stranger = database.stranger();
+    stranger.run("BEGIN; SELECT FROM sysevent_queue_order FOR UPDATE NOWAIT; ROLLBACK");
+    saving.commit().unwrap();
+}
+
 /// Waiting events about one record, as an older program would have appended them.
 fn fill(database: &TestDatabase, letter: char, rows: usize) {
     database.run(&format!(

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_model::EventState;
+use campanile_model::{EventState, QueueOrder};
 use campanile_store::testing::TestDatabase;
 use campanile_store::{
-    EventStore, Lease, NextState, PostgresLoader, PostgresOptions, PostgresStore, Store, StoreError,
+    EventStore, Lease, NextState, PostgresLoader, PostgresOptions, PostgresStore, QueueRule, Store,
+    StoreError,
 };
 
-use crate::events_at_hand::{BY, MODE, completion, event, request};
+use crate::events_at_hand::{BY, MODE, completion, event, request, wait_until};
 
 fn open(database: &TestDatabase, name: &str) -> Result<Arc<PostgresStore>, StoreError> {
     let options = PostgresOptions {
@@ -78,4 +79,66 @@ fn a_database_from_before_migrations_said_what_older_programs_do_is_migrated_on(
     let stops =
         "SELECT stops_older::text FROM campanile_migration WHERE number <= 4 ORDER BY number";
     assert_eq!(database.texts(stops), ["true"; 4]);
+}
+
+#[test]
+fn an_order_is_refused_while_programs_work_that_know_none_and_those_get_nothing_of_one() {
+    let database = TestDatabase::create();
+    let store = open(&database, "n").unwrap();
+    let set = || {
+        let mut tx = Arc::clone(&store).write().unwrap();
+        let rule = QueueRule { order: QueueOrder::Sequential, halts: false };
+        tx.set_queue_order("", Some(rule)).and_then(|()| tx.commit().map(drop))
+    };
+    // As a program of an older version does it.
+    database.run("INSERT INTO campanile_node (name, lease_ms) VALUES ('elder', 3600000)");
+    assert_eq!(store.nodes().serving.len(), 1, "nothing was looked for yet");
+    store.serve(true).unwrap();
+    assert_eq!(store.nodes().serving.len(), 2, "it counts");
+    let error = set().unwrap_err();
+    assert!(matches!(error, StoreError::OlderAtWork { number: 6, .. }), "{error}");
+    assert!(error.to_string().contains("'elder'"), "{error}");
+    database.run("UPDATE campanile_node SET gone_at = clock_timestamp() WHERE name = 'elder'");
+    store.append_blocking(vec![event("a")], MODE).unwrap();
+    let claimed = || {
+        let claim = "SELECT got.name FROM campanile_node, LATERAL campanile_claim('', 9, 'p', token, 9223372036854775807, false) AS got \
+             WHERE campanile_node.name = 'n'";
+        database.texts(claim)
+    };
+    set().unwrap();
+    assert_eq!(claimed(), [] as [&str; 0]);
+    assert_eq!(store.claim(&request(9)).unwrap().events.len(), 1);
+}
+
+#[test]
+fn a_migration_that_waits_for_a_table_lets_those_behind_it_go_on() {
+    let database = TestDatabase::create_empty();
+    for (number, name, sql) in [
+        (1, "base", include_str!("../../migrations/postgres/0001_base.sql")),
+        (2, "events", include_str!("../../migrations/postgres/0002_events.sql")),
+        (3, "kept_answers", include_str!("../../migrations/postgres/0003_kept_answers.sql")),
+        (4, "log_instance", include_str!("../../migrations/postgres/0004_log_instance.sql")),
+        (5, "distributed", include_str!("../../migrations/postgres/0005_distributed.sql")),
+    ] {
+        database.run(sql);
+        database.run(&format!(
+            "INSERT INTO campanile_migration (number, name) VALUES ({number}, '{name}')"
+        ));
+    }
+    let stranger = database.stranger();
+    stranger.run("BEGIN; SELECT FROM campanile_node");
+    let waits = || {
+        let waiting = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
+             AND wait_event_type = 'Lock'";
+        !database.texts(waiting).is_empty()
+    };
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| open(&database, "newer"));
+        wait_until("the migration waits", waits);
+        // Comes behind it, and not behind the stranger.
+        database.run("INSERT INTO campanile_node (name, lease_ms) VALUES ('elder', 1)");
+        assert!(!opening.is_finished());
+        stranger.run("ROLLBACK");
+        works(&opening.join().unwrap().unwrap());
+    });
 }
