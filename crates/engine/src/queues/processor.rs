@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use campanile_model::{Event, Instant, QueueDef, QueueOrder, SysId};
-use campanile_store::{ClaimRequest, Completion, NextState};
+use campanile_store::{Claim, ClaimRequest, Completion, NextState};
 
 use super::metrics::QueueMetrics;
 use super::order::waits_for;
@@ -122,7 +122,7 @@ impl Processor {
             now,
         })?;
         let mut look = Look { next_due: claim.next_due, more: claim.more, ..Look::default() };
-        look.counts = self.handle_batch(&claim.events, &queue)?;
+        look.counts = self.handle_batch(&claim, &queue)?;
         if let Some(metrics) = &self.metrics {
             metrics.handled(&look.counts);
         }
@@ -170,19 +170,21 @@ impl Processor {
         Ok((self.number <= share).then(|| Arc::clone(queue)))
     }
 
-    fn handle_batch(&mut self, events: &[Event], queue: &QueueDef) -> Result<Counts, EngineError> {
+    fn handle_batch(&mut self, claim: &Claim, queue: &QueueDef) -> Result<Counts, EngineError> {
+        // The store's word: the definition was read before the claim.
+        let Claim { events, order, .. } = claim;
         let mut counts = Counts { claimed: events.len(), ..Counts::default() };
         // What must wait for the end of an event that has not ended is given back.
         let mut unended: Vec<&Event> = Vec::new();
         let waits = |event: &Event, for_any: &[&Event]| {
-            for_any.iter().any(|other| waits_for(queue.order, event, other))
+            for_any.iter().any(|other| waits_for(*order, event, other))
         };
         for (at, event) in events.iter().enumerate() {
             if waits(event, &unended) {
                 counts.released += self.release(std::slice::from_ref(event));
                 continue;
             }
-            let outcome = match self.may_begin(&events[..at], event, queue) {
+            let outcome = match self.may_begin(&events[..at], event, *order) {
                 Ok(true) if !self.begin(event) => {
                     counts.released += 1;
                     unended.push(event);
@@ -222,10 +224,10 @@ impl Processor {
         &self,
         before: &[Event],
         event: &Event,
-        queue: &QueueDef,
+        order: QueueOrder,
     ) -> Result<bool, EngineError> {
         let goes_on = self.should_go_on()?;
-        if goes_on && before.iter().any(|other| waits_for(queue.order, event, other)) {
+        if goes_on && before.iter().any(|other| waits_for(order, event, other)) {
             self.engine.store().flush()?;
         }
         Ok(goes_on)

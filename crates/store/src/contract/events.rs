@@ -88,6 +88,8 @@ pub struct Claim {
     pub next_due: Option<Instant>,
     /// More due events were waiting than the limit let through.
     pub more: bool,
+    /// The order by which the events were chosen: one that was set meanwhile did not count yet.
+    pub order: QueueOrder,
 }
 
 /// The state that an attempt leads to.

@@ -334,7 +334,7 @@ pub(super) fn claim(
         Some(_) => (None, true),
         None => (None, false),
     };
-    Ok(Ok(Claim { events, next_due: next_due.map(Instant::from_millis), more }))
+    Ok(Ok(Claim { events, next_due: next_due.map(Instant::from_millis), more, ..Claim::default() }))
 }
 
 /// Brings claimed events into the order of the queue.

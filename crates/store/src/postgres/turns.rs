@@ -100,6 +100,7 @@ pub(super) fn claim(
         more: is_due && !events.is_empty(),
         next_due: later.into_iter().chain(retry).min().map(Instant::from_millis),
         events,
+        order,
     }))
 }
 

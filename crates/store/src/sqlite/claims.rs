@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use campanile_model::{EventState, Instant, SysId};
+use campanile_model::{EventState, Instant, QueueOrder, SysId};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 
@@ -153,16 +153,18 @@ impl Claims {
         let by: Arc<str> = Arc::from(request.claimed_by);
         loop {
             let mut state = self.state.lock();
+            let order = state.turns.get(request.queue).map(|turns| turns.rule.order);
+            let order = order.unwrap_or_default();
             match state.turn_of(request) {
                 TurnOf::Free => {}
                 TurnOf::Nobody(due) => {
                     drop(state);
-                    return self.deliver(Vec::new(), Next::Later(due), &by, readers);
+                    return self.deliver(Vec::new(), Next::Later(due), (&by, order), readers);
                 }
                 TurnOf::These(wanted) => {
                     drop(state);
                     if let Some((taken, next)) = self.take_these(request, &by, &wanted, readers)? {
-                        return self.deliver(taken, next, &by, readers);
+                        return self.deliver(taken, next, (&by, order), readers);
                     }
                     continue;
                 }
@@ -177,12 +179,12 @@ impl Claims {
                     if given_back == 0 {
                         let due = due.into_iter().chain(ends).min();
                         drop(state);
-                        return self.deliver(taken, Next::Later(due), &by, readers);
+                        return self.deliver(taken, Next::Later(due), (&by, order), readers);
                     }
                 }
                 (_, next) => {
                     drop(state);
-                    return self.deliver(taken, next, &by, readers);
+                    return self.deliver(taken, next, (&by, order), readers);
                 }
             }
         }
@@ -264,7 +266,7 @@ impl Claims {
         &self,
         taken: Taken,
         next: Next,
-        by: &Arc<str>,
+        (by, order): (&Arc<str>, QueueOrder),
         readers: &dyn Readers,
     ) -> Result<Claim, StoreError> {
         let keys: Vec<SysId> = taken.iter().map(|(_, waiting)| waiting.sys_id).collect();
@@ -282,7 +284,7 @@ impl Claims {
             Next::Later(due) => (due.map(Instant::from_millis), false),
             Next::Due(..) | Next::Unread(..) => (None, true),
         };
-        Ok(Claim { events, next_due, more })
+        Ok(Claim { events, next_due, more, order })
     }
 
     /// Reads the next events of a lane, or waits until whoever does that has ended.

@@ -252,14 +252,18 @@ fn an_order_that_is_set_while_events_wait_and_are_handled_holds_for_them() {
     append(&store, vec![about(1, "a1"), about(1, "a2"), about(2, "b1"), about(2, "b2")]);
     let a1 = claim(&store, 1).events.remove(0);
     set(&store, "", rule(QueueOrder::ByRecord));
-    assert_eq!(names(&claim_by(&store, "two", 1)), ["b1"]);
+    let by_two = store.claim(&ClaimRequest { claimed_by: "two", ..request(1) }).unwrap();
+    assert_eq!(names(&by_two.events), ["b1"]);
+    assert_eq!(by_two.order, QueueOrder::ByRecord);
     assert!(claim_by(&store, "three", 9).is_empty());
     finish(&store, &a1, NextState::Processed);
     assert_eq!(names(&claim_by(&store, "three", 9)), ["a2"]);
     let mut tx = Arc::clone(&store).write().unwrap();
     tx.set_queue_order("", None).unwrap();
     tx.commit().unwrap();
-    assert_eq!(names(&claim_by(&store, "three", 9)), ["b2"], "nothing follows anything any more");
+    let rest = claim(&store, 9);
+    assert_eq!(names(&rest.events), ["b2"], "nothing follows anything any more");
+    assert_eq!(rest.order, QueueOrder::Parallel);
 }
 
 fn an_event_for_now_is_due_when_it_arrives() {

@@ -158,17 +158,22 @@ fn a_program_that_stands_still_in_a_claim_holds_up_nobody_who_asks() {
 fn queues_are_halted_in_the_order_of_their_names() {
     let database = TestDatabase::create();
     let store = node(&database, "n");
-    halting(&store, "a");
     halting(&store, "b");
-    store.append_blocking(vec![event_in("b", "of b"), event_in("a", "of a")], MODE).unwrap();
-    let claim =
-        |queue| store.claim(&ClaimRequest { queue, ..request(1) }).unwrap().events.remove(0);
-    let claimed = [claim("b"), claim("a")];
-    let stranger = database.stranger();
+    halting(&store, "a");
+    let claimed = ["b", "a", "c"].map(|queue| {
+        store.append_blocking(vec![event_in(queue, "n")], MODE).unwrap();
+        store.claim(&ClaimRequest { queue, ..request(1) }).unwrap().events.remove(0)
+    });
+    let (stranger, other) = (database.stranger(), database.stranger());
     stranger.run("BEGIN; SELECT FROM sysevent_queue_order WHERE queue = 'a' FOR UPDATE");
-    for event in &claimed {
+    other.run("BEGIN; LOCK TABLE sysevent_log");
+    store.complete(completion(&claimed[2], NextState::Processed));
+    wait_until("the completer waits for the log", || waits(&database, "WITH gone AS"));
+    // What is handed in meanwhile is one batch.
+    for event in &claimed[..2] {
         store.complete(completion(event, failed()));
     }
+    other.run("ROLLBACK");
     wait_until("the completer waits for a", || waits(&database, "sysevent_queue_order"));
     stranger.run("SELECT FROM sysevent_queue_order WHERE queue = 'b' FOR UPDATE NOWAIT; ROLLBACK");
     store.flush().unwrap();

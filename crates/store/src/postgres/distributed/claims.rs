@@ -88,7 +88,7 @@ pub(in crate::postgres) fn claim(
     turns.seen(request.queue, turn, Ended::Served(due));
     let (more, due) = turns.what_waits(request.queue, now);
     let next_due = due.filter(|_| !more).map(Instant::from_millis);
-    Ok(Ok(Claim { events, next_due, more }))
+    Ok(Ok(Claim { events, next_due, more, ..Claim::default() }))
 }
 
 /// What a partition gave.
