@@ -198,8 +198,11 @@ fn ev_030_processors_for_each_node_follow_the_nodes_that_come_and_go() {
 #[test]
 fn ev_031_a_constant_number_of_processors_is_spread_and_moves_when_a_node_dies() {
     let mut cluster = Cluster::start(3);
-    cluster
-        .queue(&json!({"queue": "constant", "job_config": "job_count", "job_config_value": "4"}));
+    let constant = json!({"queue": "constant", "job_config": "job_count", "job_config_value": "4"});
+    // The ceiling counts the nodes that this one knows of.
+    wait_until("the first node knows of the others", || {
+        cluster.admin(0).post("/api/now/table/sysevent_queue", &constant).status == 201
+    });
     let spread = |cluster: &Cluster| {
         let mut spread = cluster.processors("constant");
         spread.sort_unstable();
