@@ -183,7 +183,7 @@ fn an_older_database_is_indexed_once_it_is_opened() {
     connection
         .execute_batch(
             "DELETE FROM campanile_migration WHERE number > 3; DROP TABLE sysevent_log_instance; \
-             DROP TABLE sysevent_log_indexing;",
+             DROP TABLE sysevent_log_indexing; DROP TABLE sysevent_queue_order; DROP INDEX sysevent_live_begun;",
         )
         .unwrap();
     drop(connection);
