@@ -43,11 +43,12 @@ impl From<Error> for StoreError {
             code @ ("40001" | DEADLOCK | LOCK_TIMEOUT | "57014") => {
                 Self::HeldUp { place: SOMEWHERE.to_owned(), reason: with_fix(code, words(&error)) }
             }
-            // Wrong password, no such database or role, missing rights, a read-only replica, limits, shutting down.
+            // Wrong password, no such database or role, missing rights, a read-only replica, limits, shutting down, a transaction
+            // that said nothing for too long.
             code if ["08", "28", "3D", "53", "57", "58"]
                 .iter()
                 .any(|class| code.starts_with(class))
-                || ["42501", "25006", "XX001", "XX002"].contains(&code) =>
+                || ["42501", "25006", "25P03", "XX001", "XX002"].contains(&code) =>
             {
                 unavailable(with_fix(code, words(&error)))
             }
