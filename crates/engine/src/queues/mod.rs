@@ -3,6 +3,7 @@
 pub mod save_check;
 
 pub mod drain;
+mod line;
 pub mod metrics;
 pub mod order;
 pub mod pace;

@@ -1,7 +1,7 @@
 //! Keeps the processors that the queues ask for: starts, wakes, reconfigures, stops them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant as Monotonic};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant as Monotonic};
 use campanile_model::{Nodes, QueueDef};
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use super::line::{Line, Runs, serve};
 use super::processor::Processor;
 use super::roster::{Place, Roster};
 use super::shortage::{REST_AFTER_SHORTAGE, Shortage};
-use super::signal::{Patience, Signal};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::queue_registry::{QUEUE_TABLE, QueueRegistry, shown};
@@ -21,13 +21,11 @@ use crate::worker::{SCRIPT_STACK_BYTES, spawn_named};
 /// Property: processors are woken by new events; off, they look every poll interval only (§4.5).
 pub const WAKE: &str = "campanile.queues.wake";
 /// How long a processor or the supervisor rests after the store failed.
-const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+pub(super) const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A change of the registry that was not looked at for so long means that the supervisor does not come round.
 const LOOK_OVERDUE: Duration = Duration::from_secs(10);
 /// How often to look whether nodes have come or gone.
 const NODES_LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Poll interval of a queue whose row cannot be read.
-const POLL_UNKNOWN: Duration = Duration::from_secs(5);
 
 /// The processors of this node.
 #[derive(Default)]
@@ -36,14 +34,6 @@ pub struct Queues {
     control: Mutex<Control>,
     changed: Condvar,
     stopping: Arc<AtomicBool>,
-}
-
-/// The processors of one queue.
-#[derive(Default)]
-struct Line {
-    signal: Signal,
-    busy: AtomicUsize,
-    running: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -204,7 +194,7 @@ impl Queues {
     }
 
     /// As [`Queues::reconfigure`], for the thread of the processor in `place`, which is about to end.
-    fn replace_lost(&self, place: &Place) {
+    pub(super) fn replace_lost(&self, place: &Place) {
         let mut control = self.control.lock();
         // A defect that strikes again and again must not keep the machine busy with threads.
         if !self.stopping.load(Ordering::Acquire) {
@@ -284,7 +274,7 @@ impl Queues {
 
     /// Whether a processor that found itself unwanted may end. Under the lock, so that a queue that is scaled down
     /// and up again does not lose it: either it sees the new registry here, or the supervisor misses it later.
-    fn retire(&self, processor: &Processor) -> bool {
+    pub(super) fn retire(&self, processor: &Processor) -> bool {
         let mut control = self.control.lock();
         if processor.is_wanted() {
             return false;
@@ -323,30 +313,6 @@ impl std::fmt::Debug for Queues {
     }
 }
 
-/// Counts a processor while its thread runs. A thread that ends in a panic is replaced.
-struct Runs<'a> {
-    engine: &'a Engine,
-    line: &'a Line,
-    place: Place,
-}
-
-impl<'a> Runs<'a> {
-    fn count(engine: &'a Engine, line: &'a Line, place: Place) -> Self {
-        line.running.fetch_add(1, Ordering::AcqRel);
-        Self { engine, line, place }
-    }
-}
-
-impl Drop for Runs<'_> {
-    fn drop(&mut self) {
-        self.line.running.fetch_sub(1, Ordering::AcqRel);
-        if std::thread::panicking() {
-            tracing::error!("a processor of a queue panicked; another one takes its place");
-            self.engine.queues.replace_lost(&self.place);
-        }
-    }
-}
-
 /// Body of the supervisor's thread.
 fn supervise(engine: &Weak<Engine>) {
     loop {
@@ -375,45 +341,6 @@ fn supervise(engine: &Weak<Engine>) {
             control.note_change();
             queues.changed.wait_for(&mut control, REST_AFTER_FAILURE);
         }
-    }
-}
-
-/// Body of a processor's thread: register for the wake-up, look, wait.
-fn serve(engine: &Arc<Engine>, line: &Line, mut processor: Processor, stopping: &AtomicBool) {
-    loop {
-        let ticket = line.signal.ticket();
-        if stopping.load(Ordering::Acquire) {
-            return;
-        }
-        line.busy.fetch_add(1, Ordering::Relaxed);
-        let look = processor.run_once();
-        line.busy.fetch_sub(1, Ordering::Relaxed);
-        let mut patience = Patience {
-            next_due: None,
-            poll: processor.poll_interval().unwrap_or(POLL_UNKNOWN),
-            wake: engine.bool_property(WAKE, true),
-        };
-        match look {
-            Ok(look) if look.unwanted => {
-                if engine.queues.retire(&processor) {
-                    return;
-                }
-                continue;
-            }
-            Ok(look) if look.counts.claimed > look.counts.released => {
-                if look.more {
-                    line.signal.work();
-                }
-                continue;
-            }
-            Ok(look) => patience.next_due = look.next_due,
-            Err(error) => {
-                tracing::error!(%error, queue.name = processor.queue(), "a processor could not work");
-                patience.poll = patience.poll.min(REST_AFTER_FAILURE);
-                patience.wake = false;
-            }
-        }
-        line.signal.wait(ticket, patience, engine.clock());
     }
 }
 
