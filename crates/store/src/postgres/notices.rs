@@ -284,6 +284,8 @@ impl Line {
         let spread = shared.claims.spread().map(AsRef::as_ref);
         let found = polls.when_due(&self.connection, LOOK_EVERY, spread)?;
         let Some(found) = found else { return Ok(()) };
+        // Who does not hear may overhear who comes.
+        shared.notices.has_company();
         for table in &found.tables {
             shared.notices.changed_elsewhere(Some(table));
         }
