@@ -61,6 +61,12 @@ pub(crate) const SQLITE: &[Migration] = &[
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/sqlite/0006_queue_order.sql"),
     },
+    Migration {
+        number: 7,
+        name: "turn_heads",
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/sqlite/0007_turn_heads.sql"),
+    },
 ];
 
 /// PostgreSQL's.
@@ -101,6 +107,12 @@ pub(crate) const POSTGRES: &[Migration] = &[
         // Until a queue keeps an order: they would claim from it as from any other.
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/postgres/0006_queue_order.sql"),
+    },
+    Migration {
+        number: 7,
+        name: "turn_heads",
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/postgres/0007_turn_heads.sql"),
     },
 ];
 
