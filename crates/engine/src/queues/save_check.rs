@@ -3,14 +3,14 @@
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
+use campanile_model::Record;
 use campanile_model::queue_def::{DEFAULT_QUEUE_ROW, normalise_queue_name};
-use campanile_model::{QueueOrder, Record};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::queue_registry::{
     ATTEMPTS_RANGE, CLAIM_LIMIT_RANGE, CONSTANT, HALT, PER_NODE, POLL_SECONDS_RANGE, QUEUE_TABLE,
-    SEQUENTIAL, TIMEOUT_SECONDS_RANGE, duration, queue_order,
+    SEQUENTIAL, TIMEOUT_SECONDS_RANGE, duration,
 };
 use crate::events::registry::EventRegistry;
 use crate::records::execution::Execution;
@@ -67,13 +67,6 @@ pub fn save(
         }
     }
     check_order(record, before)?;
-    if queue_order(record) != QueueOrder::Parallel && !execution.engine().store().keeps_order() {
-        return Err(refuse(
-            "queues that keep an order are not available in distributed mode, where nothing is promised across \
-             partitions: leave 'processing_order' parallel and 'ordering' off"
-                .to_owned(),
-        ));
-    }
     let seconds = |field: &str| {
         // No span at all is out of range too; only an empty field takes its default.
         (!record.get(field).is_nil()).then(|| {

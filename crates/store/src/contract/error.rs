@@ -113,6 +113,15 @@ pub enum StoreError {
         /// The programs.
         names: String,
     },
+    /// Events of a queue that is to become sequential are being handled where it cannot be told that others wait for them.
+    #[error(
+        "queue '{queue}' cannot become sequential while events of it are being handled in several partitions: pause it, wait \
+         until none is, make it sequential, and let it go on"
+    )]
+    QueueAtWork {
+        /// The queue.
+        queue: String,
+    },
     /// Another database is being copied into this one, or that was broken off.
     #[error(
         "{place} holds an unfinished copy of {source_place}: end it with the same 'campanile copy' once more, or empty it"

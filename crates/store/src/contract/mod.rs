@@ -113,12 +113,6 @@ pub trait Store: EventStore + Send + Sync + Debug {
         Nodes::alone()
     }
 
-    /// Whether queues may keep an order (see [`WriteTx::set_queue_order`]): not where the rows of a queue are spread over
-    /// several databases.
-    fn keeps_order(&self) -> bool {
-        true
-    }
-
     /// Tells the other nodes whether processors run in this one. Until it is called they do not.
     ///
     /// # Errors

@@ -132,7 +132,8 @@ pub trait WriteTx: ReadTx {
     /// writes the queue's row. It holds for what arrives from the commit on, and for what waits then.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`]; [`StoreError::OlderAtWork`] while programs work that would not keep it;
+    /// [`StoreError::QueueAtWork`] where what is being handled cannot keep it.
     fn set_queue_order(&mut self, queue: &str, rule: Option<QueueRule>) -> Result<(), StoreError>;
 
     /// Moves the `ready` events called `name` whose queue came from the registration, and whose sequence is above

@@ -67,6 +67,13 @@ pub(crate) const SQLITE: &[Migration] = &[
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/sqlite/0007_turn_heads.sql"),
     },
+    Migration {
+        number: 8,
+        name: "partition_order",
+        // Until a queue keeps an order in distributed mode: they would claim from it as from any other.
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/sqlite/0008_partition_order.sql"),
+    },
 ];
 
 /// PostgreSQL's.
@@ -113,6 +120,13 @@ pub(crate) const POSTGRES: &[Migration] = &[
         name: "turn_heads",
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/postgres/0007_turn_heads.sql"),
+    },
+    Migration {
+        number: 8,
+        name: "partition_order",
+        // Until a queue keeps an order in distributed mode: they would claim from it as from any other.
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/postgres/0008_partition_order.sql"),
     },
 ];
 

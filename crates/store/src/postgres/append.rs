@@ -4,8 +4,9 @@
 //! do their keys. Coalescing costs only those who use it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use campanile_model::{NewEvent, SysId};
+use campanile_model::{NewEvent, QueueOrder, SysId};
 
 use super::answers;
 use super::claims::{Claims, Standing};
@@ -15,15 +16,28 @@ use super::effects::Effects;
 use super::events::sys_id;
 use super::failure::taken_for_dead;
 use super::insert;
+use super::order;
 use super::text::{nil, stored};
 use crate::contract::{AppendOutcome, Appended, StoreError};
 
 /// Keys of events that handlers fired begin so, followed by the causing event: `h:<cause>:…`.
 pub(super) const INTERNAL_KEY: &str = "h:";
 
-/// What this program holds, and the token of the lease that it stands on.
+/// What this program holds, the token of the lease that it stands on, and what it knows of the order of queues.
 #[derive(Clone, Copy)]
-pub(super) struct Held<'a>(pub(super) &'a Claims, pub(super) i64);
+pub(super) struct Held<'a>(
+    pub(super) &'a Claims,
+    pub(super) i64,
+    pub(super) &'a HashMap<Arc<str>, QueueOrder>,
+);
+
+impl Held<'_> {
+    /// Where `event` is to stand, in distributed mode.
+    fn partition_of(&self, event: &NewEvent) -> Option<i64> {
+        let spread = self.0.spread()?;
+        Some(spread.partition_of(event, order::of(self.2, &event.queue)))
+    }
+}
 
 /// Appends `events` in the transaction of `connection`; they become claimable at its commit.
 ///
@@ -93,14 +107,17 @@ fn append_run(
     let of_rows: Vec<&NewEvent> = new.iter().map(|at| events[*at]).collect();
     let mut sequences = match claims.0.spread() {
         None => insert::insert(connection, &of_rows)?,
-        Some(spread) => distributed::append::insert(connection, &of_rows, spread)?,
+        Some(spread) => distributed::append::insert(connection, &of_rows, (spread, claims.2))?,
     };
     for at in new {
         let event = events[at];
         outcomes[at] = Some(match sequences.remove(&event.sys_id) {
             Some(sequence) => {
-                let partition = claims.0.spread().map(|spread| spread.partition_of(event));
-                effects.wake(&event.queue, partition, event.process_on.as_millis());
+                effects.wake(
+                    &event.queue,
+                    claims.partition_of(event),
+                    event.process_on.as_millis(),
+                );
                 Ok(Appended { sys_id: event.sys_id, sequence, duplicate: false, coalesced: false })
             }
             None => {
@@ -203,7 +220,7 @@ fn take_keys(
 /// of an event go at its end, so they alone would not tell.
 fn still_own<'a>(
     connection: &Connection,
-    Held(claims, token): Held<'_>,
+    Held(claims, token, _): Held<'_>,
     events: Vec<&'a NewEvent>,
 ) -> Result<Vec<&'a NewEvent>, StoreError> {
     let standing: Vec<Standing> =
@@ -343,8 +360,8 @@ fn coalesce(
     event: &NewEvent,
 ) -> Result<Option<Appended>, StoreError> {
     let since = event.created.plus_millis(event.coalesce_seconds.saturating_mul(-1000));
-    if let Some(spread) = claims.0.spread() {
-        return distributed::append::coalesce(connection, event, since, spread);
+    if let Some(partition) = claims.partition_of(event) {
+        return distributed::append::coalesce(connection, event, since, partition);
     }
     let found = connection.query_first(
         "UPDATE sysevent_live SET coalesced = coalesced + 1 WHERE sequence = ANY (ARRAY ( \

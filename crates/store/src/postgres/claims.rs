@@ -233,6 +233,12 @@ impl Claims {
         self.claimed.lock().get(event).is_some_and(|claimed| claimed.in_turn)
     }
 
+    /// The queue of this claimed event, if others may wait for its end.
+    pub(super) fn queue_in_turn(&self, event: &SysId) -> Option<Arc<str>> {
+        let all = self.claimed.lock();
+        all.get(event).filter(|claimed| claimed.in_turn).map(|claimed| Arc::clone(&claimed.queue))
+    }
+
     /// Those of claims that were given up whose events this node has not claimed again since.
     pub(super) fn not_again(&self, given: &[Claimed]) -> Vec<Claimed> {
         let all = self.claimed.lock();

@@ -137,8 +137,9 @@ impl Completer {
         for (event, held) in batch.iter().filter_map(Pending::ended) {
             let Some(claimed) = self.shared.claims.end(event, held) else { continue };
             let at = retried.iter().find(|(retried, _)| retried == event).map(|(_, at)| *at);
-            // What comes behind it in its turn may be claimed now.
-            if let Some(at) = at.or(claimed.in_turn.then_some(claimed.process_on)) {
+            // What comes behind it in its turn may be claimed now; also where the order was set meanwhile.
+            let is_in_turn = claimed.in_turn || self.shared.orders.may_be_kept(&claimed.queue);
+            if let Some(at) = at.or(is_in_turn.then_some(claimed.process_on)) {
                 effects.wake(&claimed.queue, claimed.partition, at);
             }
         }
@@ -151,8 +152,9 @@ impl Completer {
         if !batch.is_empty() {
             self.shared.committed();
         }
-        self.shared.pending.written(batch.len());
+        // Whoever waits for the end finds what may be claimed since.
         self.carry_out(&effects);
+        self.shared.pending.written(batch.len());
     }
 
     fn carry_out(&self, effects: &Effects) {

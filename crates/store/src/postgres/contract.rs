@@ -78,11 +78,6 @@ impl Store for PostgresStore {
         self.shared.node.nodes()
     }
 
-    /// Differs because in distributed mode nothing is promised across partitions.
-    fn keeps_order(&self) -> bool {
-        self.claims.spread().is_none()
-    }
-
     /// Differs because there are others.
     fn serve(&self, serves: bool) -> Result<(), StoreError> {
         let connection = self.readers.take()?;

@@ -4,12 +4,14 @@
 
 use std::sync::Arc;
 
+use super::turns::Arriving;
+
 /// Queues that have, or may have, claimable events now.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     wakes: Vec<Wake>,
-    /// Sequences of events that have yet to arrive in queues that keep an order: part of the commit.
-    pub(super) arriving: Vec<i64>,
+    /// Events that have yet to arrive in queues that keep an order: part of the commit.
+    pub(super) arriving: Vec<Arriving>,
 }
 
 /// One of them.

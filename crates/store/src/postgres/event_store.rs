@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use campanile_model::{Event, HandlerRun, Instant, NewEvent, SysId};
+use campanile_model::{Event, HandlerRun, Instant, NewEvent, QueueOrder, SysId};
 
 use super::actions::{act, actions, log_action};
 use super::backlog::backlog;
@@ -104,14 +104,18 @@ impl PostgresStore {
 
     fn claim_once(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError> {
         let connection = self.writers.take()?;
-        // A second time when the lease turns out to have lapsed.
-        for _ in 0..2 {
+        // Once more when the lease turns out to have lapsed, or the queue to keep an order.
+        for _ in 0..3 {
             let token = self.shared.node.token();
-            let claimed = match self.shared.orders.known(&connection)?.get(request.queue) {
-                None => claims::claim(&connection, &self.claims, request, token),
-                Some(order) => turns::claim(&connection, &self.claims, request, (token, *order)),
+            let order = order::of(&*self.shared.orders.known(&connection)?, request.queue);
+            let claimed = match order {
+                QueueOrder::Parallel => claims::claim(&connection, &self.claims, request, token),
+                order => turns::claim(&connection, &self.claims, request, (token, order)),
             };
             match claimed {
+                Ok(Ok(claim)) if order == QueueOrder::Parallel && claim.order != order => {
+                    self.shared.orders.forget();
+                }
                 Ok(claim) => return claim,
                 Err(error) if is_lease_lapsed(&error) => {
                     // Whoever is first registers for all.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::store::Shared;
-use super::turns;
+use super::turns::{self, Arriving};
 use crate::contract::StoreError;
 
 /// How long to look, before the caller is told that nobody knows.
@@ -55,10 +55,10 @@ pub(super) fn commit(
     connection: &Connection,
     mark: &Mark,
     shared: &Shared,
-    arriving: &[i64],
+    arriving: &[Arriving],
 ) -> Result<(), StoreError> {
     // COMMIT of a transaction that has failed answers ROLLBACK, and no error.
-    let commit = format!("SELECT 1; {}", turns::commit_of(arriving));
+    let commit = format!("SELECT 1; {}", turns::commit_of(connection, arriving)?);
     let Err(error) = connection.batch(&commit) else { return Ok(()) };
     if !connection.is_closed() {
         return Err(error.into());

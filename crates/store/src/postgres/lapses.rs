@@ -126,15 +126,6 @@ impl Sorted {
         sorted
     }
 
-    /// Those of `held` that are not lost.
-    pub(super) fn waiting_again<'a>(
-        &self,
-        held: &'a [(i64, Event)],
-    ) -> impl Iterator<Item = &'a Event> {
-        let lost: HashSet<i64> = self.lost.iter().map(|(sequence, _)| *sequence).collect();
-        held.iter().map(|(_, event)| event).filter(move |event| !lost.contains(&event.sequence))
-    }
-
     /// What it came to, told in the log.
     pub(super) fn taken(&self, effects: Effects) -> Taken {
         let lapses = self.counted.len() + self.lost.len();

@@ -278,7 +278,7 @@ impl Load for PostgresLoader {
                      AS found WHERE highest IS NOT NULL"
                 ))?;
             }
-            order::give_turns(connection)?;
+            order::give_turns(connection, self.spread.as_ref())?;
             connection.execute("DELETE FROM campanile_meta WHERE starts_with(key, $1)", &[&COPY_KEYS])?;
             Ok(())
         })?;

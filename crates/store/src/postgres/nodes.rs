@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::plans::BEGIN_BY_INDEX;
 use super::text::{read, stored};
 use crate::contract::StoreError;
+use crate::migrate::newest_postgres;
 
 /// Connections that write, by number: the one that appends and the one that completes.
 pub(super) const APPENDING: i16 = 1;
@@ -46,15 +47,19 @@ pub(super) fn working(connection: &Connection, except: i64) -> Result<Vec<String
     found.iter().map(|row| Ok(read(row.try_get(0)?).into_owned())).collect()
 }
 
-/// Names of the programs whose lease goes on and that know nothing of queues that keep an order.
+/// The migration with which programs began to say which ones they know. One that says whether it serves knows the one before.
+const TELLS_ITS_KNOWLEDGE: i64 = 8;
+
+/// Names of the programs whose lease goes on and that do not know migration `number`, which is the sixth or a later one.
 ///
 /// # Errors
 /// What PostgreSQL said.
-pub(super) fn older(connection: &Connection) -> Result<Vec<String>, StoreError> {
+pub(super) fn older(connection: &Connection, number: i64) -> Result<Vec<String>, StoreError> {
     let found = connection.query(
-        "SELECT name FROM campanile_node WHERE gone_at IS NULL AND serves IS NULL \
+        "SELECT name FROM campanile_node WHERE gone_at IS NULL \
+         AND (serves IS NULL OR COALESCE(knows, $2::bigint - 1) < $1::bigint) \
          AND beat_at + lease_ms * interval '1 millisecond' > clock_timestamp() ORDER BY token",
-        &[],
+        &[&number, &TELLS_ITS_KNOWLEDGE],
     )?;
     found.iter().map(|row| Ok(read(row.try_get(0)?).into_owned())).collect()
 }
@@ -124,13 +129,15 @@ impl Node {
     fn register_again(&self, connection: &Connection) -> Result<(), StoreError> {
         let lease_ms = i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX);
         let serves = self.state.lock().serves.unwrap_or(false);
+        let knows = i64::try_from(newest_postgres()).unwrap_or(i64::MAX);
         let began = Instant::now();
         let row = connection.query_first(
-            "WITH node AS (INSERT INTO campanile_node (name, lease_ms, serves) VALUES ($1, $2, $4) RETURNING token), \
+            "WITH node AS (INSERT INTO campanile_node (name, lease_ms, serves, knows) VALUES ($1, $2, $4, $5) \
+             RETURNING token), \
              writers AS (INSERT INTO campanile_node_writer (token, writer) \
              SELECT token, number FROM node CROSS JOIN unnest($3::smallint[]) AS writer (number)) \
              SELECT token FROM node",
-            &[&stored(&self.name), &lease_ms, &vec![APPENDING, COMPLETING], &serves],
+            &[&stored(&self.name), &lease_ms, &vec![APPENDING, COMPLETING], &serves, &knows],
         )?;
         let token: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
         {

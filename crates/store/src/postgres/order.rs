@@ -10,6 +10,7 @@ use campanile_model::{Instant, QueueOrder, SysId};
 use parking_lot::Mutex;
 
 use super::connection::Connection;
+use super::distributed::{self, Spread};
 use super::effects::Effects;
 use super::events::{key, sys_id, text};
 use super::failure::SOMEWHERE;
@@ -17,14 +18,20 @@ use super::nodes;
 use super::text::stored;
 use crate::contract::{Halt, QueueRule, StoreError};
 
-/// The migration that brought orders.
+/// The migrations that brought orders, and orders in distributed mode.
 const MIGRATION: i64 = 6;
+const MIGRATION_OF_PARTITIONS: i64 = 8;
 
 /// Programs that do not know of orders must not claim from queues that keep one.
-const STOP_OLDER: &str = "UPDATE campanile_migration SET stops_older = true WHERE name = 'queue_order' AND NOT stops_older";
+const STOP_OLDER: &str = "UPDATE campanile_migration SET stops_older = true WHERE number = $1::bigint AND NOT stops_older";
 
 /// The queues that keep an order, as this program knows them. Others are parallel.
 pub(super) type KnownOrders = Arc<HashMap<Arc<str>, QueueOrder>>;
+
+/// The order that `queue` keeps, as `orders` know it.
+pub(super) fn of(orders: &HashMap<Arc<str>, QueueOrder>, queue: &str) -> QueueOrder {
+    orders.get(queue).copied().unwrap_or(QueueOrder::Parallel)
+}
 
 /// What this program knows.
 #[derive(Debug, Default)]
@@ -44,6 +51,11 @@ impl Orders {
         let mut known = self.0.lock();
         known.orders = None;
         known.forgotten += 1;
+    }
+
+    /// Whether `queue` keeps one, as far as is known without asking.
+    pub(super) fn may_be_kept(&self, queue: &str) -> bool {
+        self.0.lock().orders.as_ref().is_some_and(|orders| orders.contains_key(queue))
     }
 
     /// The present ones; asks by `connection` when it must.
@@ -81,11 +93,13 @@ impl Orders {
 /// See [`crate::WriteTx::set_queue_order`].
 ///
 /// # Errors
-/// [`StoreError::OlderAtWork`] while programs work that do not know of orders. What PostgreSQL said.
+/// [`StoreError::OlderAtWork`] while programs work that do not know of orders; [`StoreError::QueueAtWork`]. What PostgreSQL
+/// said.
 pub(super) fn set(
     connection: &Connection,
     queue: &str,
     rule: Option<QueueRule>,
+    spread: Option<&Spread>,
 ) -> Result<(), StoreError> {
     let Some(rule) = rule.filter(|rule| rule.order != QueueOrder::Parallel) else {
         connection
@@ -93,6 +107,7 @@ pub(super) fn set(
         return Ok(());
     };
     let kind = rule.order.as_str();
+    let name = queue;
     let queue = stored(queue);
     // Whoever lets events arrive waits for a row that is written.
     let is_so = connection.query_first(
@@ -102,27 +117,33 @@ pub(super) fn set(
     if is_so.is_some() {
         return Ok(());
     }
-    let older = nodes::older(connection)?;
+    let number = if spread.is_some() { MIGRATION_OF_PARTITIONS } else { MIGRATION };
+    let older = nodes::older(connection, number)?;
     if !older.is_empty() {
         return Err(StoreError::OlderAtWork {
             place: SOMEWHERE.to_owned(),
-            number: MIGRATION,
+            number,
             names: older.join("', '"),
         });
     }
     // What is being handled or was begun keeps what comes behind it waiting, too. Before the row: who completes has
     // events, and then waits for it.
-    connection.execute(
-        "UPDATE sysevent_live SET turn = campanile_turn_of($2, \"table\", instance, sys_id) \
-         WHERE (claim_token IS NOT NULL OR attempts > 0 OR lapses > 0) AND queue = $1 AND turn IS NULL",
-        &[&queue, &kind],
-    )?;
+    match spread {
+        Some(spread) => distributed::order::begin(connection, name, rule.order, spread)?,
+        None => {
+            connection.execute(
+                "UPDATE sysevent_live SET turn = campanile_turn_of($2, \"table\", instance, sys_id) \
+                 WHERE (claim_token IS NOT NULL OR attempts > 0 OR lapses > 0) AND queue = $1 AND turn IS NULL",
+                &[&queue, &kind],
+            )?;
+        }
+    }
     connection.execute(
         "INSERT INTO sysevent_queue_order (queue, kind, halts) VALUES ($1, $2, $3) \
          ON CONFLICT (queue) DO UPDATE SET kind = excluded.kind, halts = excluded.halts, set_at = excluded.set_at",
         &[&queue, &kind, &rule.halts],
     )?;
-    connection.execute(STOP_OLDER, &[])?;
+    connection.execute(STOP_OLDER, &[&number])?;
     Ok(())
 }
 
@@ -130,14 +151,65 @@ pub(super) fn set(
 ///
 /// # Errors
 /// What PostgreSQL said.
-pub(super) fn give_turns(connection: &Connection) -> Result<(), StoreError> {
-    connection.execute(
-        "UPDATE sysevent_live SET turn = campanile_turn(queue, \"table\", instance, sys_id) \
-         WHERE queue IN (SELECT queue FROM sysevent_queue_order)",
-        &[],
-    )?;
-    connection
-        .execute(&format!("{STOP_OLDER} AND EXISTS (SELECT FROM sysevent_queue_order)"), &[])?;
+pub(super) fn give_turns(
+    connection: &Connection,
+    spread: Option<&Spread>,
+) -> Result<(), StoreError> {
+    let number = match spread {
+        Some(spread) => {
+            distributed::order::give_turns(connection, spread)?;
+            MIGRATION_OF_PARTITIONS
+        }
+        None => {
+            connection.execute(
+                "UPDATE sysevent_live SET turn = campanile_turn(queue, \"table\", instance, sys_id) \
+                 WHERE queue IN (SELECT queue FROM sysevent_queue_order)",
+                &[],
+            )?;
+            MIGRATION
+        }
+    };
+    let stop = format!("{STOP_OLDER} AND EXISTS (SELECT FROM sysevent_queue_order)");
+    connection.execute(&stop, &[&number])?;
+    Ok(())
+}
+
+/// The order that `queue` keeps now, whatever this program believes.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn present(connection: &Connection, queue: &str) -> Result<QueueOrder, StoreError> {
+    let row = connection
+        .query_first("SELECT kind FROM sysevent_queue_order WHERE queue = $1", &[&stored(queue)])?;
+    let kind = row.map(|row| Ok::<_, StoreError>(QueueOrder::from_word(row.try_get(0)?)));
+    Ok(kind.transpose()?.unwrap_or_default())
+}
+
+/// An event that has ended in error.
+#[derive(Debug, Clone)]
+pub(super) struct Failed {
+    pub(super) queue: Arc<str>,
+    pub(super) event: SysId,
+    pub(super) at: i64,
+}
+
+/// As [`halt`], for events of which this is known: in distributed mode no log is asked.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn halt_by(connection: &Connection, mut failed: Vec<Failed>) -> Result<(), StoreError> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    // In the order of their names, as whoever lets events arrive takes them.
+    failed.sort_by(|l, r| stored(&l.queue).cmp(&stored(&r.queue)));
+    for Failed { queue, event, at } in failed {
+        connection.execute(
+            "UPDATE sysevent_queue_order SET halted_event = $2, halted_at = $3 \
+             WHERE queue = $1 AND kind = 'sequential' AND halts AND halted_at IS NULL",
+            &[&stored(&queue), &event.as_str(), &at],
+        )?;
+    }
     Ok(())
 }
 

@@ -125,7 +125,11 @@ pub(super) fn runs(
     rows.iter().map(read_run).collect()
 }
 
-fn read_run(row: &Row) -> Result<HandlerRun, StoreError> {
+/// The run in a row of the columns of [`SELECT`].
+///
+/// # Errors
+/// [`StoreError::Statement`] when a column cannot be read.
+pub(super) fn read_run(row: &Row) -> Result<HandlerRun, StoreError> {
     let event = sys_id(row, 1)?;
     let owned = |index| text(row, index).map(|text| text.to_string());
     let references = |index| {

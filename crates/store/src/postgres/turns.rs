@@ -9,41 +9,69 @@ use campanile_model::{Event, Instant, NewEvent, QueueOrder};
 
 use super::claims::{Claims, HELD_BY_OTHERS_MS, give_back_unknown};
 use super::connection::Connection;
+use super::distributed::arrivals::SpreadArrival;
+use super::distributed::{self, Spread};
 use super::events::{COLUMNS, read_event};
 use super::order::KnownOrders;
 use super::text::stored;
 use crate::contract::{AppendOutcome, Claim, ClaimRequest, StoreError};
 
 /// Most events in one claim: each waits for the one before it, so more would only wait in one processor's hands.
-const CLAIM_EVENTS_MAX: usize = 100;
+pub(super) const CLAIM_EVENTS_MAX: usize = 100;
 
 /// What is due and waits for its turn is woken for at the end of what it waits for. If that is lost, it is looked for
 /// again so much later.
-const LOOK_AGAIN_MS: i64 = 1_000;
+pub(super) const LOOK_AGAIN_MS: i64 = 1_000;
 
-/// Sequences of those of `events`, appended with these outcomes, that have yet to arrive in a queue that keeps an order.
+/// An event that was appended and has yet to arrive in its queue, which keeps an order.
+#[derive(Debug, Clone)]
+pub(super) struct Arriving {
+    pub(super) sequence: i64,
+    /// What else its arrival takes in distributed mode.
+    spread: Option<SpreadArrival>,
+}
+
+/// Those of `events`, appended with these outcomes, that have yet to arrive in a queue that keeps an order; `spread` in
+/// distributed mode.
 pub(super) fn arriving<'e>(
-    orders: &KnownOrders,
+    (orders, spread): (&KnownOrders, Option<&Spread>),
     events: impl Iterator<Item = (&'e NewEvent, &'e AppendOutcome)>,
-) -> Vec<i64> {
+) -> Vec<Arriving> {
     if orders.is_empty() {
         return Vec::new();
     }
     events
-        .filter(|(event, _)| orders.contains_key(&event.queue))
-        .filter_map(|(_, outcome)| outcome.as_ref().ok())
-        .filter(|appended| !appended.duplicate && !appended.coalesced)
-        .map(|appended| appended.sequence)
+        .filter_map(|(event, outcome)| Some((event, orders.get(&event.queue)?, outcome)))
+        .filter_map(|(event, order, outcome)| Some((event, order, outcome.as_ref().ok()?)))
+        .filter(|(.., appended)| !appended.duplicate && !appended.coalesced)
+        .map(|(event, order, appended)| Arriving {
+            sequence: appended.sequence,
+            spread: spread
+                .map(|spread| SpreadArrival::of(event, (appended.sequence, *order), spread)),
+        })
         .collect()
 }
 
-/// The statements that end a transaction in which these events arrive, in one message.
-pub(super) fn commit_of(arriving: &[i64]) -> String {
+/// Does what is left to do before the end of a transaction in which these events arrive. Returns the statements that end it,
+/// in one message.
+///
+/// # Errors
+/// What PostgreSQL said. The end was not asked for.
+pub(super) fn commit_of(
+    connection: &Connection,
+    arriving: &[Arriving],
+) -> Result<String, tokio_postgres::Error> {
     if arriving.is_empty() {
-        return "COMMIT".to_owned();
+        return Ok("COMMIT".to_owned());
     }
-    let list: Vec<String> = arriving.iter().map(ToString::to_string).collect();
-    format!("SELECT campanile_arrive('{{{}}}'); COMMIT", list.join(","))
+    let of_partitions: Vec<&SpreadArrival> =
+        arriving.iter().filter_map(|one| one.spread.as_ref()).collect();
+    if !of_partitions.is_empty() {
+        distributed::arrivals::arrive(connection, &of_partitions)?;
+        return Ok("COMMIT".to_owned());
+    }
+    let list: Vec<String> = arriving.iter().map(|one| one.sequence.to_string()).collect();
+    Ok(format!("SELECT campanile_arrive('{{{}}}'); COMMIT", list.join(",")))
 }
 
 /// As [`claims::claim`](super::claims::claim), for a queue that keeps this order.
@@ -56,6 +84,14 @@ pub(super) fn claim(
     request: &ClaimRequest<'_>,
     (token, order): (i64, QueueOrder),
 ) -> Result<Result<Claim, StoreError>, tokio_postgres::Error> {
+    if let Some(spread) = claims.spread() {
+        return distributed::claims_in_turn::claim(
+            connection,
+            (claims, spread),
+            request,
+            (token, order),
+        );
+    }
     if let Some(known) = claims.known_of_unanswered(request.claimed_by) {
         give_back_unknown(connection, request.claimed_by, token, &known)?;
     }
@@ -106,7 +142,7 @@ pub(super) fn claim(
 
 /// Lets the events of each record change places until they stand in the order of their arrival; the places of other
 /// records stay.
-fn put_in_turn(events: &mut [Event]) {
+pub(super) fn put_in_turn(events: &mut [Event]) {
     let mut places: HashMap<(String, String), Vec<usize>> = HashMap::new();
     for (place, event) in events.iter().enumerate().filter(|(_, e)| !e.fired.instance.is_empty()) {
         let record = (event.fired.table.to_string(), event.fired.instance.to_ascii_lowercase());

@@ -7,9 +7,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use campanile_model::query::BoundQuery;
-use campanile_model::{
-    Dictionary, FieldIndex, Instant, NewEvent, QueueOrder, Record, SysId, TableDef,
-};
+use campanile_model::{Dictionary, FieldIndex, Instant, NewEvent, Record, SysId, TableDef};
 
 use super::actions;
 use super::answers;
@@ -27,7 +25,7 @@ use super::pool::Lent;
 use super::rows;
 use super::store::PostgresStore;
 use super::text::{read, stored};
-use super::turns;
+use super::turns::{self, Arriving};
 use crate::contract::{
     AppendOutcome, CommitMark, EventAction, KeptAnswer, QueueRule, ReadTx, SavepointId, Select,
     StoreError, WriteTx,
@@ -268,11 +266,12 @@ impl WriteTx for PostgresWriteTx {
         let (outcomes, mut effects, orders) = self.as_a_whole(|tx| {
             let orders = tx.store.shared.orders.known(&tx.connection)?;
             let events: Vec<&NewEvent> = events.iter().collect();
-            let held = append::Held(&tx.store.claims, tx.store.shared.node.token());
+            let held = append::Held(&tx.store.claims, tx.store.shared.node.token(), &orders);
             let (outcomes, effects) = append::append_events(&tx.connection, held, &events)?;
             Ok((outcomes, effects, orders))
         })?;
-        effects.arriving = turns::arriving(&orders, events.iter().zip(&outcomes));
+        let spread = self.store.claims.spread().map(AsRef::as_ref);
+        effects.arriving = turns::arriving((&orders, spread), events.iter().zip(&outcomes));
         self.effects.push(effects);
         Ok(outcomes)
     }
@@ -301,15 +300,11 @@ impl WriteTx for PostgresWriteTx {
     }
 
     fn set_queue_order(&mut self, queue: &str, rule: Option<QueueRule>) -> Result<(), StoreError> {
-        if rule.is_some_and(|rule| rule.order != QueueOrder::Parallel)
-            && self.store.claims.spread().is_some()
-        {
-            return Err(StoreError::Statement {
-                reason: "no queue keeps an order in distributed mode".to_owned(),
-            });
-        }
         self.sets_order = true;
-        self.as_a_whole(|tx| order::set(&tx.connection, queue, rule))
+        self.as_a_whole(|tx| {
+            let spread = tx.store.claims.spread().map(AsRef::as_ref);
+            order::set(&tx.connection, queue, rule, spread)
+        })
     }
 
     fn ensure_tables(
@@ -374,8 +369,8 @@ impl WriteTx for PostgresWriteTx {
     }
 
     fn commit(mut self: Box<Self>) -> Result<CommitMark, StoreError> {
-        let arriving: Vec<i64> =
-            self.effects.iter().flat_map(|effects| &effects.arriving).copied().collect();
+        let arriving: Vec<Arriving> =
+            self.effects.iter().flat_map(|effects| &effects.arriving).cloned().collect();
         let shared = &self.store.shared;
         if let Err(error) = fate::commit(&self.connection, &self.mark, shared, &arriving) {
             self.has_ended = self.connection.is_closed();

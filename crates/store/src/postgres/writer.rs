@@ -26,6 +26,9 @@ use crate::contract::{AppendAnswer, AppendOutcome, Appended, CommitMark, StoreEr
 /// How long a group may look for what became of its commit, before its callers are told that nobody knows.
 const RESOLVE_MAX: Duration = Duration::from_secs(10);
 
+/// How often a group is tried again that was ended in a deadlock: whoever was in its way may be slower than its next try.
+const DEADLOCKS_MAX: u32 = 3;
+
 /// Between two tries to reach the server.
 const REST: Duration = Duration::from_millis(100);
 
@@ -97,7 +100,7 @@ impl Writer {
     fn write_group(&mut self, units: &[Unit]) -> Outcome {
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
-        let mut was_in_deadlock = false;
+        let mut deadlocks = 0;
         loop {
             let connection = match self.connection() {
                 Ok(connection) => connection,
@@ -121,18 +124,21 @@ impl Writer {
                     self.connection = Some(connection);
                     return Outcome::Committed(attempt);
                 }
-                Ok(None) => match prepare(&connection, &shared, units, mark) {
+                Ok(None) => match prepare(&connection, &shared, (units, &orders), mark) {
                     Ok(attempt) => {
                         let stored = stored_events(units, &attempt.fates);
-                        let arriving = turns::arriving(&orders, stored);
-                        match connection.batch(&turns::commit_of(&arriving)) {
+                        let spread = shared.claims.spread().map(AsRef::as_ref);
+                        let arriving = turns::arriving((&orders, spread), stored);
+                        let committed = turns::commit_of(&connection, &arriving)
+                            .and_then(|commit| connection.batch(&commit));
+                        match committed {
                             Ok(()) => {
                                 self.connection = Some(connection);
                                 return Outcome::Committed(attempt);
                             }
                             // Over the rows of queues that keep an order: whoever was in the way goes on now.
-                            Err(error) if is_deadlock(&error) && !was_in_deadlock => {
-                                was_in_deadlock = true;
+                            Err(error) if is_deadlock(&error) && deadlocks < DEADLOCKS_MAX => {
+                                deadlocks += 1;
                                 self.roll_back(connection);
                                 continue;
                             }
@@ -308,12 +314,12 @@ fn plain_attempt(units: &[Unit], sequences: Vec<i64>) -> Attempt {
 fn prepare(
     connection: &Connection,
     shared: &Shared,
-    units: &[Unit],
+    (units, orders): (&[Unit], &KnownOrders),
     mark: Mark,
 ) -> Result<Attempt, StoreError> {
     connection.batch(connection.begin_by_index())?;
     connection.execute(NUMBER_GROUP, &[&mark.token, &APPENDING, &mark.number])?;
-    let held = Held(&shared.claims, mark.token);
+    let held = Held(&shared.claims, mark.token, orders);
     let mut fates = Vec::with_capacity(units.len());
     let mut effects = Effects::default();
     for run in units.chunk_by(|l, r| !stands_alone(l) && !stands_alone(r)) {

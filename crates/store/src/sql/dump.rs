@@ -28,6 +28,8 @@ pub(crate) fn mark_key(table: &DumpTable) -> String {
 /// their leases; nor the columns of a claim, which ends with the program that holds it.
 const FIXED: [(&str, usize, &str); 9] = [
     ("campanile_meta", 1, "key:t value:t"),
+    // Before the events: where these stand may depend on it.
+    ("sysevent_queue_order", 1, "queue:t kind:t halts:f halted_event:t halted_at:i"),
     (
         "sysevent_live",
         1,
@@ -58,7 +60,6 @@ const FIXED: [(&str, usize, &str); 9] = [
     ("sysevent_action_event", 2, "event:t action:i"),
     ("sysevent_dedupe", 1, "key:t content_hash:i sys_id:t created:i answer:t"),
     ("sysevent_fired", 1, "key:t sys_id:t"),
-    ("sysevent_queue_order", 1, "queue:t kind:t halts:f halted_event:t halted_at:i"),
 ];
 
 /// The tables of the first kind.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use campanile_model::{EventState, NewEvent, Outcome, SysId};
 use campanile_store::testing::TestDatabase;
 use campanile_store::{
-    ClaimRequest, Connections, CopyMark, DumpKind, DumpValue, EventStore, Lease, Load, NextState,
-    PostgresLoader, PostgresOptions, PostgresStore, StatementNames, Store, StoreError, dump_tables,
+    ClaimRequest, Connections, EventStore, Lease, NextState, PostgresOptions, PostgresStore,
+    StatementNames, Store, StoreError,
 };
 
 use crate::events_at_hand::{
@@ -287,21 +287,4 @@ fn the_mode_needs_no_names_of_statements() {
     }
     store.flush().unwrap();
     assert_eq!(database.texts("SELECT count(*)::text FROM sysevent_log"), ["40"]);
-}
-
-#[test]
-fn a_queue_that_keeps_an_order_is_not_copied_to_a_database_that_keeps_none() {
-    let database = distributed();
-    let mut loader = PostgresLoader::open(database.url()).unwrap();
-    let tables = dump_tables(&campanile_model::testing::dictionary()).unwrap();
-    let orders = tables.iter().find(|table| table.name == "sysevent_queue_order").unwrap();
-    let row = orders.columns.iter().map(|(name, kind)| match (name.as_str(), kind) {
-        ("kind", _) => DumpValue::Text("sequential".into()),
-        (_, DumpKind::Flag) => DumpValue::Flag(false),
-        ("queue", _) => DumpValue::Text("mail".into()),
-        _ => DumpValue::Null,
-    });
-    let told = loader.load(orders, &[row.collect()], &CopyMark::default()).unwrap_err();
-    assert!(told.to_string().contains("make it parallel in the source"), "{told}");
-    loader.load(orders, &[], &CopyMark::default()).unwrap();
 }

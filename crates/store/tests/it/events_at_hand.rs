@@ -89,25 +89,6 @@ macro_rules! on_both_engines {
 }
 pub(crate) use on_both_engines;
 
-/// The same for what is promised where no partitions are.
-macro_rules! on_both_engines_in_one_piece {
-    ($($test:ident),+ $(,)?) => {
-        mod sqlite {
-            $(#[test]
-            fn $test() {
-                crate::events_at_hand::on(crate::events_at_hand::Kind::Sqlite, super::$test);
-            })+
-        }
-        mod postgres {
-            $(#[test]
-            fn $test() {
-                crate::events_at_hand::on(crate::events_at_hand::Kind::Postgres, super::$test);
-            })+
-        }
-    };
-}
-pub(crate) use on_both_engines_in_one_piece;
-
 /// Where a store is kept; gone when it is dropped.
 #[derive(Debug)]
 pub(crate) enum Place {

@@ -5,6 +5,7 @@
 mod conformance;
 mod copies;
 mod distributed;
+mod distributed_order;
 mod event_actions;
 mod event_claims;
 mod event_clock;

@@ -1,25 +1,29 @@
 //! What people do to events by hand.
 //!
-//! Where an event stands is asked of all partitions, without holding it; what follows names that one. An event that waits may
-//! be moved to another queue where it stands; it never changes its partition, except that a reprocessed one is put back where
-//! a new one would stand.
+//! Where an event stands is asked of all partitions, without holding it; what follows names that one. An event that gets another
+//! queue, or is reprocessed, is put where a new one would stand: a sequential queue has one partition, and elsewhere the events
+//! of a record have. Its runs go with it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use campanile_model::{Event, EventState, SysId};
+use campanile_model::{Event, EventState, NewEvent, QueueOrder, SysId};
 
 use super::Spread;
-use super::rows::{Taken, put};
+use super::rows::{Taken, put, put_elsewhere};
+use super::spread::{Key, turn_of};
 use super::statements::{
     BY_KEY, BY_KEY_IN_LOG, CHANGE_QUEUE, CHANGE_TIME, HOLD_KIND, TAKE, TAKE_FROM_LOG,
 };
+use super::strays::relocate;
 use crate::contract::{ActionRecord, EventAction, StoreError};
 use crate::postgres::actions::{Again, claimed, conflict, log_action};
 use crate::postgres::append::forget_internal_keys;
 use crate::postgres::connection::Connection;
 use crate::postgres::effects::Effects;
-use crate::postgres::events::{Place, key, read_event};
+use crate::postgres::events::{Place, key, read_event, text};
 use crate::postgres::move_kind::{STEP_EVENTS_MAX, Step};
+use crate::postgres::order;
 use crate::postgres::text::stored;
 
 /// Does `action` in the transaction of `connection`.
@@ -47,17 +51,16 @@ pub(in crate::postgres) fn act(
         }
         EventAction::Move { sys_id, queue, record } => {
             let Found { partition, event } = waiting(connection, sys_id)?;
-            connection.execute(
-                CHANGE_QUEUE,
-                &[
-                    &partition,
-                    &vec![event.sequence],
-                    &stored(queue),
-                    &Some(record.at.as_millis()),
-                    &Some(stored(&record.user)),
-                ],
-            )?;
-            effects.wake(queue, Some(partition), event.fired.process_on.as_millis());
+            let order = order::present(connection, queue)?;
+            let moved = NewEvent { queue: Arc::clone(queue), ..event.fired };
+            let to = spread.partition_of(&moved, order);
+            let turn = turn_of(order, &moved);
+            relocate(connection, (partition, to), &[event.sequence], |taken| {
+                taken.event.fired.queue = Arc::clone(queue);
+                taken.turn = turn;
+                taken.touch(Some(record.at.as_millis()), &record.user);
+            })?;
+            effects.wake(queue, Some(to), moved.process_on.as_millis());
             record
         }
         EventAction::Reschedule { sys_id, process_on, record } => {
@@ -68,16 +71,15 @@ pub(in crate::postgres) fn act(
             record
         }
         EventAction::Cancel { sys_id, now, record } => {
-            let Found { partition, event } = waiting(connection, sys_id)?;
-            for row in connection.query(TAKE, &[&partition, &vec![event.sequence]])? {
-                let mut taken = Taken::read(&row)?;
-                taken.event.state = EventState::Cancelled;
-                taken.event.error_code = Arc::from("cancelled");
-                taken.event.error_message = Arc::from(&*record.reason);
-                taken.touch(Some(now.as_millis()), &record.user);
-                put(connection, Place::Log, partition, &[taken])?;
+            // Nothing is left to be withdrawn of an event that has stopped its queue, but the queue goes on.
+            if !order::let_go_on(connection, sys_id, &mut effects)? {
+                let found = waiting(connection, sys_id)?;
+                cancel(connection, &found, now.as_millis(), record)?;
+                // Others may have waited for its end.
+                let Found { partition, event } = found;
+                let due = event.fired.process_on.as_millis();
+                effects.wake(&event.fired.queue, Some(partition), due);
             }
-            forget_internal_keys(connection, &[event.fired.sys_id])?;
             record
         }
     };
@@ -129,6 +131,24 @@ fn waiting(connection: &Connection, sys_id: &SysId) -> Result<Found, StoreError>
     }
 }
 
+/// T10. The reason is kept on the event.
+fn cancel(
+    connection: &Connection,
+    Found { partition, event }: &Found,
+    now: i64,
+    record: &ActionRecord,
+) -> Result<(), StoreError> {
+    for row in connection.query(TAKE, &[partition, &vec![event.sequence]])? {
+        let mut taken = Taken::read(&row)?;
+        taken.event.state = EventState::Cancelled;
+        taken.event.error_code = Arc::from("cancelled");
+        taken.event.error_message = Arc::from(&*record.reason);
+        taken.touch(Some(now), &record.user);
+        put(connection, Place::Log, *partition, &[taken])?;
+    }
+    forget_internal_keys(connection, &[event.fired.sys_id])
+}
+
 /// T13. The event keeps its order of arrival; being due now, it stands behind those that were due before.
 fn reprocess(
     connection: &Connection,
@@ -162,12 +182,16 @@ fn reprocess(
         event.only_failed = how.options.only_failed;
         event.error_code = Arc::from("");
         event.error_message = Arc::from("");
-        effects.wake(&event.fired.queue, Some(partition), now);
+        let order = order::present(connection, &event.fired.queue)?;
+        let to = spread.partition_of(&event.fired, order);
+        effects.wake(&event.fired.queue, Some(to), now);
+        taken.turn = turn_of(order, &taken.event.fired);
         taken.touch(Some(now), &record.user);
-        put(connection, Place::Live, partition, &[taken])?;
+        put_elsewhere(connection, (partition, to), &[taken])?;
     }
-    debug_assert!(spread.all().contains(&partition));
-    forget_internal_keys(connection, &[*sys_id])
+    forget_internal_keys(connection, &[*sys_id])?;
+    order::let_go_on(connection, sys_id, effects)?;
+    Ok(())
 }
 
 /// T12.
@@ -196,35 +220,56 @@ pub(in crate::postgres) fn move_kind_step(
     after: i64,
     spread: &Spread,
 ) -> Result<(Step, Effects), StoreError> {
-    let mut found: Vec<(i64, i64, i64)> = Vec::new();
+    let order = order::present(connection, to_queue)?;
+    let mut found: Vec<OfKind> = Vec::new();
     for partition in spread.all() {
         for row in connection.query(
             HOLD_KIND,
             &[&partition, &stored(name), &stored(to_queue), &after, &STEP_EVENTS_MAX],
         )? {
-            found.push((row.try_get(0)?, partition, row.try_get(1)?));
+            let to = match order {
+                QueueOrder::Sequential => spread.home_of(to_queue),
+                _ => spread.partition_of_key(&Key {
+                    instance: &text(&row, 2)?,
+                    name,
+                    sys_id: row.try_get(3)?,
+                    may_be_counted: row.try_get::<_, i64>(4)? > 0,
+                }),
+            };
+            let way = (partition, to);
+            found.push(OfKind { sequence: row.try_get(0)?, way, process_on: row.try_get(1)? });
         }
     }
-    found.sort_unstable();
+    found.sort_unstable_by_key(|event| event.sequence);
     found.truncate(usize::try_from(STEP_EVENTS_MAX).unwrap_or(usize::MAX));
     let queue: Arc<str> = Arc::from(to_queue);
     let mut effects = Effects::default();
     let mut step = Step::default();
-    for partition in spread.all() {
-        let of_partition = found.iter().filter(|(_, stands_in, _)| *stands_in == partition);
-        let mut sequences = Vec::new();
-        for (sequence, _, process_on) in of_partition {
-            sequences.push(*sequence);
-            step.moved += 1;
-            step.last = step.last.max(*sequence);
-            effects.wake(&queue, Some(partition), *process_on);
+    let mut by_way: BTreeMap<(i64, i64), Vec<i64>> = BTreeMap::new();
+    for event in found {
+        step.moved += 1;
+        step.last = step.last.max(event.sequence);
+        effects.wake(&queue, Some(event.way.1), event.process_on);
+        by_way.entry(event.way).or_default().push(event.sequence);
+    }
+    for (way, sequences) in by_way {
+        if way.0 == way.1 && order == QueueOrder::Parallel {
+            connection.execute(CHANGE_QUEUE, &[&way.0, &sequences, &stored(to_queue)])?;
+            continue;
         }
-        if !sequences.is_empty() {
-            connection.execute(
-                CHANGE_QUEUE,
-                &[&partition, &sequences, &stored(to_queue), &None::<i64>, &None::<String>],
-            )?;
-        }
+        relocate(connection, way, &sequences, |taken| {
+            taken.event.fired.queue = Arc::clone(&queue);
+            taken.turn = turn_of(order, &taken.event.fired);
+            taken.mod_count += 1;
+        })?;
     }
     Ok((step, effects))
+}
+
+/// A waiting event of a kind.
+struct OfKind {
+    sequence: i64,
+    /// The partition that it stands in, and that where it is to stand.
+    way: (i64, i64),
+    process_on: i64,
 }

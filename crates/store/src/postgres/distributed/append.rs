@@ -1,8 +1,9 @@
 //! Appending events: one statement for each partition that a group has events of.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use campanile_model::{Instant, NewEvent, SysId};
+use campanile_model::{Instant, NewEvent, QueueOrder, SysId};
 use tokio_postgres::Row;
 
 use super::Spread;
@@ -13,6 +14,7 @@ use crate::postgres::claims::Claims;
 use crate::postgres::connection::Connection;
 use crate::postgres::events::sys_id;
 use crate::postgres::insert::columns;
+use crate::postgres::order;
 use crate::postgres::text::{nil, stored};
 
 /// Inserts rows. Returns the order of arrival of those that are new: within a partition, that of `events`.
@@ -22,11 +24,12 @@ use crate::postgres::text::{nil, stored};
 pub(in crate::postgres) fn insert(
     connection: &Connection,
     events: &[&NewEvent],
-    spread: &Spread,
+    (spread, orders): (&Spread, &HashMap<Arc<str>, QueueOrder>),
 ) -> Result<HashMap<SysId, i64>, StoreError> {
     let mut by_partition: BTreeMap<i64, Vec<&NewEvent>> = BTreeMap::new();
     for event in events {
-        by_partition.entry(spread.partition_of(event)).or_default().push(event);
+        let partition = spread.partition_of(event, order::of(orders, &event.queue));
+        by_partition.entry(partition).or_default().push(event);
     }
     let mut sequences = HashMap::with_capacity(events.len());
     // In one order, so that two who bring the same keys wait for each other instead of for ever.
@@ -41,7 +44,8 @@ pub(in crate::postgres) fn insert(
     Ok(sequences)
 }
 
-/// Counts `event` on an equal one that waits and was fired at `since` or later, if there is one that nobody is about to take.
+/// Counts `event` on an equal one that waits in `partition`, where it would stand, and was fired at `since` or later, if there
+/// is one that nobody is about to take.
 ///
 /// # Errors
 /// What PostgreSQL said.
@@ -49,9 +53,8 @@ pub(in crate::postgres) fn coalesce(
     connection: &Connection,
     event: &NewEvent,
     since: Instant,
-    spread: &Spread,
+    partition: i64,
 ) -> Result<Option<Appended>, StoreError> {
-    let partition = spread.partition_of(event);
     let found = connection.query_first(
         FIND_EQUAL,
         &[

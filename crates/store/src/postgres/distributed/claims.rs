@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use campanile_model::{Event, Instant};
+use campanile_model::{Event, Instant, QueueOrder};
 use tokio_postgres::{Error, Row};
 
 use super::Spread;
@@ -15,19 +15,72 @@ use super::statements::{
 use super::turns::{Ended, Turn};
 use crate::contract::{Claim, ClaimRequest, StoreError};
 use crate::postgres::claims::{Claimed, Claims, HELD_BY_OTHERS_MS, sort};
-use crate::postgres::connection::Connection;
+use crate::postgres::connection::{Asked, Connection};
 use crate::postgres::effects::Effects;
 use crate::postgres::events::read_event;
 use crate::postgres::text::{read, stored};
 
-/// Refuses a program whose lease has lapsed.
-const EXPECT_LEASE: &str = "SELECT campanile_expect_lease($1)";
+/// Refuses a program whose lease has lapsed. Whether nobody is about to set the queue's order: until this claim has ended, nobody
+/// does.
+const EXPECT_LEASE: &str =
+    "SELECT campanile_expect_lease($1), pg_try_advisory_xact_lock_shared(1667329395, hashtext($2))";
+
+/// The order that a queue keeps, and whether it is halted. Asked behind that lock.
+const ORDER: &str = "SELECT kind, halted_at IS NOT NULL FROM sysevent_queue_order WHERE queue = $1";
+
+/// What a claim finds when it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Somebody is about to set it.
+    Changing,
+    /// The queue keeps this order.
+    Is(QueueOrder),
+    /// It stands still.
+    Halted,
+}
+
+/// The rule of the queue, for the rest of the transaction.
+///
+/// # Errors
+/// The client's error, so that a lapsed lease is told from others.
+pub(super) fn expect_lease(
+    connection: &Connection,
+    queue: &str,
+    token: i64,
+) -> Result<Rule, Error> {
+    let queue = stored(queue);
+    let (expected, order) =
+        connection.query_both((EXPECT_LEASE, &[&token, &queue]), (ORDER, &[&queue]))?;
+    if !expected.first().map_or(Ok(false), |row| row.try_get(1))? {
+        return Ok(Rule::Changing);
+    }
+    rule(&order)
+}
+
+/// The rule as it stands now.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn rule_behind(
+    connection: &Connection,
+    queue: &str,
+    before: Asked<'_>,
+) -> Result<(Vec<Row>, Rule), Error> {
+    let (rows, order) = connection.query_both(before, (ORDER, &[&stored(queue)]))?;
+    Ok((rows, rule(&order)?))
+}
+
+fn rule(rows: &[Row]) -> Result<Rule, Error> {
+    let Some(row) = rows.first() else { return Ok(Rule::Is(QueueOrder::Parallel)) };
+    let is_halted: bool = row.try_get(1)?;
+    Ok(if is_halted { Rule::Halted } else { Rule::Is(QueueOrder::from_word(row.try_get(0)?)) })
+}
 
 /// One claim at one partition.
-struct Look<'a> {
-    connection: &'a Connection,
-    request: &'a ClaimRequest<'a>,
-    partition: i64,
+pub(super) struct Look<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) request: &'a ClaimRequest<'a>,
+    pub(super) partition: i64,
 }
 
 /// A due event that may be claimed.
@@ -40,10 +93,10 @@ struct Due {
 
 /// A priority that has waiting events.
 #[derive(Clone, Copy)]
-struct Lane {
-    priority: f64,
+pub(super) struct Lane {
+    pub(super) priority: f64,
     /// When the first of them is due.
-    due: i64,
+    pub(super) due: i64,
 }
 
 /// Claims due events for the program with `token`, in one transaction: partitions are looked at in turn until one has some.
@@ -72,6 +125,18 @@ pub(in crate::postgres) fn claim(
     let ended = connection.batch(if worked.is_ok() { "COMMIT" } else { "ROLLBACK" });
     let claimed = worked?;
     ended?;
+    let claimed = match claimed {
+        Ok(claimed) => claimed,
+        Err(Rule::Changing) => {
+            let next_due = Some(Instant::from_millis(now + HELD_BY_OTHERS_MS));
+            return Ok(Ok(Claim { next_due, ..Claim::default() }));
+        }
+        // It keeps an order that this program does not know of yet: that is told, and nothing is taken.
+        Err(Rule::Is(order)) => return Ok(Ok(Claim { order, ..Claim::default() })),
+        Err(Rule::Halted) => {
+            return Ok(Ok(Claim { order: QueueOrder::Sequential, ..Claim::default() }));
+        }
+    };
     let Some(Found { turn, rows, due }) = claimed else {
         let (more, due) = turns.what_waits(request.queue, now);
         // Something came during the looks.
@@ -99,16 +164,19 @@ struct Found {
     due: Option<i64>,
 }
 
-/// The events of the first partition that has due ones.
+/// The events of the first partition that has due ones; the rule of the queue when it is not one without an order.
 fn claim_in_turn(
     connection: &Connection,
     spread: &Spread,
     to_look_at: &[Turn],
     request: &ClaimRequest<'_>,
     token: i64,
-) -> Result<Option<Found>, Error> {
+) -> Result<Result<Option<Found>, Rule>, Error> {
     let now = request.now.as_millis();
-    connection.query(EXPECT_LEASE, &[&token])?;
+    let rule = expect_lease(connection, request.queue, token)?;
+    if rule != Rule::Is(QueueOrder::Parallel) {
+        return Ok(Err(rule));
+    }
     for turn in to_look_at {
         let look = Look { connection, request, partition: turn.partition };
         // Most looks end here.
@@ -125,9 +193,9 @@ fn claim_in_turn(
         }
         let by = stored(request.claimed_by);
         let rows = connection.query(CLAIM, &[&turn.partition, &picked, &by, &token])?;
-        return Ok(Some(Found { turn: *turn, rows, due: look.first_due()? }));
+        return Ok(Ok(Some(Found { turn: *turn, rows, due: look.first_due()? })));
     }
-    Ok(None)
+    Ok(Ok(None))
 }
 
 impl Look<'_> {
@@ -151,17 +219,7 @@ impl Look<'_> {
 
     /// Due events of all priorities in the order of arrival, held: the first of each are looked at.
     fn by_arrival(&self) -> Result<Vec<i64>, Error> {
-        let mut first = Vec::new();
-        let mut behind = f64::NEG_INFINITY;
-        while let Some(lane) = self.lane_behind(behind)? {
-            behind = lane.priority;
-            if lane.due <= self.request.now.as_millis() {
-                first.extend(self.due(LOOK_AT_DUE, lane, self.request.limit)?);
-            }
-        }
-        first.sort_unstable_by_key(|due| (due.process_on, due.sequence));
-        first.truncate(self.request.limit);
-        let sequences: Vec<i64> = first.iter().map(|due| due.sequence).collect();
+        let sequences = self.first_by_arrival()?;
         let rows = self.connection.query(
             HOLD_THESE,
             &[
@@ -175,6 +233,41 @@ impl Look<'_> {
         let mut picked = Vec::new();
         until_lapsed(&held, &mut picked);
         Ok(picked)
+    }
+
+    /// The first due events in the queue's order, only looked at.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn first_due_events(&self) -> Result<Vec<i64>, Error> {
+        if !self.request.by_priority {
+            return self.first_by_arrival();
+        }
+        let mut first: Vec<i64> = Vec::new();
+        let mut behind = f64::NEG_INFINITY;
+        while first.len() < self.request.limit {
+            let Some(lane) = self.lane_behind(behind)? else { break };
+            behind = lane.priority;
+            if lane.due <= self.request.now.as_millis() {
+                let due = self.due(LOOK_AT_DUE, lane, self.request.limit - first.len())?;
+                first.extend(due.iter().map(|due| due.sequence));
+            }
+        }
+        Ok(first)
+    }
+
+    fn first_by_arrival(&self) -> Result<Vec<i64>, Error> {
+        let mut first = Vec::new();
+        let mut behind = f64::NEG_INFINITY;
+        while let Some(lane) = self.lane_behind(behind)? {
+            behind = lane.priority;
+            if lane.due <= self.request.now.as_millis() {
+                first.extend(self.due(LOOK_AT_DUE, lane, self.request.limit)?);
+            }
+        }
+        first.sort_unstable_by_key(|due| (due.process_on, due.sequence));
+        first.truncate(self.request.limit);
+        Ok(first.iter().map(|due| due.sequence).collect())
     }
 
     fn due(&self, statement: &str, lane: Lane, limit: usize) -> Result<Vec<Due>, Error> {
@@ -192,7 +285,11 @@ impl Look<'_> {
         rows.iter().map(read_due).collect()
     }
 
-    fn lane_behind(&self, priority: f64) -> Result<Option<Lane>, Error> {
+    /// The first priority behind another one that has waiting events.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn lane_behind(&self, priority: f64) -> Result<Option<Lane>, Error> {
         let row = self
             .connection
             .query_first(NEXT_LANE, &[&self.partition, &stored(self.request.queue), &priority])?;
@@ -200,7 +297,10 @@ impl Look<'_> {
     }
 
     /// When the first waiting event is due, or was; of those that are due, not necessarily the first.
-    fn first_due(&self) -> Result<Option<i64>, Error> {
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn first_due(&self) -> Result<Option<i64>, Error> {
         let now = self.request.now.as_millis();
         let mut earliest: Option<i64> = None;
         let mut behind = f64::NEG_INFINITY;
@@ -234,7 +334,10 @@ fn until_lapsed(found: &[Due], picked: &mut Vec<i64>) -> bool {
 }
 
 /// Gives back what was claimed for a processor that was not told.
-fn give_back_unknown(
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn give_back_unknown(
     connection: &Connection,
     (spread, request): (&Spread, &ClaimRequest<'_>),
     token: i64,

@@ -14,6 +14,7 @@ use crate::postgres::claims::{self, Claims, Held};
 use crate::postgres::completions::{Ended, Written};
 use crate::postgres::connection::Connection;
 use crate::postgres::events::Place;
+use crate::postgres::order::{self, Failed};
 use crate::postgres::pending::Pending;
 use crate::postgres::runs;
 
@@ -68,6 +69,7 @@ pub(in crate::postgres) fn write_batch(
     for (partition, part) in &parts {
         ended.extend(write_part(connection, *partition, part, token, &mut written)?);
     }
+    halt(connection, claims, &parts, &ended)?;
     // Behind the runs of attempts that are given up.
     for given in batch.iter().filter_map(Pending::given_back) {
         written.effects.extend(&claims::give_back(connection, &claims.not_again(given), token)?);
@@ -75,6 +77,25 @@ pub(in crate::postgres) fn write_batch(
     ended.retain(|event| claims.has_fired(event));
     written.fired = ended;
     Ok(written)
+}
+
+/// Stops the queues that stop at an error, for those of `ended` that did.
+fn halt(
+    connection: &Connection,
+    claims: &Claims,
+    parts: &BTreeMap<i64, Part<'_>>,
+    ended: &[SysId],
+) -> Result<(), StoreError> {
+    let is_failed = |completion: &&Completion| {
+        matches!(completion.next, NextState::Error { .. }) && ended.contains(&completion.event)
+    };
+    let finals = parts.values().flat_map(|part| &part.finals).map(|(_, completion)| *completion);
+    let failed = finals.filter(is_failed).filter_map(|completion| {
+        let at = completion.started.plus_millis(completion.duration_ms).as_millis();
+        let queue = claims.queue_in_turn(&completion.event)?;
+        Some(Failed { queue, event: completion.event, at })
+    });
+    order::halt_by(connection, failed.collect())
 }
 
 /// Writes what a batch brings to `partition`. Returns the events whose epoch has ended.

@@ -3,7 +3,7 @@
 //! In a copy a row tells the partition of the reference, so that all databases of the same events give the same; how a database
 //! of the mode spreads it is that database's own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use campanile_model::partition::{PARTITIONS, partition};
 
@@ -11,11 +11,9 @@ use super::Spread;
 use super::spread::Key;
 use crate::contract::{DumpKind, DumpRow, DumpTable, DumpValue, StoreError};
 use crate::postgres::connection::Connection;
+use crate::postgres::text::read;
 
 const COLUMN: &str = "partition";
-
-/// The queues that keep an order.
-const ORDER: &str = "sysevent_queue_order";
 
 /// Gives rows that were read from a database of the mode the partition of the reference.
 pub(in crate::postgres) fn as_in_the_reference(table: &DumpTable, rows: &mut [DumpRow]) {
@@ -31,7 +29,7 @@ pub(in crate::postgres) fn as_in_the_reference(table: &DumpTable, rows: &mut [Du
 /// The table and its rows as they stand in a database of the mode; nothing when this table is not spread.
 ///
 /// # Errors
-/// [`StoreError::Statement`] for a queue that keeps an order; what PostgreSQL said.
+/// What PostgreSQL said.
 pub(in crate::postgres) fn as_spread(
     connection: &Connection,
     spread: &Spread,
@@ -40,7 +38,17 @@ pub(in crate::postgres) fn as_spread(
 ) -> Result<Option<(DumpTable, Vec<DumpRow>)>, StoreError> {
     let mut rows = rows.to_vec();
     if let Some(at) = position(table, COLUMN) {
+        // Copied before. What is done, and tells its state, stays as any other.
+        let homes = match position(table, "state") {
+            None => sequential_queues(connection)?,
+            Some(_) => HashSet::new(),
+        };
         for row in &mut rows {
+            let queue = text(table, row, "queue");
+            if homes.contains(queue) {
+                row[at] = DumpValue::Integer(spread.home_of(queue));
+                continue;
+            }
             let key = Key {
                 instance: text(table, row, "instance"),
                 name: text(table, row, "name"),
@@ -51,12 +59,6 @@ pub(in crate::postgres) fn as_spread(
             row[at] = DumpValue::Integer(number);
         }
         return Ok(Some((table.clone(), rows)));
-    }
-    if table.name == ORDER && !rows.is_empty() {
-        return Err(StoreError::Statement {
-            reason: "no queue keeps an order in distributed mode: make it parallel in the source"
-                .to_owned(),
-        });
     }
     if table.name != "sysevent_run" {
         return Ok(None);
@@ -75,6 +77,13 @@ pub(in crate::postgres) fn as_spread(
     let mut table = table.clone();
     table.columns.push((COLUMN.to_owned(), DumpKind::Integer));
     Ok(Some((table, rows)))
+}
+
+/// The sequential queues, as they are stored.
+fn sequential_queues(connection: &Connection) -> Result<HashSet<String>, StoreError> {
+    let rows = connection
+        .query("SELECT queue FROM sysevent_queue_order WHERE kind = 'sequential'", &[])?;
+    rows.iter().map(|row| Ok(read(row.try_get(0)?).into_owned())).collect()
 }
 
 /// Where events with these keys, in small letters, stand.

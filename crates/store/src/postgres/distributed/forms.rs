@@ -15,7 +15,7 @@ const SPREAD: [&str; 3] = ["sysevent_live", "sysevent_log", "sysevent_run"];
 const DISTRIBUTION: &str = "\"partition\"";
 
 /// Functions that are known to give the same for the same.
-const IMMUTABLE: [&str; 4] = ["lower", "coalesce", "unnest", "any"];
+const IMMUTABLE: [&str; 5] = ["lower", "coalesce", "unnest", "any", "array_position"];
 
 /// Words that a parenthesis may follow and that are no functions.
 const WORDS: [&str; 12] =

@@ -17,6 +17,7 @@ use crate::postgres::events::{Place, key, read_event};
 use crate::postgres::lapses::{
     PROCESSOR_LOST, Sorted, Taken, first_of_each, forget_the_gone, lost_in_words, told,
 };
+use crate::postgres::order::{self, Failed};
 
 /// Place of the token behind the event and `claimed_by`.
 const TOKEN: usize = 39;
@@ -62,16 +63,19 @@ pub(in crate::postgres) fn take_over_events(
     all.sort_by(|(_, l), (_, r)| in_order(l, r));
     begun.extend(first_of_each(&all, &told));
     let mut effects = Effects::default();
+    let mut failed = Vec::new();
     for (partition, held) in &held_in {
         let sorted = Sorted::of(held, &begun);
-        for event in sorted.waiting_again(held) {
+        // Also for one that is lost: others may have waited for its end.
+        for (_, event) in held {
             let due = event.fired.process_on.as_millis();
             effects.wake(&event.fired.queue, Some(*partition), due);
         }
         release(connection, *partition, &sorted.others, 0)?;
         release(connection, *partition, &sorted.counted, 1)?;
-        give_up(connection, *partition, &sorted.lost)?;
+        failed.extend(give_up(connection, *partition, &sorted.lost)?);
     }
+    order::halt_by(connection, failed)?;
     Ok(Sorted::of(&all, &begun).taken(effects))
 }
 
@@ -111,17 +115,18 @@ fn release(
     Ok(())
 }
 
-/// T8.
+/// T8. Returns what may stop its queue.
 fn give_up(
     connection: &Connection,
     partition: i64,
     lost: &[(i64, SysId)],
-) -> Result<(), StoreError> {
+) -> Result<Vec<Failed>, StoreError> {
     if lost.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let sequences: Vec<i64> = lost.iter().map(|(sequence, _)| *sequence).collect();
     let mut gone = Vec::new();
+    let mut failed = Vec::new();
     for row in connection.query(TAKE, &[&partition, &sequences])? {
         let mut taken = rows::Taken::read(&row)?;
         taken.event.state = EventState::Error;
@@ -129,9 +134,13 @@ fn give_up(
         taken.event.error_code = Arc::from(PROCESSOR_LOST);
         taken.event.error_message = Arc::from(lost_in_words());
         taken.touch(taken.updated_on, "system");
+        let Event { fired, .. } = &taken.event;
+        let at = taken.updated_on.unwrap_or(fired.process_on.as_millis());
+        failed.push(Failed { queue: Arc::clone(&fired.queue), event: fired.sys_id, at });
         gone.push(taken);
     }
     put(connection, Place::Log, partition, &gone)?;
     let causes: Vec<SysId> = lost.iter().map(|(_, sys_id)| *sys_id).collect();
-    forget_internal_keys(connection, &causes)
+    forget_internal_keys(connection, &causes)?;
+    Ok(failed)
 }

@@ -8,22 +8,32 @@
 //! (`lapses`), actions by hand (`actions`). A row that leaves its table goes through this program (`rows`), because no routed
 //! statement moves it.
 //!
+//! In queues that keep an order events arrive one commit after the other (`arrivals`) and are claimed in turn (`claims_in_turn`):
+//! by record from each partition by itself (`by_record`), one after the other from the one partition that such a queue lives in
+//! (`sequential`), to which others bring what stands elsewhere (`strays`). How an order is set: `order`.
+//!
 //! What is small stays in ordinary tables: idempotency keys, programs and their leases, the log of actions.
 
 pub(super) mod actions;
 pub(super) mod append;
+pub(super) mod arrivals;
+mod by_record;
 pub(super) mod claims;
+pub(super) mod claims_in_turn;
 pub(super) mod completions;
 pub(super) mod copying;
 #[cfg(all(test, feature = "testing"))]
 mod forms;
 pub(super) mod lapses;
+pub(super) mod order;
 #[cfg(all(test, feature = "testing"))]
 mod plan_tests;
 mod rows;
+mod sequential;
 pub(super) mod setup;
 mod spread;
 pub(super) mod statements;
+mod strays;
 mod turns;
 
 pub(super) use spread::Spread;

@@ -6,10 +6,11 @@ use campanile_model::Event;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::statements::{PUT_BACK, PUT_INTO_LOG};
+use super::statements::{PUT_BACK, PUT_INTO_LOG, TAKE_RUNS};
 use crate::contract::StoreError;
 use crate::postgres::connection::Connection;
-use crate::postgres::events::{Place, read_event, sys_id_or_none, text};
+use crate::postgres::events::{Place, key, read_event, sys_id_or_none, text};
+use crate::postgres::runs::{self, read_run};
 use crate::postgres::text::{nil, stored};
 
 /// Places of what follows the event's columns and `claimed_by`.
@@ -29,6 +30,8 @@ pub(super) struct Taken {
     pub(super) updated_on: Option<i64>,
     pub(super) updated_by: String,
     pub(super) mod_count: i64,
+    /// Whose turn it waits for where it is put. What it had is not read: it may go to another queue.
+    pub(super) turn: Option<i64>,
 }
 
 impl Taken {
@@ -43,6 +46,7 @@ impl Taken {
             updated_on: row.try_get(UPDATED_ON)?,
             updated_by: text(row, UPDATED_BY)?.to_string(),
             mod_count: row.try_get(MOD_COUNT)?,
+            turn: None,
         })
     }
 
@@ -128,10 +132,36 @@ pub(super) fn put(
     ];
     let mut values: Vec<&(dyn ToSql + Sync)> = vec![&partition];
     values.extend(columns.iter().map(|column| &**column as &(dyn ToSql + Sync)));
+    let turns: Vec<Option<i64>> = rows.iter().map(|row| row.turn).collect();
     let statement = match place {
-        Place::Live => PUT_BACK,
+        Place::Live => {
+            values.push(&turns);
+            PUT_BACK
+        }
         Place::Log => PUT_INTO_LOG,
     };
     connection.execute(statement, &values)?;
     Ok(())
+}
+
+/// Puts `taken` from partition `from` into partition `to` of the live table, and lets their runs follow: the next attempt
+/// looks for them where the event stands.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn put_elsewhere(
+    connection: &Connection,
+    (from, to): (i64, i64),
+    taken: &[Taken],
+) -> Result<(), StoreError> {
+    put(connection, Place::Live, to, taken)?;
+    if from == to || taken.is_empty() {
+        return Ok(());
+    }
+    let events: Vec<String> = taken.iter().map(|row| key(&row.event.fired.sys_id)).collect();
+    let mut rows = connection.query(TAKE_RUNS, &[&from, &events])?;
+    let number = |row: &Row| row.try_get::<_, i64>("run").unwrap_or(0);
+    rows.sort_by_key(number);
+    let runs = rows.iter().map(read_run).collect::<Result<Vec<_>, _>>()?;
+    runs::write(connection, &runs.iter().collect::<Vec<_>>(), Some(to))
 }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use campanile_model::NewEvent;
 use campanile_model::partition::partition;
+use campanile_model::{NewEvent, QueueOrder};
 
 use super::turns::Turns;
 
@@ -27,8 +27,11 @@ impl Spread {
         0..self.partitions
     }
 
-    /// The partition of an event.
-    pub(in crate::postgres) fn partition_of(&self, event: &NewEvent) -> i64 {
+    /// The partition of an event, in a queue that keeps this order.
+    pub(in crate::postgres) fn partition_of(&self, event: &NewEvent, order: QueueOrder) -> i64 {
+        if order == QueueOrder::Sequential {
+            return self.home_of(&event.queue);
+        }
         self.partition_of_key(&Key {
             instance: &event.instance,
             name: &event.name,
@@ -49,6 +52,11 @@ impl Spread {
         partition(&key.to_ascii_lowercase(), self.partitions.unsigned_abs())
     }
 
+    /// The partition in which a sequential queue has all its events: who handles one after the other asks one place.
+    pub(super) fn home_of(&self, queue: &str) -> i64 {
+        partition(&queue.to_ascii_lowercase(), self.partitions.unsigned_abs())
+    }
+
     /// Which partitions to look at.
     pub(super) fn turns(&self) -> &Turns {
         &self.turns
@@ -58,6 +66,27 @@ impl Spread {
     pub(in crate::postgres) fn woken(&self, queue: &str, partition: Option<i64>) {
         self.turns.woken(queue, partition.and_then(|partition| usize::try_from(partition).ok()));
     }
+}
+
+/// Whose turn an event waits for, in a queue that keeps this order; `None` in one that keeps none. Two records that share a
+/// number by chance wait for each other, no more.
+///
+/// Differs because nothing of ours runs where the rows are. It has to agree within one database, and so it does.
+pub(super) fn turn_of(order: QueueOrder, event: &NewEvent) -> Option<i64> {
+    match order {
+        QueueOrder::Parallel => None,
+        QueueOrder::Sequential => Some(0),
+        QueueOrder::ByRecord => {
+            Some(turn_of_record(&event.table, &event.instance, event.sys_id.as_str()))
+        }
+    }
+}
+
+/// The same by what it is of, in a queue with order by record: each event without a record has one of its own.
+pub(super) fn turn_of_record(table: &str, instance: &str, sys_id: &str) -> i64 {
+    let (table, key) = if instance.is_empty() { ("", sys_id) } else { (table, instance) };
+    // All 63 bits: partitions are few, turns are many.
+    partition(&format!("{table} {}", key.to_ascii_lowercase()), 1 << 63)
 }
 
 /// By what an event is spread.
@@ -115,7 +144,12 @@ mod tests {
     #[test]
     fn events_of_one_record_or_that_may_be_counted_on_each_other_share_a_partition() {
         let spread = Spread::new(16, 5);
-        let of = |instance, name, coalesce| spread.partition_of(&event(instance, name, coalesce));
+        let of = |instance, name, coalesce| {
+            let event = event(instance, name, coalesce);
+            let by_record = spread.partition_of(&event, QueueOrder::ByRecord);
+            assert_eq!(spread.partition_of(&event, QueueOrder::Parallel), by_record);
+            by_record
+        };
         assert_eq!(of("9C57", "a", 0), of("9c57", "b", 5), "whatever their name and spelling");
         assert_eq!(of("", "storm", 5), of("", "storm", 5));
     }
@@ -123,8 +157,34 @@ mod tests {
     #[test]
     fn others_are_spread_over_all_partitions() {
         let spread = Spread::new(16, 5);
-        let hit: BTreeSet<i64> =
-            (0..500).map(|_| spread.partition_of(&event("", "n", 0))).collect();
+        let hit: BTreeSet<i64> = (0..500)
+            .map(|_| spread.partition_of(&event("", "n", 0), QueueOrder::Parallel))
+            .collect();
         assert_eq!(hit, spread.all().collect());
+    }
+
+    #[test]
+    fn a_sequential_queue_has_all_its_events_in_one_partition_and_one_turn() {
+        let spread = Spread::new(16, 5);
+        let events: Vec<NewEvent> = (0..50).map(|n| event(&n.to_string(), "n", n % 2)).collect();
+        let hit: BTreeSet<i64> =
+            events.iter().map(|e| spread.partition_of(e, QueueOrder::Sequential)).collect();
+        assert_eq!(hit, BTreeSet::from([spread.home_of("")]));
+        assert_ne!(spread.home_of("mail"), spread.home_of("post"), "queues are spread");
+        assert!(events.iter().all(|event| turn_of(QueueOrder::Sequential, event) == Some(0)));
+    }
+
+    #[test]
+    fn by_record_each_record_has_its_turn_and_so_has_each_event_without_one() {
+        let turn = |event: &NewEvent| turn_of(QueueOrder::ByRecord, event).unwrap();
+        assert_eq!(turn(&event("9C57", "a", 0)), turn(&event("9c57", "b", 0)));
+        let other = NewEvent { table: Arc::from("problem"), ..event("9c57", "a", 0) };
+        let turns: BTreeSet<i64> =
+            [&event("9c57", "a", 0), &other, &event("", "a", 0), &event("", "a", 0)]
+                .map(turn)
+                .into();
+        assert_eq!(turns.len(), 4);
+        assert!(turns.iter().all(|turn| *turn >= 0));
+        assert_eq!(turn_of(QueueOrder::Parallel, &other), None);
     }
 }

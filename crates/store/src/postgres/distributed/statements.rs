@@ -41,9 +41,13 @@ macro_rules! kept_columns {
     };
 }
 
-/// Inserts whole rows; `$1` is the partition, the others are arrays in the order of the columns.
+/// Inserts whole rows; `$1` is the partition, the others are arrays in the order of the columns: those that both tables have,
+/// and what else this one has.
 macro_rules! insert_rows {
     ($table:literal) => {
+        insert_rows!($table, "", "", "")
+    };
+    ($table:literal, $columns:literal, $values:literal, $arrays:literal) => {
         concat!(
             "INSERT INTO ",
             $table,
@@ -53,16 +57,21 @@ macro_rules! insert_rows {
              origin_id, epoch, attempts, lapses, only_failed, coalesced, processed, processing_duration, error_code, \
              error_message, ",
             kept_columns!(),
+            $columns,
             ") SELECT $1::bigint, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18, c19, \
-             c20, c21, c22, c23, c24, c25, c26, c27, c28, c29, c30, c31, c32, c33, c34, c35, c36, c37, c38, c39, c40 \
-             FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::bigint[], $8::bigint[], \
+             c20, c21, c22, c23, c24, c25, c26, c27, c28, c29, c30, c31, c32, c33, c34, c35, c36, c37, c38, c39, c40",
+            $values,
+            " FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::bigint[], $8::bigint[], \
              $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], \
              $17::text[], $18::text[], $19::bigint[], $20::text[], $21::text[], $22::text[], $23::text[], \
              $24::boolean[], $25::boolean[], $26::boolean[], $27::bigint[], $28::bigint[], $29::text[], $30::bigint[], \
              $31::bigint[], $32::bigint[], $33::boolean[], $34::bigint[], $35::bigint[], $36::bigint[], $37::text[], \
-             $38::text[], $39::bigint[], $40::text[], $41::bigint[]) \
-             AS new (c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18, c19, c20, c21, c22, \
-             c23, c24, c25, c26, c27, c28, c29, c30, c31, c32, c33, c34, c35, c36, c37, c38, c39, c40)"
+             $38::text[], $39::bigint[], $40::text[], $41::bigint[]",
+            $arrays,
+            ") AS new (c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18, c19, c20, c21, c22, \
+             c23, c24, c25, c26, c27, c28, c29, c30, c31, c32, c33, c34, c35, c36, c37, c38, c39, c40",
+            $values,
+            ")"
         )
     };
 }
@@ -113,14 +122,70 @@ statements! {
     LOOK_AT_DUE = "3, 'q', 100, 10, 5" =>
         "SELECT sequence, lapses, process_on FROM sysevent_live WHERE \"partition\" = $1 AND state = 'ready' \
          AND queue = $2 AND derived_priority = $3 AND process_on <= $4 ORDER BY process_on, sequence LIMIT $5";
-    /// Of those that were looked at, the ones that are still there, held.
+    /// Of those that were looked at, the ones that are still there, held. Asked without the words of the claim index, which would
+    /// be a bad way to what is known by its sequence.
     HOLD_THESE = "3, '{1,2}', 'q', 10" =>
         "SELECT sequence, lapses, process_on FROM sysevent_live WHERE \"partition\" = $1 AND sequence = ANY ($2) \
-         AND state = 'ready' AND queue = $3 AND process_on <= $4 ORDER BY process_on, sequence FOR UPDATE SKIP LOCKED";
+         AND state <> 'queued' AND queue = $3 AND process_on <= $4 ORDER BY process_on, sequence FOR UPDATE SKIP LOCKED";
     /// Claims what is held.
     CLAIM = "3, '{1,2}', 'node/q/1', 1" =>
         concat!("UPDATE sysevent_live SET state = 'queued', claimed_by = $3, claim_token = $4 \
          WHERE \"partition\" = $1 AND sequence = ANY ($2) RETURNING ", columns!(), ", claimed_by");
+    /// The same where their turn may not be written yet.
+    CLAIM_IN_TURN = "3, '{1,2}', 'node/q/1', 1, 0" =>
+        concat!("UPDATE sysevent_live SET state = 'queued', claimed_by = $3, claim_token = $4, turn = coalesce(turn, $5) \
+         WHERE \"partition\" = $1 AND sequence = ANY ($2) RETURNING ", columns!(), ", claimed_by");
+
+    /// Events arrive in a queue that keeps an order: numbers and turns in the places of those that they had, and when they are
+    /// due if they are for now.
+    ARRIVE = "3, '{1,2}', '{1001,1002}', 0, '{7,8}'" =>
+        "UPDATE sysevent_live SET sequence = ($3::bigint[])[array_position($2::bigint[], sequence)], \
+         process_on = CASE WHEN scheduled THEN process_on ELSE $4 END, \
+         turn = ($5::bigint[])[array_position($2::bigint[], sequence)] \
+         WHERE \"partition\" = $1 AND sequence = ANY ($2)";
+    /// Due events of one priority with their turns.
+    LOOK_IN_TURN = "3, 'q', 100, 10, 5" =>
+        "SELECT sequence, derived_priority, process_on, turn, attempts, lapses, \"table\", instance, sys_id \
+         FROM sysevent_live WHERE \"partition\" = $1 AND state = 'ready' AND queue = $2 AND derived_priority = $3 \
+         AND process_on <= $4 ORDER BY process_on, sequence LIMIT $5";
+    /// What is being handled, or was begun and waits for its next attempt, of these turns.
+    BEGUN_OF_TURNS = "3, 'q', '{0}'" =>
+        "SELECT turn, sequence, state, process_on FROM sysevent_live WHERE \"partition\" = $1 AND queue = $2 \
+         AND turn = ANY ($3) AND turn IS NOT NULL AND (state = 'queued' OR attempts > 0 OR lapses > 0)";
+    /// The first of them in a queue that has one turn.
+    BEGUN = "3, 'q'" =>
+        "SELECT sequence, state, process_on FROM sysevent_live WHERE \"partition\" = $1 AND queue = $2 \
+         AND turn IS NOT NULL AND (state = 'queued' OR attempts > 0 OR lapses > 0) \
+         ORDER BY state = 'queued' DESC, process_on, sequence LIMIT 1";
+    /// When the next one that was begun is to be tried again.
+    NEXT_RETRY = "3, 'q', 0" =>
+        "SELECT process_on FROM sysevent_live WHERE \"partition\" = $1 AND queue = $2 AND turn IS NOT NULL \
+         AND state = 'ready' AND (attempts > 0 OR lapses > 0) AND process_on > $3 ORDER BY process_on LIMIT 1";
+    /// The first event of a turn.
+    FIRST_OF_TURN = "3, 'q', 0" =>
+        "SELECT sequence FROM sysevent_live WHERE \"partition\" = $1 AND queue = $2 AND turn = $3 \
+         ORDER BY process_on, sequence LIMIT 1";
+    /// Those that follow one in its turn.
+    FOLLOWERS = "3, 'q', 0, 0, 0, 5" =>
+        "SELECT sequence FROM sysevent_live WHERE \"partition\" = $1 AND queue = $2 AND turn = $3 \
+         AND (process_on, sequence) > ($4, $5) ORDER BY process_on, sequence LIMIT $6";
+    /// Events of the turns behind one, turn by turn.
+    TURNS_BEHIND = "3, 'q', -1, 5" =>
+        "SELECT turn, sequence, process_on, attempts, lapses FROM sysevent_live WHERE \"partition\" = $1 AND queue = $2 \
+         AND turn > $3 ORDER BY turn, process_on, sequence LIMIT $4";
+    /// Gives events their turns, in the places of their numbers.
+    GIVE_TURNS = "3, '{1,2}', '{7,8}'" =>
+        "UPDATE sysevent_live SET turn = ($3::bigint[])[array_position($2::bigint[], sequence)] \
+         WHERE \"partition\" = $1 AND sequence = ANY ($2)";
+    /// What is being handled, or was begun, in a queue that keeps no order yet, held.
+    HOLD_BEGUN = "3, 'q'" =>
+        concat!("SELECT ", columns!(), ", claimed_by FROM sysevent_live WHERE \"partition\" = $1 AND queue = $2 \
+         AND (claim_token IS NOT NULL OR attempts > 0 OR lapses > 0) FOR UPDATE");
+    /// Events that have no turn, in the order of their numbers.
+    WITHOUT_TURN = "3, 'q', 0, 5" =>
+        "SELECT sequence, \"table\", instance, sys_id FROM sysevent_live WHERE \"partition\" = $1 AND sequence > $3 \
+         AND queue = $2 AND turn IS NULL ORDER BY sequence LIMIT $4";
+
     /// Gives claims back.
     GIVE_BACK = "3, '{1,2}', 1" =>
         concat!("UPDATE sysevent_live SET ", unclaimed!(), " WHERE \"partition\" = $1 AND sequence = ANY ($2) \
@@ -155,8 +220,8 @@ statements! {
     PUT_BACK = "3, '{8}', '{0196}', '{ready}', '{q}', '{100}', '{0}', '{0}', '{n}', '{NULL}', '{NULL}', '{NULL}', \
               '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{0}', '{NULL}', '{NULL}', '{NULL}', '{api}', \
               '{f}', '{t}', '{f}', '{0}', '{0}', '{NULL}', '{0}', '{1}', '{0}', '{f}', '{0}', '{0}', '{0}', '{NULL}', \
-              '{NULL}', '{0}', '{NULL}', '{1}'" =>
-        insert_rows!("sysevent_live");
+              '{NULL}', '{0}', '{NULL}', '{1}', '{NULL}'" =>
+        insert_rows!("sysevent_live", ", turn", ", c41", ", $42::bigint[]");
     /// The event waits for its next attempt.
     RETRY = "3, 1, 5, 1, 1, 1, 0" =>
         concat!("UPDATE sysevent_live SET ", unclaimed!(), ", process_on = $3, attempts = attempts + 1, processed = $4, \
@@ -174,6 +239,12 @@ statements! {
          $18::text[], $19::bigint[], $20::text[], $21::bigint[], $22::text[], $23::bigint[]) WITH ORDINALITY \
          AS new (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, place) ORDER BY place \
          ON CONFLICT (lower(sys_id), \"partition\") DO NOTHING";
+    /// Takes out the runs of events that go to another partition; behind their columns the number that orders them.
+    TAKE_RUNS = "3, '{0198}'" =>
+        "DELETE FROM sysevent_run WHERE \"partition\" = $1 AND lower(event) = ANY ($2) RETURNING sys_id, event, origin_id, \
+         epoch, attempt, handler_kind, handler, handler_name, \"order\", outcome, reason, sentence, started_at, duration_ms, \
+         error_message, error_line, error_stack, log, fired_events, fired_event_refs, written_records, \
+         written_record_refs, definition_version, run";
     /// The runs of an event that is at hand.
     RUNS_OF_EVENT = "3, '0198', NULL" =>
         "SELECT sys_id, event, origin_id, epoch, attempt, handler_kind, handler, handler_name, \"order\", outcome, reason, \
@@ -200,10 +271,9 @@ statements! {
     /// The same in the log.
     BY_KEY_IN_LOG = "3, '0197'" =>
         concat!("SELECT ", columns!(), " FROM sysevent_log WHERE \"partition\" = $1 AND lower(sys_id) = $2 FOR UPDATE");
-    /// Another queue for events that wait.
-    CHANGE_QUEUE = "3, '{1}', 'r', 0, 'fred'" =>
-        "UPDATE sysevent_live SET queue = $3, sys_updated_on = coalesce($4, sys_updated_on), \
-         sys_updated_by = coalesce($5, sys_updated_by), sys_mod_count = sys_mod_count + 1 \
+    /// Another queue, which keeps no order, for events that stay where they are.
+    CHANGE_QUEUE = "3, '{1}', 'r'" =>
+        "UPDATE sysevent_live SET queue = $3, turn = NULL, sys_mod_count = sys_mod_count + 1 \
          WHERE \"partition\" = $1 AND sequence = ANY ($2)";
     /// Another time for an event that waits.
     CHANGE_TIME = "3, 1, 0, 0, 'fred'" =>
@@ -211,6 +281,6 @@ statements! {
          sys_mod_count = sys_mod_count + 1 WHERE \"partition\" = $1 AND sequence = $2";
     /// Waiting events of a kind that are in another queue, held.
     HOLD_KIND = "3, 'n', 'r', 0, 5" =>
-        "SELECT sequence, process_on FROM sysevent_live WHERE \"partition\" = $1 AND sequence > $4 AND name = $2 \
+        "SELECT sequence, process_on, instance, sys_id, coalesce_seconds FROM sysevent_live WHERE \"partition\" = $1 AND sequence > $4 AND name = $2 \
          AND NOT queue_from_call AND queue <> $3 AND state = 'ready' ORDER BY sequence LIMIT $5 FOR UPDATE SKIP LOCKED";
 }

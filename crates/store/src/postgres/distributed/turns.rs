@@ -99,6 +99,15 @@ impl Turns {
         })
     }
 
+    /// This partition of the queue, whether or not it is worth a look.
+    pub(super) fn turn(&self, queue: &str, partition: i64) -> Turn {
+        let at = usize::try_from(partition).unwrap_or(0);
+        self.with(queue, |queue| Turn {
+            partition,
+            wakes: queue.places.get(at).map_or(0, |place| place.wakes),
+        })
+    }
+
     /// A look has ended so.
     pub(super) fn seen(&self, queue: &str, turn: Turn, ended: Ended) {
         let at = usize::try_from(turn.partition).unwrap_or(0);

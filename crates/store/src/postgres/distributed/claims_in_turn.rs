@@ -1,0 +1,182 @@
+//! Claims from queues that keep an order.
+//!
+//! As in the folder above, whose turn it is is proven in the database: claims that could take each other's turn come one after
+//! another, so each sees what the one before it took. With order by record that is a matter of one partition; a sequential
+//! queue has one partition.
+
+use campanile_model::{Event, Instant, QueueOrder};
+use tokio_postgres::{Error, Row};
+
+use super::Spread;
+use super::claims::{Look, Rule, expect_lease, give_back_unknown};
+use super::statements::NEXT_RETRY;
+use super::turns::{Ended, Turn};
+use super::{by_record, sequential};
+use crate::contract::{Claim, ClaimRequest, StoreError};
+use crate::postgres::claims::{Claims, HELD_BY_OTHERS_MS, sort};
+use crate::postgres::connection::Connection;
+use crate::postgres::events::read_event;
+use crate::postgres::text::stored;
+use crate::postgres::turns::{CLAIM_EVENTS_MAX, LOOK_AGAIN_MS, put_in_turn};
+
+/// Whether this transaction has the claims of a queue, or of a partition of one, to itself now. After a short wait the answer is
+/// no: somebody who stands still may have them for long.
+const HOLD_CLAIMS: &str = "SELECT campanile_hold_claims($1)";
+
+/// One claim from a queue with an order.
+pub(super) struct InTurn<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) spread: &'a Spread,
+    pub(super) request: &'a ClaimRequest<'a>,
+    pub(super) token: i64,
+}
+
+/// What one transaction came to.
+pub(super) enum Step {
+    /// It took these.
+    Took { turn: Turn, rows: Vec<Row>, ended: Ended },
+    /// It took nothing, and what it saw is noted. There may be more to see.
+    GoOn,
+    /// It took nothing, and there is nothing to be had before this time.
+    Stop(Option<i64>),
+}
+
+/// As [`claims::claim`](super::claims::claim), for a queue that keeps this order.
+///
+/// # Errors
+/// The client's error, so that a lapsed lease is told from others.
+pub(in crate::postgres) fn claim(
+    connection: &Connection,
+    (claims, spread): (&Claims, &Spread),
+    request: &ClaimRequest<'_>,
+    (token, order): (i64, QueueOrder),
+) -> Result<Result<Claim, StoreError>, Error> {
+    if let Some(known) = claims.known_of_unanswered(request.claimed_by) {
+        give_back_unknown(connection, (spread, request), token, &known)?;
+    }
+    let limit = request.limit.clamp(1, CLAIM_EVENTS_MAX);
+    let request = &ClaimRequest { limit, ..request.clone() };
+    let now = request.now.as_millis();
+    let turns = spread.turns();
+    let claim = InTurn { connection, spread, request, token };
+    let mut to_look_at = turns.to_look_at(request.queue, now).into_iter().peekable();
+    while to_look_at.peek().is_some() {
+        connection.batch(connection.begin_by_index())?;
+        let worked = claim.expect(order).map(|refused| match (refused, order) {
+            (Some(refused), _) => Ok(refused),
+            (None, QueueOrder::Sequential) => sequential::step(&claim, &mut to_look_at),
+            (None, _) => by_record::step(&claim, &mut to_look_at).map_err(StoreError::from),
+        });
+        let ended =
+            connection.batch(if matches!(worked, Ok(Ok(_))) { "COMMIT" } else { "ROLLBACK" });
+        let step = match worked? {
+            Ok(step) => step,
+            Err(error) => return Ok(Err(error)),
+        };
+        ended?;
+        match step {
+            Step::Took { turn, rows, ended } => {
+                return Ok(took(&claim, (claims, order), turn, &rows, ended));
+            }
+            Step::GoOn => {}
+            Step::Stop(due) => {
+                let next_due = due.map(Instant::from_millis);
+                return Ok(Ok(Claim { next_due, order, ..Claim::default() }));
+            }
+        }
+    }
+    let (more, due) = turns.what_waits(request.queue, now);
+    // Something came during the looks.
+    let next_due = if more { Some(now) } else { due }.map(Instant::from_millis);
+    Ok(Ok(Claim { next_due, order, ..Claim::default() }))
+}
+
+/// Notes what was taken, and brings it into its order.
+fn took(
+    claim: &InTurn<'_>,
+    (claims, order): (&Claims, QueueOrder),
+    turn: Turn,
+    rows: &[Row],
+    ended: Ended,
+) -> Result<Claim, StoreError> {
+    let InTurn { spread, request, token, .. } = claim;
+    let now = request.now.as_millis();
+    let mut events = rows.iter().map(read_event).collect::<Result<Vec<Event>, _>>()?;
+    sort(&mut events, request.by_priority);
+    if order == QueueOrder::ByRecord {
+        put_in_turn(&mut events);
+    }
+    claims.add(&events, (Some(turn.partition), *token, now), true);
+    spread.turns().seen(request.queue, turn, ended);
+    let (more, due) = spread.turns().what_waits(request.queue, now);
+    let next_due = due.filter(|_| !more).map(Instant::from_millis);
+    Ok(Claim { events, next_due, more, order })
+}
+
+impl InTurn<'_> {
+    /// Why nothing is to be had; `None` when the queue keeps this order and goes on.
+    fn expect(&self, order: QueueOrder) -> Result<Option<Step>, Error> {
+        Ok(match expect_lease(self.connection, self.request.queue, self.token)? {
+            Rule::Is(kept) if kept == order => None,
+            Rule::Changing => Some(self.held()),
+            // Of another kind than this program believes: it hears of that.
+            Rule::Is(_) => Some(Step::Stop(Some(self.now() + LOOK_AGAIN_MS))),
+            Rule::Halted => Some(Step::Stop(None)),
+        })
+    }
+
+    /// What is to be had belongs to another transaction for a moment.
+    pub(super) fn held(&self) -> Step {
+        Step::Stop(Some(self.now() + HELD_BY_OTHERS_MS))
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        self.request.now.as_millis()
+    }
+
+    /// A look at `partition`.
+    pub(super) fn look(&self, partition: i64) -> Look<'_> {
+        Look { connection: self.connection, request: self.request, partition }
+    }
+
+    /// Whether the claims of the queue, or of one partition of it, are this transaction's.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn hold_claims(&self, partition: Option<i64>) -> Result<bool, Error> {
+        let queue = stored(self.request.queue);
+        let name = match partition {
+            Some(partition) => format!("{queue} {partition}"),
+            None => queue.into_owned(),
+        };
+        let row = self.connection.query_first(HOLD_CLAIMS, &[&name])?;
+        row.map_or(Ok(false), |row| row.try_get(0))
+    }
+
+    /// Notes how a look has ended.
+    pub(super) fn seen(&self, turn: Turn, ended: Ended) {
+        self.spread.turns().seen(self.request.queue, turn, ended);
+    }
+
+    /// How a look has ended behind which this partition has what it has now. What is due and waits for its turn is woken for at
+    /// the end of what it waits for; if that is lost, it is looked for again.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn ended(&self, partition: i64, has_taken: bool) -> Result<Ended, Error> {
+        let now = self.now();
+        let due = self.look(partition).first_due()?;
+        let retry = self
+            .connection
+            .query_first(NEXT_RETRY, &[&partition, &stored(self.request.queue), &now])?;
+        let retry: Option<i64> = retry.map(|row| row.try_get(0)).transpose()?;
+        let is_due = due.is_some_and(|due| due <= now);
+        Ok(if is_due && has_taken {
+            Ended::Served(due)
+        } else {
+            let later = if is_due { Some(now + LOOK_AGAIN_MS) } else { due };
+            let due = later.into_iter().chain(retry).min();
+            if has_taken { Ended::Served(due) } else { Ended::Unserved(due) }
+        })
+    }
+}
