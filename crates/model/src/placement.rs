@@ -3,6 +3,11 @@
 //! Each node computes its own share from the list of nodes alone: nobody coordinates, and all come to the same answer as
 //! soon as they see the same list.
 
+use std::sync::{Arc, LazyLock};
+
+/// Whoever is alone.
+static ALONE: LazyLock<Arc<[i64]>> = LazyLock::new(|| Arc::from([0]));
+
 /// How many processors a queue asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
@@ -17,15 +22,16 @@ pub enum Placement {
 pub struct Nodes {
     /// The one that looks.
     pub own: i64,
-    /// All of them, in no order. Without `own`, that one has lost its standing and is to have no processor.
-    pub serving: Vec<i64>,
+    /// All of them, in no order. Without `own`, that one has lost its standing and is to have no processor. Shared, because
+    /// processors ask at every event.
+    pub serving: Arc<[i64]>,
 }
 
 impl Nodes {
     /// One node that has everything to itself.
     #[must_use]
     pub fn alone() -> Self {
-        Self { own: 0, serving: vec![0] }
+        Self { own: 0, serving: Arc::clone(&ALONE) }
     }
 }
 
@@ -67,11 +73,14 @@ fn weight(queue: &str, node: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn shares(placement: Placement, queue: &str, serving: &[i64]) -> Vec<usize> {
-        let of =
-            |own: &i64| placement.share(queue, &Nodes { own: *own, serving: serving.to_vec() });
+        let of = |own: &i64| placement.share(queue, &Nodes { own: *own, serving: serving.into() });
         serving.iter().map(of).collect()
     }
 
@@ -113,9 +122,56 @@ mod tests {
         }
     }
 
+    /// A queue, how many processors it asks for, the nodes at first, and who comes and goes then, one at a time.
+    fn lives() -> impl Strategy<Value = (String, usize, BTreeSet<i64>, Vec<i64>)> {
+        // Tokens come from one sequence, so most are near each other.
+        let node = prop_oneof![1..30_i64, any::<i64>()];
+        (
+            "[a-z_.]{0,20}",
+            0..40_usize,
+            prop::collection::btree_set(node.clone(), 1..12),
+            prop::collection::vec(node, 0..20),
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_constant_number_is_kept_exactly_while_nodes_come_and_go_and_nobody_gives_up_more_than_he_must(
+            (queue, count, mut serving, moves) in lives()
+        ) {
+            let placement = Placement::Constant(count);
+            let of = |serving: &BTreeSet<i64>| -> Vec<(i64, usize)> {
+                let list: Vec<i64> = serving.iter().copied().collect();
+                list.iter().copied().zip(shares(placement, &queue, &list)).collect()
+            };
+            let mut before = of(&serving);
+            for node in moves {
+                let comes = serving.insert(node);
+                if !comes && serving.len() > 1 {
+                    serving.remove(&node);
+                }
+                let now = of(&serving);
+                prop_assert_eq!(now.iter().map(|(_, share)| share).sum::<usize>(), count);
+                let (each, over) = (count / now.len(), count % now.len());
+                prop_assert!(now.iter().all(|(_, share)| [each, each + usize::from(over > 0)].contains(share)));
+                // Of those that stay, none gets more when one comes, and none gets less when one goes.
+                for (stays, share) in &now {
+                    let Some((_, had)) = before.iter().find(|(other, _)| other == stays) else { continue };
+                    prop_assert!(if comes { share <= had } else { share >= had }, "{stays}: {had}, then {share}");
+                }
+                // In whichever order a node has read the list.
+                let backwards: Vec<i64> = serving.iter().rev().copied().collect();
+                let mut again = shares(placement, &queue, &backwards);
+                again.reverse();
+                prop_assert_eq!(again, now.iter().map(|(_, share)| *share).collect::<Vec<_>>());
+                before = now;
+            }
+        }
+    }
+
     #[test]
     fn a_node_that_is_not_listed_has_its_own_factor_and_no_share_of_a_constant() {
-        let lapsed = Nodes { own: 9, serving: vec![1, 2] };
+        let lapsed = Nodes { own: 9, serving: [1, 2].into() };
         assert_eq!(Placement::Constant(5).share("q", &lapsed), 0);
         assert_eq!(Placement::PerNode(2).share("q", &lapsed), 2);
         assert_eq!(Placement::Constant(3).share("q", &Nodes::alone()), 3);

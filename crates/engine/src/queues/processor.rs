@@ -1,12 +1,13 @@
 //! One processor: claims events of one queue in batches and handles them one after another.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use campanile_model::{Event, Instant, QueueDef, QueueOrder, SysId};
+use campanile_model::{Event, Instant, Nodes, QueueDef, QueueOrder, SysId};
 use campanile_store::{Claim, ClaimRequest, Completion, NextState};
 
 use super::metrics::QueueMetrics;
@@ -71,9 +72,18 @@ pub struct Processor {
     claimed_by: String,
     stopping: Arc<AtomicBool>,
     pace: Pace,
+    /// What it found last of its queue's processors on this node: it asks at every event.
+    share: RefCell<Option<Share>>,
     /// Made at the first event: whoever collects the numbers is there by then.
     metrics: Option<QueueMetrics>,
     worker: Option<Worker>,
+}
+
+/// How many processors a queue has on this node, and what that follows from.
+struct Share {
+    queue: Arc<QueueDef>,
+    nodes: Nodes,
+    count: usize,
 }
 
 impl Processor {
@@ -96,6 +106,7 @@ impl Processor {
             claimed_by,
             stopping,
             pace,
+            share: RefCell::default(),
             metrics: None,
             worker: None,
         }
@@ -166,8 +177,22 @@ impl Processor {
     fn wanted_queue(&self) -> Result<Option<Arc<QueueDef>>, EngineError> {
         let queues = self.engine.definitions::<QueueRegistry>()?;
         let Some(queue) = queues.find(&self.queue) else { return Ok(None) };
-        let share = queue.placement.share(&queue.name, &self.engine.store().nodes());
-        Ok((self.number <= share).then(|| Arc::clone(queue)))
+        Ok((self.number <= self.share(queue)).then(|| Arc::clone(queue)))
+    }
+
+    /// How many processors the queue has on this node; worked out again when the definition or the nodes have changed.
+    fn share(&self, queue: &Arc<QueueDef>) -> usize {
+        let nodes = self.engine.store().nodes();
+        let mut last = self.share.borrow_mut();
+        if let Some(share) = &*last
+            && Arc::ptr_eq(&share.queue, queue)
+            && share.nodes == nodes
+        {
+            return share.count;
+        }
+        let count = queue.placement.share(&queue.name, &nodes);
+        *last = Some(Share { queue: Arc::clone(queue), nodes, count });
+        count
     }
 
     fn handle_batch(&mut self, claim: &Claim, queue: &QueueDef) -> Result<Counts, EngineError> {
@@ -202,7 +227,9 @@ impl Processor {
                     let is_end = match completion.next {
                         NextState::Processed => true,
                         NextState::RetryAt(_) => false,
-                        NextState::Error { .. } => !queue.halts_on_error,
+                        // Whether that has stopped the queue the store knows, and tells at the next claim: the definition in
+                        // hand may be older.
+                        NextState::Error { .. } => *order != QueueOrder::Sequential,
                     };
                     if !is_end {
                         unended.push(event);

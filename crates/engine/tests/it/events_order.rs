@@ -1,10 +1,12 @@
 //! Queues that keep an order, on one node: events-and-jobs §14, cases 25 to 29 and 31 as far as one node shows them.
 
+use std::sync::Arc;
+
 use campanile_engine::EngineError;
 use campanile_engine::events::service::{FireCall, cancel, reprocess};
 use campanile_engine::queues::service::{QueueView, list, resume};
-use campanile_model::{EventState, SysId};
-use campanile_store::ReprocessOptions;
+use campanile_model::{EventState, QueueOrder, SysId};
+use campanile_store::{QueueRule, ReprocessOptions};
 
 use crate::events_bed::{Bed, PATIENCE, RECORDER, call_to};
 
@@ -112,6 +114,23 @@ fn ev_026_with_halt_the_queue_stands_still_until_somebody_resumes_it() {
     assert!(matches!(again, Err(EngineError::BadParameter { .. })), "{again:?}");
     let unknown = resume(bed.engine(), &Bed::admin(), "nowhere", "");
     assert!(matches!(unknown, Err(EngineError::RecordUnknown { .. })), "{unknown:?}");
+}
+
+#[test]
+fn whether_an_error_halts_a_queue_the_store_decides_and_no_definition_that_was_read_before() {
+    let bed = Bed::quiet();
+    bed.action("recorder", "t.ping", FAILS_FOR_BAD, &[]);
+    sequential(&bed, &[]);
+    // As another node has set it just now.
+    let mut tx = Arc::clone(bed.engine().store()).write().unwrap();
+    let rule = QueueRule { order: QueueOrder::Sequential, halts: true };
+    tx.set_queue_order("in_turn", Some(rule)).unwrap();
+    tx.commit().unwrap();
+    let events = ["bad", "next"].map(|parm1| fire(&bed, "t.ping", parm1));
+    bed.drain();
+    assert_eq!(bed.recorded(), ["bad"]);
+    assert_eq!(bed.state(&events[1]), EventState::Ready);
+    assert_eq!(view(&bed).status, "Halted");
 }
 
 #[test]

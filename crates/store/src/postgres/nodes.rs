@@ -3,6 +3,7 @@
 //! Differs because on SQLite the lock on the data folder does all this. Only the database's clock decides when a lease
 //! is over.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use campanile_model::Nodes;
@@ -71,7 +72,7 @@ struct State {
     /// Whether processors run in this program; `None` until somebody has said.
     serves: Option<bool>,
     /// The programs in which processors run, at the last look.
-    serving: Vec<i64>,
+    serving: Arc<[i64]>,
     /// When the lease was renewed last.
     beaten: Instant,
 }
@@ -93,7 +94,7 @@ impl Node {
                 token: 0,
                 stopping: false,
                 serves: None,
-                serving: Vec::new(),
+                serving: Arc::default(),
                 beaten: Instant::now(),
             }),
             registering: Mutex::default(),
@@ -178,9 +179,9 @@ impl Node {
     pub(super) fn nodes(&self) -> Nodes {
         let state = self.state.lock();
         let serving = match state.serves {
-            Some(true) => state.serving.clone(),
-            Some(false) => Vec::new(),
-            None => vec![state.token],
+            Some(true) => Arc::clone(&state.serving),
+            Some(false) => Arc::default(),
+            None => Arc::from([state.token]),
         };
         Nodes { own: state.token, serving }
     }
@@ -209,7 +210,7 @@ impl Node {
              AND beat_at + lease_ms * interval '1 millisecond' > clock_timestamp() ORDER BY token",
             &[],
         )?;
-        let serving: Result<Vec<i64>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+        let serving: Result<Arc<[i64]>, _> = rows.iter().map(|row| row.try_get(0)).collect();
         self.state.lock().serving = serving?;
         Ok(())
     }
