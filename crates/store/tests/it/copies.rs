@@ -38,7 +38,8 @@ fn copy_pages(from: &dyn Dump, to: &mut dyn Load, table: &DumpTable, pages_max: 
     }
 }
 
-fn copy_all(from: &dyn Dump, mut to: impl Load) {
+/// Copies everything, and compares.
+pub(crate) fn copy_all(from: &dyn Dump, mut to: impl Load) {
     let dictionary = dictionary();
     assert_eq!(to.occupied_by().unwrap(), None);
     to.begin("source", &dictionary).unwrap();
@@ -80,15 +81,15 @@ fn expect_same(found: &str, expected: &str) {
     assert_eq!(found.lines().count(), expected.lines().count());
 }
 
-fn sqlite(folder: &Path) -> Arc<dyn Store> {
+pub(crate) fn sqlite(folder: &Path) -> Arc<dyn Store> {
     SqliteStore::open(&SqliteOptions::new(folder)).unwrap()
 }
 
-fn postgres(database: &TestDatabase) -> Arc<dyn Store> {
+pub(crate) fn postgres(database: &TestDatabase) -> Arc<dyn Store> {
     PostgresStore::open(&PostgresOptions::new(database.url())).unwrap()
 }
 
-fn dump(store: &Arc<dyn Store>) -> Box<dyn Dump> {
+pub(crate) fn dump(store: &Arc<dyn Store>) -> Box<dyn Dump> {
     Arc::clone(store).dump().unwrap()
 }
 

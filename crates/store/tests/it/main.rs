@@ -4,6 +4,7 @@
 
 mod conformance;
 mod copies;
+mod copies_of_orders;
 mod distributed;
 mod distributed_order;
 mod event_actions;
