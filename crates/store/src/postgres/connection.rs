@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -31,6 +32,8 @@ pub(super) struct Connection {
     statements: Statements,
     /// Its transactions are planned by indexes without being told.
     is_settled: Cell<bool>,
+    /// How long claims wait for a lock, where each has to say so; a setting of the session does where it may have any.
+    says_patience: Cell<Option<Duration>>,
     // Goes last.
     wire: Wire,
 }
@@ -80,7 +83,8 @@ impl Connection {
 
     fn over(client: Client, wire: Wire, address: &Address) -> Self {
         let statements = Statements::new(address.learned());
-        Self { client, statements, is_settled: Cell::new(false), wire }
+        let (is_settled, says_patience) = (Cell::new(false), Cell::new(None));
+        Self { client, statements, is_settled, says_patience, wire }
     }
 
     /// Lets all its transactions be planned by indexes from now on. For a connection that is this program's alone.
@@ -91,6 +95,20 @@ impl Connection {
         self.batch(ALWAYS_BY_INDEX)?;
         self.is_settled.set(true);
         Ok(())
+    }
+
+    /// Lets what is asked outside of a transaction wait for a lock that somebody holds no longer than this from now on. For a
+    /// connection that is this program's alone; transactions say what goes for them.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn bound(&self, patience: Duration) -> Result<(), Error> {
+        self.batch(&format!("SET lock_timeout = {}", patience.as_millis().max(1)))
+    }
+
+    /// The same for [`Connection::query_both`] alone, on a connection that a pool gives to others too.
+    pub(super) fn bound_each(&self, patience: Duration) {
+        self.says_patience.set(Some(patience));
     }
 
     /// Whether [`Connection::settle`] was called.
@@ -192,21 +210,39 @@ impl Connection {
         }
     }
 
-    /// The rows of two statements, each a transaction by itself, in one round trip.
+    /// The rows of two statements in one round trip. Each is a transaction by itself, unless they have to say how long they
+    /// wait for a lock.
     pub(super) fn query_both(
         &self,
         first: Asked<'_>,
         second: Asked<'_>,
     ) -> Result<(Vec<Row>, Vec<Row>), Error> {
         let prepared = (self.prepared(first.0)?, self.prepared(second.0)?);
+        let begin = self.says_patience.get().map(|patience| {
+            let patience = patience.as_millis().max(1);
+            format!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {patience}")
+        });
+        let commit = begin.as_ref().map(|_| "COMMIT");
         self.wire.wait(async {
-            let (first, second) = tokio::join!(
+            let (begun, first, second, ended) = tokio::join!(
                 biased;
+                self.batch_if_any(begin.as_deref()),
                 prepared.0.query(&self.client, first.1),
                 prepared.1.query(&self.client, second.1),
+                self.batch_if_any(commit),
             );
-            Ok((first?, second?))
+            begun?;
+            let both = (first?, second?);
+            ended?;
+            Ok(both)
         })
+    }
+
+    async fn batch_if_any(&self, sql: Option<&str>) -> Result<(), Error> {
+        match sql {
+            Some(sql) => self.client.batch_execute(sql).await,
+            None => Ok(()),
+        }
     }
 
     /// The first row.

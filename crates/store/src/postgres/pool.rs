@@ -19,7 +19,7 @@ pub(super) struct Pool {
     connections_max: usize,
     /// How long to wait for one.
     patience: Duration,
-    by_index: bool,
+    session: Session,
     state: Mutex<State>,
     /// One came back, or the pool was closed.
     freed: Condvar,
@@ -38,8 +38,18 @@ struct State {
 pub(super) struct PoolLimits {
     pub(super) connections_max: usize,
     pub(super) patience: Duration,
-    /// Whether its statements are planned by indexes. Only where a connection is this program's alone.
-    pub(super) by_index: bool,
+    pub(super) session: Session,
+}
+
+/// What is said once on each connection, and holds for whatever is asked outside of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Session {
+    /// Nothing: another's transaction may come next on it, behind a pool. Only claims are bounded.
+    Shared,
+    /// It waits no longer for a lock than for a connection.
+    Bounded,
+    /// Its statements are planned by indexes, and bounded.
+    ByIndex,
 }
 
 impl Pool {
@@ -48,7 +58,7 @@ impl Pool {
             address: Arc::clone(address),
             connections_max: limits.connections_max.max(1),
             patience: limits.patience,
-            by_index: limits.by_index,
+            session: limits.session,
             state: Mutex::default(),
             freed: Condvar::new(),
         })
@@ -91,8 +101,10 @@ impl Pool {
 
     fn open(&self) -> Result<Connection, StoreError> {
         let connection = Connection::open(&self.address)?;
-        if self.by_index {
-            connection.settle()?;
+        match self.session {
+            Session::Shared => connection.bound_each(self.patience),
+            Session::Bounded => connection.bound(self.patience)?,
+            Session::ByIndex => connection.settle()?,
         }
         Ok(connection)
     }

@@ -26,7 +26,7 @@ use super::old_snapshots;
 use super::options::{Connections, PostgresOptions};
 use super::order::Orders;
 use super::pending::PendingLine;
-use super::pool::{Pool, PoolLimits};
+use super::pool::{Pool, PoolLimits, Session};
 use super::row_reads::{READS_MAX, RowReads};
 use super::summary::last_sequence;
 use super::time;
@@ -76,6 +76,8 @@ pub(super) struct Shared {
     pub(super) is_shared: bool,
     /// The way on which the server says by itself what others did; `None` where it has to be asked.
     of_notices: Option<Arc<Address>>,
+    /// How long an operation waits for a connection or a lock.
+    patience: Duration,
     runtime: tokio::runtime::Handle,
     pub(super) claims: Arc<Claims>,
     pub(super) node: Node,
@@ -118,9 +120,14 @@ impl Shared {
         Ok(())
     }
 
-    /// The same past a pool, which may have none to give, where there is a way.
+    /// The same past a pool, which may have none to give, where there is a way. Whoever comes behind a stranger's lock there
+    /// is told so.
     pub(super) fn open_direct(&self) -> Result<Connection, StoreError> {
-        Connection::open(self.direct.as_ref().unwrap_or(&self.address))
+        let connection = Connection::open(self.direct.as_ref().unwrap_or(&self.address))?;
+        if self.direct.is_some() || !self.is_shared {
+            connection.bound(self.patience)?;
+        }
+        Ok(connection)
     }
 
     /// One on which `listener` hears what the server says by itself; `None` where nothing is heard.
@@ -129,7 +136,9 @@ impl Shared {
         listener: Listener,
     ) -> Result<Option<Connection>, StoreError> {
         let Some(address) = &self.of_notices else { return Ok(None) };
-        Connection::open_listening(address, &self.runtime, listener).map(Some)
+        let connection = Connection::open_listening(address, &self.runtime, listener)?;
+        connection.bound(self.patience)?;
+        Ok(Some(connection))
     }
 
     /// Notes a commit. Differs because a commit here has reached the server's disk.
@@ -188,6 +197,7 @@ impl PostgresStore {
             direct,
             is_shared,
             of_notices,
+            patience: options.patience,
             runtime: runtime.handle().clone(),
             claims: Arc::clone(&claims),
             node,
@@ -199,13 +209,13 @@ impl PostgresStore {
             lapses: AtomicU64::new(taken.lapses),
         });
         let patience = options.patience;
-        let pool = |connections_max| {
-            Pool::new(&address, PoolLimits { connections_max, patience, by_index: false })
+        let pool = |connections_max, session| {
+            Pool::new(&address, PoolLimits { connections_max, patience, session })
         };
-        let by_index = PoolLimits { connections_max: READS_MAX, patience, by_index: true };
-        let readers = pool(options.connections.readers_max);
+        let session = if is_shared { Session::Shared } else { Session::Bounded };
+        let readers = pool(options.connections.readers_max, session);
         let row_reads = (!is_shared)
-            .then(|| RowReads::new(Pool::new(&address, by_index), Arc::clone(&readers)));
+            .then(|| RowReads::new(pool(READS_MAX, Session::ByIndex), Arc::clone(&readers)));
         shared
             .settle(&connection)
             .and_then(|()| shared.settle(&for_completer))
@@ -234,7 +244,7 @@ impl PostgresStore {
         };
         Ok(Arc::new(Self {
             readers,
-            writers: pool(options.connections.writers_max),
+            writers: pool(options.connections.writers_max, session),
             row_reads,
             claims,
             shared,

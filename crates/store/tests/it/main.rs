@@ -20,6 +20,7 @@ mod event_summary;
 mod event_take_back;
 mod event_transactions;
 mod events_at_hand;
+mod postgres_at_hand;
 mod postgres_commits;
 mod postgres_fences;
 mod postgres_nodes;

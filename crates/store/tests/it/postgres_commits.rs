@@ -1,17 +1,16 @@
 //! Commits whose answer is lost: what is told afterwards is what happened.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use campanile_model::{EventState, NewEvent};
 use campanile_store::testing::{Cut, Proxy, TestDatabase};
 use campanile_store::{
-    EventAction, EventStore, Lease, NextState, PostgresOptions, PostgresStore, Store, StoreError,
-    WriteTx,
+    EventAction, EventStore, NextState, PostgresOptions, PostgresStore, Store, StoreError, WriteTx,
 };
 
 use crate::conformance::engine::{Bench, key};
 use crate::events_at_hand::{BY, MODE, NOW, completion, event, names, record, request, wait_until};
+use crate::postgres_at_hand::still;
 
 /// A store whose line to its database can be cut, and the database.
 struct House {
@@ -25,13 +24,8 @@ impl House {
     fn new() -> Self {
         let database = TestDatabase::create();
         let proxy = Proxy::to(database.url());
-        let options = PostgresOptions {
-            // Nothing but the test commits.
-            lease: Lease { beat: Duration::from_secs(3_600), ..Lease::default() },
-            watch: Duration::from_secs(3_600),
-            ..PostgresOptions::new(proxy.url())
-        };
-        let store = PostgresStore::open(&options).unwrap();
+        // Nothing but the test commits.
+        let store = PostgresStore::open(&still(proxy.url(), "campanile")).unwrap();
         let bench = Bench::on(Arc::clone(&store) as Arc<dyn Store>);
         Self { bench, store, proxy, database }
     }

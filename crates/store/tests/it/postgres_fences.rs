@@ -5,22 +5,16 @@ use std::time::Duration;
 
 use campanile_model::{Event, EventState};
 use campanile_store::testing::TestDatabase;
-use campanile_store::{
-    EventStore, Lease, NextState, PostgresOptions, PostgresStore, Store, StoreError,
-};
+use campanile_store::{EventStore, NextState, PostgresOptions, PostgresStore, Store, StoreError};
 
 use crate::conformance::engine::{Bench, key};
 use crate::events_at_hand::{BY, MODE, completion, event, request, wait_until};
+use crate::postgres_at_hand::still;
 
 /// A program on the database whose beat never comes by itself.
 fn node(database: &TestDatabase, name: &str) -> Arc<PostgresStore> {
-    let options = PostgresOptions {
-        node: name.to_owned(),
-        lease: Lease { beat: Duration::from_secs(3_600), ..Lease::default() },
-        watch: Duration::from_secs(3_600),
-        patience: Duration::from_secs(2),
-        ..PostgresOptions::new(database.url())
-    };
+    let options =
+        PostgresOptions { patience: Duration::from_secs(2), ..still(database.url(), name) };
     PostgresStore::open(&options).unwrap()
 }
 

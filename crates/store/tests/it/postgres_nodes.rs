@@ -6,20 +6,15 @@ use std::time::Duration;
 use campanile_model::{EventState, NewEvent, Outcome};
 use campanile_store::testing::TestDatabase;
 use campanile_store::{
-    ClaimRequest, EventStore, Lease, NextState, PostgresOptions, PostgresStore, Store, StoreError,
+    ClaimRequest, EventStore, NextState, PostgresOptions, PostgresStore, Store, StoreError,
 };
 
 use crate::events_at_hand::{BY, MODE, NOW, completion, event, event_at, names, request, run_of};
+use crate::postgres_at_hand::still;
 
 /// A program on the database whose beat never comes by itself.
 fn node(database: &TestDatabase, name: &str) -> Arc<PostgresStore> {
-    let options = PostgresOptions {
-        node: name.to_owned(),
-        lease: Lease { beat: Duration::from_secs(3_600), ..Lease::default() },
-        watch: Duration::from_secs(3_600),
-        ..PostgresOptions::new(database.url())
-    };
-    PostgresStore::open(&options).unwrap()
+    PostgresStore::open(&still(database.url(), name)).unwrap()
 }
 
 fn append(store: &PostgresStore, names: &[&str]) {

@@ -14,6 +14,7 @@ use campanile_store::{
 use crate::events_at_hand::{
     MODE, NOW, completion, distributed, event, failed, names, request, wait_until,
 };
+use crate::postgres_at_hand::waits;
 
 fn node(database: &TestDatabase, name: &str) -> Arc<PostgresStore> {
     let options = PostgresOptions { node: name.to_owned(), ..PostgresOptions::new(database.url()) };
@@ -106,15 +107,6 @@ fn four_threads_of_two_programs_never_hold_a_sequential_queue_at_once() {
         let ended = ended.into_inner().unwrap();
         assert_eq!(ended, (0..120).map(|n| n.to_string()).collect::<Vec<_>>());
     });
-}
-
-/// Whether a statement like this waits for a lock.
-fn waits(database: &TestDatabase, statement: &str) -> bool {
-    let waiting = format!(
-        "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
-         AND wait_event_type = 'Lock' AND query LIKE '%{statement}%' AND pid <> pg_backend_pid()"
-    );
-    !database.texts(&waiting).is_empty()
 }
 
 fn halting(store: &Arc<PostgresStore>, queue: &str) {

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use campanile_model::NewEvent;
 use campanile_store::testing::{PgBouncer, TestDatabase};
-use campanile_store::{Connections, EventStore, PostgresOptions, PostgresStore, Store, WriteTx};
+use campanile_store::{
+    Connections, EventStore, NextState, PostgresOptions, PostgresStore, Store, StoreError, WriteTx,
+};
 
-use crate::events_at_hand::{MODE, event};
+use crate::events_at_hand::{MODE, completion, event, request};
 
 /// Longest wait for something that must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -90,6 +92,30 @@ fn a_direct_url_that_leads_to_another_database_is_refused() {
     let options = PostgresOptions { connections, ..PostgresOptions::new(database.url()) };
     let refused = PostgresStore::open(&options).unwrap_err().to_string();
     assert!(refused.contains("postgres.direct_url has to lead to the same database"), "{refused}");
+}
+
+#[test]
+fn claims_wait_for_a_locked_table_no_longer_than_operations_behind_a_pool_too() {
+    let database = TestDatabase::create();
+    for (settings, _) in kinds() {
+        let settings = format!("default_pool_size = 5\n{settings}");
+        let Some(pool) = PgBouncer::before(database.url(), &settings) else { return };
+        let patience = Duration::from_millis(500);
+        let options = PostgresOptions { patience, ..PostgresOptions::new(pool.url()) };
+        let store = PostgresStore::open(&options).unwrap();
+        assert_eq!(store.claim(&request(1)).unwrap().events, []);
+        store.append_blocking(vec![event("a")], MODE).unwrap();
+        let stranger = database.stranger();
+        stranger.run("BEGIN; LOCK TABLE sysevent_live IN ACCESS EXCLUSIVE MODE");
+        let error = store.claim(&request(1)).map(drop).unwrap_err();
+        assert!(matches!(error, StoreError::HeldUp { .. }), "{error}");
+        assert!(error.to_string().contains("end whoever holds the lock"), "{error}");
+        stranger.run("ROLLBACK");
+        let claimed = store.claim(&request(1)).unwrap().events.remove(0);
+        store.complete(completion(&claimed, NextState::Processed));
+        store.flush().unwrap();
+        store.close().unwrap();
+    }
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! Others on the server: locks that they hold, limits that an administrator has set, connections that are all taken.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_model::EventState;
+use campanile_model::{EventState, QueueOrder};
 use campanile_store::testing::TestDatabase;
 use campanile_store::{
-    Connections, EventStore, Lease, NextState, PostgresOptions, PostgresStore, Store, StoreError,
+    ClaimRequest, Connections, EventStore, Lease, NextState, PostgresOptions, PostgresStore,
+    QueueRule, Store, StoreError,
 };
 
 use crate::conformance::engine::{Bench, key};
 use crate::events_at_hand::{BY, MODE, completion, event, names, request, wait_until};
+use crate::postgres_at_hand::{waiting, works};
 
 /// A program with a short lease that waits for nobody for long.
 fn open(database: &TestDatabase) -> Arc<PostgresStore> {
@@ -32,17 +35,6 @@ fn outlive_the_lease(database: &TestDatabase) {
              AND beat_at > started_at + 2 * lease_ms * interval '1 millisecond'";
         !database.texts(alive).is_empty()
     });
-}
-
-/// An event goes all the way.
-fn works(store: &PostgresStore) {
-    store.append_blocking(vec![event("works")], MODE).unwrap();
-    let claimed = store.claim(&request(1)).unwrap().events.remove(0);
-    assert!(store.begin(&claimed.fired.sys_id, BY, 0));
-    store.complete(completion(&claimed, NextState::Processed));
-    store.flush().unwrap();
-    let found = store.event(&claimed.fired.sys_id).unwrap().unwrap();
-    assert_eq!(found.state, EventState::Processed);
 }
 
 #[test]
@@ -81,19 +73,101 @@ fn reads_of_a_table_that_a_stranger_has_locked_hold_up_no_reads_of_others() {
     ]);
     let stranger = database.stranger();
     stranger.run("BEGIN; LOCK TABLE thing IN ACCESS EXCLUSIVE MODE");
-    let waiting = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
-         AND wait_event_type = 'Lock' AND query LIKE '%FROM \"thing\"%'";
+    let readers = || waiting(&database, "FROM \"thing\"");
     let read = |table, number| store.row(bench.table(table), &key(number)).unwrap();
     std::thread::scope(|scope| {
         let held_up: Vec<_> = (0..2).map(|_| scope.spawn(|| read("thing", 1))).collect();
-        wait_until("both connections for such reads wait", || database.texts(waiting).len() == 2);
+        wait_until("both connections for such reads wait", || readers() == 2);
         for _ in 0..3 {
             assert!(read("incident", 2).is_some());
         }
-        assert_eq!(database.texts(waiting).len(), 2, "the lock is still there");
+        assert_eq!(readers(), 2, "the lock is still there");
         stranger.run("ROLLBACK");
         assert!(held_up.into_iter().all(|reading| reading.join().unwrap().is_some()));
     });
+}
+
+/// Is told who has the lock, and what to do.
+fn is_held_up(error: &StoreError) {
+    assert!(matches!(error, StoreError::HeldUp { .. }), "{error}");
+    for part in ["postgres://", "lock timeout", "end whoever holds the lock"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+/// Connections of these pools that somebody has.
+fn busy(store: &PostgresStore, gauge: &str) -> f64 {
+    let gauges = store.gauges();
+    gauges.iter().find(|(name, _)| *name == gauge).unwrap().1
+}
+
+#[test]
+fn claims_wait_for_a_locked_table_no_longer_than_operations_and_leave_them_their_connections() {
+    for order in [QueueOrder::Parallel, QueueOrder::Sequential] {
+        let database = TestDatabase::create();
+        let store = open(&database);
+        let mut tx = Arc::clone(&store).write().unwrap();
+        tx.set_queue_order("", Some(QueueRule { order, halts: false })).unwrap();
+        tx.commit().unwrap();
+        store.append_blocking(vec![event("a")], MODE).unwrap();
+        let stranger = database.stranger();
+        stranger.run("BEGIN; LOCK TABLE sysevent_live IN ACCESS EXCLUSIVE MODE");
+        std::thread::scope(|scope| {
+            let claims = ["one", "two"].map(|claimed_by| {
+                let request = ClaimRequest { claimed_by, ..request(1) };
+                let store = &store;
+                scope.spawn(move || store.claim(&request).map(drop).unwrap_err())
+            });
+            for claim in claims {
+                is_held_up(&claim.join().unwrap());
+            }
+        });
+        assert_eq!(busy(&store, "writer_connections_busy"), 0.0);
+        let bench = Bench::on(Arc::clone(&store) as Arc<dyn Store>);
+        bench.insert(&[bench.row("thing", &[("sys_id", &key(1))])]);
+        stranger.run("ROLLBACK");
+        assert_eq!(names(&store.claim(&request(1)).unwrap().events), ["a"]);
+    }
+}
+
+#[test]
+fn reads_of_single_rows_wait_for_a_locked_table_no_longer_than_others() {
+    let database = TestDatabase::create();
+    let store = open(&database);
+    let bench = Bench::on(Arc::clone(&store) as Arc<dyn Store>);
+    bench.insert(&[bench.row("thing", &[("sys_id", &key(1))])]);
+    let stranger = database.stranger();
+    stranger.run("BEGIN; LOCK TABLE thing IN ACCESS EXCLUSIVE MODE");
+    let read = || store.row(bench.table("thing"), &key(1));
+    std::thread::scope(|scope| {
+        let first: Vec<_> = (0..2).map(|_| scope.spawn(read)).collect();
+        wait_until("both connections for such reads wait", || {
+            waiting(&database, "FROM \"thing\"") == 2
+        });
+        // Who comes behind them waits by itself.
+        is_held_up(&read().unwrap_err());
+        assert_eq!(busy(&store, "reader_connections_busy"), 0.0);
+        stranger.run("ROLLBACK");
+        assert!(first.into_iter().all(|reading| reading.join().unwrap().unwrap().is_some()));
+    });
+    assert!(read().unwrap().is_some());
+}
+
+#[test]
+fn a_beat_that_a_locked_table_of_programs_holds_up_is_told_and_tried_anew() {
+    let database = TestDatabase::create();
+    let store = open(&database);
+    let stranger = database.stranger();
+    stranger.run("BEGIN; LOCK TABLE campanile_node IN ACCESS EXCLUSIVE MODE");
+    let beats = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
+         AND wait_event_type = 'Lock' AND query LIKE 'UPDATE campanile_node%'";
+    let mut seen = HashSet::new();
+    wait_until("another connection tries", || {
+        seen.extend(database.texts(beats));
+        seen.len() > 1
+    });
+    stranger.run("ROLLBACK");
+    works(&store);
 }
 
 #[test]
@@ -108,10 +182,7 @@ fn who_waits_for_a_row_that_a_stranger_holds_is_told_so_and_nothing_is_kept() {
     tx.append_events(&[event("beside.the.row")]).unwrap();
     let error = tx.get_for_change(bench.table("thing"), &key(1)).unwrap_err();
     drop(tx);
-    assert!(matches!(error, StoreError::HeldUp { .. }), "{error}");
-    for part in ["postgres://", "lock timeout", "end whoever holds the lock"] {
-        assert!(error.to_string().contains(part), "{error}");
-    }
+    is_held_up(&error);
     stranger.run("ROLLBACK");
     assert_eq!(store.claim(&request(9)).unwrap().events, []);
     bench.in_tx(|tx| tx.get_for_change(bench.table("thing"), &key(1)).map(drop));
