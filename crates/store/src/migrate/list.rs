@@ -74,6 +74,13 @@ pub(crate) const SQLITE: &[Migration] = &[
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/sqlite/0008_partition_order.sql"),
     },
+    Migration {
+        number: 9,
+        name: "admit_older",
+        // One that comes back under a new lease is refused where a queue keeps an order that it does not know.
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/sqlite/0009_admit_older.sql"),
+    },
 ];
 
 /// PostgreSQL's.
@@ -127,6 +134,13 @@ pub(crate) const POSTGRES: &[Migration] = &[
         // Until a queue keeps an order in distributed mode: they would claim from it as from any other.
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/postgres/0008_partition_order.sql"),
+    },
+    Migration {
+        number: 9,
+        name: "admit_older",
+        // One that comes back under a new lease is refused where a queue keeps an order that it does not know.
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/postgres/0009_admit_older.sql"),
     },
 ];
 

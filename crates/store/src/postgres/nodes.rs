@@ -51,15 +51,25 @@ pub(super) fn working(connection: &Connection, except: i64) -> Result<Vec<String
 /// The migration with which programs began to say which ones they know. One that says whether it serves knows the one before.
 const TELLS_ITS_KNOWLEDGE: i64 = 8;
 
-/// Names of the programs whose lease goes on and that do not know migration `number`, which is the sixth or a later one.
+/// Programs that do not know migration `$1`; `$2` is [`TELLS_ITS_KNOWLEDGE`].
+const DO_NOT_KNOW: &str =
+    "gone_at IS NULL AND (serves IS NULL OR COALESCE(knows, $2::bigint - 1) < $1::bigint)";
+
+/// Names of the programs whose lease goes on and that do not know migration `number`, which is the sixth or a later one. Those
+/// whose lease has lapsed are gone from here on: one that only stood still registers anew, and does not go on with its next beat.
 ///
 /// # Errors
 /// What PostgreSQL said.
 pub(super) fn older(connection: &Connection, number: i64) -> Result<Vec<String>, StoreError> {
+    connection.execute(
+        &format!(
+            "UPDATE campanile_node SET gone_at = clock_timestamp() WHERE {DO_NOT_KNOW} \
+             AND beat_at + lease_ms * interval '1 millisecond' <= clock_timestamp()"
+        ),
+        &[&number, &TELLS_ITS_KNOWLEDGE],
+    )?;
     let found = connection.query(
-        "SELECT name FROM campanile_node WHERE gone_at IS NULL \
-         AND (serves IS NULL OR COALESCE(knows, $2::bigint - 1) < $1::bigint) \
-         AND beat_at + lease_ms * interval '1 millisecond' > clock_timestamp() ORDER BY token",
+        &format!("SELECT name FROM campanile_node WHERE {DO_NOT_KNOW} ORDER BY token"),
         &[&number, &TELLS_ITS_KNOWLEDGE],
     )?;
     found.iter().map(|row| Ok(read(row.try_get(0)?).into_owned())).collect()

@@ -22,6 +22,10 @@ use crate::contract::{Halt, QueueRule, StoreError};
 const MIGRATION: i64 = 6;
 const MIGRATION_OF_PARTITIONS: i64 = 8;
 
+/// Held from the look at the programs to the commit: one that knows nothing of orders does not come in between
+/// (`campanile_admit_older`).
+const HOLD_OLDER: &str = "SELECT pg_advisory_xact_lock(1667329392, 4)::text";
+
 /// Programs that do not know of orders must not claim from queues that keep one.
 const STOP_OLDER: &str = "UPDATE campanile_migration SET stops_older = true WHERE number = $1::bigint AND NOT stops_older";
 
@@ -118,6 +122,7 @@ pub(super) fn set(
         return Ok(());
     }
     let number = if spread.is_some() { MIGRATION_OF_PARTITIONS } else { MIGRATION };
+    connection.query(HOLD_OLDER, &[])?;
     let older = nodes::older(connection, number)?;
     if !older.is_empty() {
         return Err(StoreError::OlderAtWork {

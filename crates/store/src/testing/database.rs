@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cluster::Server;
 use super::template;
+use crate::contract::StoreError;
 use crate::postgres::Admin;
 
 static SERVER: OnceLock<Server> = OnceLock::new();
@@ -120,7 +121,15 @@ impl Stranger {
     /// # Panics
     /// When the server refuses.
     pub fn run(&self, sql: &str) {
-        self.0.run(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        self.try_run(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// As [`Stranger::run`], where a refusal is expected.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub fn try_run(&self, sql: &str) -> Result<(), StoreError> {
+        self.0.run(sql)
     }
 }
 

@@ -1,25 +1,18 @@
 //! Servers of two versions on one PostgreSQL database, while they are replaced one by one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use campanile_model::{EventState, QueueOrder};
+use campanile_model::QueueOrder;
 use campanile_store::testing::TestDatabase;
 use campanile_store::{
-    EventStore, Lease, NextState, PostgresLoader, PostgresOptions, PostgresStore, QueueRule, Store,
-    StoreError,
+    EventStore, PostgresLoader, PostgresStore, QueueRule, Store, StoreError, WriteTx,
 };
 
-use crate::events_at_hand::{BY, MODE, completion, event, request, wait_until};
+use crate::events_at_hand::{MODE, distributed, event, request, wait_until};
+use crate::postgres_at_hand::{still, waits, works};
 
 fn open(database: &TestDatabase, name: &str) -> Result<Arc<PostgresStore>, StoreError> {
-    let options = PostgresOptions {
-        node: name.to_owned(),
-        lease: Lease { beat: Duration::from_secs(3_600), ..Lease::default() },
-        watch: Duration::from_secs(3_600),
-        ..PostgresOptions::new(database.url())
-    };
-    PostgresStore::open(&options)
+    PostgresStore::open(&still(database.url(), name))
 }
 
 /// What a newer version does that only adds.
@@ -30,17 +23,6 @@ fn expand(database: &TestDatabase) {
          CREATE TABLE later (id BIGINT); CREATE INDEX later_name ON sysevent_live (name); \
          INSERT INTO campanile_migration (number, name, stops_older) VALUES (999, 'later', false)",
     );
-}
-
-/// An event goes all the way.
-fn works(store: &PostgresStore) {
-    store.append_blocking(vec![event("a")], MODE).unwrap();
-    let claimed = store.claim(&request(1)).unwrap().events.remove(0);
-    assert!(store.begin(&claimed.fired.sys_id, BY, 0));
-    store.complete(completion(&claimed, NextState::Processed));
-    store.flush().unwrap();
-    let found = store.event(&claimed.fired.sys_id).unwrap().unwrap();
-    assert_eq!(found.state, EventState::Processed);
 }
 
 #[test]
@@ -110,6 +92,78 @@ fn an_order_is_refused_while_programs_work_that_know_none_and_those_get_nothing_
     assert_eq!(store.claim(&request(9)).unwrap().events.len(), 1);
 }
 
+/// As a program of an older version registers.
+const ELDER: &str = "INSERT INTO campanile_node (name, lease_ms) VALUES ('elder', 3600000)";
+
+/// Sets an order, and does not commit yet.
+fn set_order(store: &Arc<PostgresStore>) -> Result<Box<dyn WriteTx>, StoreError> {
+    let mut tx = Arc::clone(store).write().unwrap();
+    let rule = QueueRule { order: QueueOrder::Sequential, halts: false };
+    tx.set_queue_order("", Some(rule)).map(|()| tx)
+}
+
+#[test]
+fn an_older_program_that_registers_while_an_order_is_set_waits_and_is_refused() {
+    let database = TestDatabase::create();
+    let store = open(&database, "n").unwrap();
+    for is_kept in [false, true] {
+        let tx = set_order(&store).unwrap();
+        std::thread::scope(|scope| {
+            let registers = scope.spawn(|| database.stranger().try_run(ELDER));
+            wait_until("it waits", || waits(&database, "INSERT INTO campanile_node"));
+            if is_kept {
+                tx.commit().unwrap();
+                let told = registers.join().unwrap().unwrap_err();
+                assert!(matches!(told, StoreError::Unavailable { .. }), "{told}");
+                assert!(told.to_string().contains("use the newer version"), "{told}");
+            } else {
+                drop(tx);
+                registers.join().unwrap().unwrap();
+                database.run("DELETE FROM campanile_node WHERE name = 'elder'");
+            }
+        });
+    }
+}
+
+#[test]
+fn an_order_that_is_set_while_an_older_program_registers_waits_and_sees_it() {
+    let database = TestDatabase::create();
+    let store = open(&database, "n").unwrap();
+    let elder = database.stranger();
+    elder.run(&format!("BEGIN; {ELDER}"));
+    std::thread::scope(|scope| {
+        let setting = scope.spawn(|| set_order(&store).map(drop));
+        wait_until("it waits", || waits(&database, "pg_advisory_xact_lock"));
+        elder.run("COMMIT");
+        let error = setting.join().unwrap().unwrap_err();
+        assert!(matches!(error, StoreError::OlderAtWork { .. }), "{error}");
+    });
+}
+
+#[test]
+fn an_older_program_whose_lease_had_lapsed_when_an_order_was_set_has_to_register_anew() {
+    let database = TestDatabase::create();
+    let store = open(&database, "n").unwrap();
+    database.run(ELDER);
+    database
+        .run("UPDATE campanile_node SET beat_at = beat_at - interval '1 day' WHERE name = 'elder'");
+    set_order(&store).unwrap().commit().unwrap();
+    let beat = "UPDATE campanile_node SET beat_at = clock_timestamp() WHERE name = 'elder' AND gone_at IS NULL \
+         RETURNING name";
+    assert_eq!(database.texts(beat), [] as [&str; 0]);
+    assert!(database.stranger().try_run(ELDER).is_err());
+}
+
+#[test]
+fn a_program_that_knows_orders_and_none_in_partitions_is_kept_from_those_alone() {
+    for (database, is_admitted) in [(TestDatabase::create(), true), (distributed(), false)] {
+        let store = open(&database, "n").unwrap();
+        set_order(&store).unwrap().commit().unwrap();
+        let registers = "INSERT INTO campanile_node (name, lease_ms, serves) VALUES ('between', 3600000, false)";
+        assert_eq!(database.stranger().try_run(registers).is_ok(), is_admitted);
+    }
+}
+
 #[test]
 fn a_migration_that_waits_for_a_table_lets_those_behind_it_go_on() {
     let database = TestDatabase::create_empty();
@@ -127,14 +181,9 @@ fn a_migration_that_waits_for_a_table_lets_those_behind_it_go_on() {
     }
     let stranger = database.stranger();
     stranger.run("BEGIN; SELECT FROM campanile_node");
-    let waits = || {
-        let waiting = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
-             AND wait_event_type = 'Lock'";
-        !database.texts(waiting).is_empty()
-    };
     std::thread::scope(|scope| {
         let opening = scope.spawn(|| open(&database, "newer"));
-        wait_until("the migration waits", waits);
+        wait_until("the migration waits", || waits(&database, "ALTER TABLE campanile_node"));
         // Comes behind it, and not behind the stranger.
         database.run("INSERT INTO campanile_node (name, lease_ms) VALUES ('elder', 1)");
         assert!(!opening.is_finished());
