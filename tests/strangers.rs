@@ -94,6 +94,24 @@ fn doctor_and_metrics_tell_what_makes_every_queue_slower() {
 }
 
 #[test]
+fn a_lock_that_keeps_a_program_from_starting_is_told_in_one_line_with_the_fix() {
+    let database = itsm_database();
+    // The database's limit goes until the program has begun to work.
+    database.run(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout = 100', current_database()); END $$",
+    );
+    let stranger = database.stranger();
+    stranger.run("BEGIN; LOCK TABLE campanile_node IN ACCESS EXCLUSIVE MODE");
+    let refused = campanile(&["doctor", "--database", database.url()]);
+    assert_eq!(refused.code, 2, "{} {}", refused.stdout, refused.stderr);
+    let lines: Vec<&str> = refused.stderr.lines().collect();
+    let [line] = lines[..] else { panic!("expected one line, got {}", refused.stderr) };
+    assert!(line.contains("lock timeout") && line.contains("end whoever holds the lock"), "{line}");
+    stranger.run("ROLLBACK");
+    assert_eq!(campanile(&["doctor", "--database", database.url()]).code, 0);
+}
+
+#[test]
 fn a_handler_that_never_gets_through_to_a_database_that_is_there_fails_in_the_end() {
     let database = itsm_database();
     let server = Server::start_on_database(database.url());

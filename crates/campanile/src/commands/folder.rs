@@ -61,6 +61,7 @@ pub(crate) fn opening<T>(
             StoreError::Unavailable { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::OlderAtWork { .. }
+            | StoreError::HeldUp { .. }
             | StoreError::Statement { .. },
         ) if is_served => Failure::usage(error),
         EngineError::Store(error @ StoreError::Full { .. }) => Failure::failed(format!(

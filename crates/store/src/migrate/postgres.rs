@@ -45,7 +45,7 @@ const WORKING: &str = "SELECT name FROM campanile_node WHERE gone_at IS NULL \
 /// one is to do so while an older one works: nothing is changed then. [`StoreError::HeldUp`] with those who
 /// have had its tables for a minute. [`StoreError::Full`], [`StoreError::Unavailable`].
 pub(crate) fn migrate_postgres(database: &dyn Database) -> Result<i64, StoreError> {
-    run(database, POSTGRES)
+    run(database, POSTGRES, Patience::default())
 }
 
 /// The number of the newest migration that this program knows.
@@ -53,11 +53,22 @@ pub(crate) fn newest_postgres() -> u64 {
     u64::try_from(known(POSTGRES)).unwrap_or(0)
 }
 
-/// A migration waits so long for a table at one go: everybody who comes later waits behind it.
-const LOCK_WAITS: &str = "SET LOCAL lock_timeout = '2s'";
+/// How long a migration waits for tables that others have.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For one of them at one go: everybody who comes later waits behind it.
+    lock: Duration,
+    /// How long to try again.
+    tries: Duration,
+}
 
-/// How long to try again, and the rest between two tries, in which others go on.
-const TRIES_FOR: Duration = Duration::from_secs(60);
+impl Default for Patience {
+    fn default() -> Self {
+        Self { lock: Duration::from_secs(2), tries: Duration::from_secs(60) }
+    }
+}
+
+/// The rest between two tries, in which others go on.
 const REST: Duration = Duration::from_millis(500);
 
 /// Who has tables of ours in a transaction, the oldest first.
@@ -69,17 +80,21 @@ const HOLDERS: &str = "SELECT format('process %s, ''%s'' of %s, since %s', activ
      AND class.relkind = 'r' AND (class.relname LIKE 'sysevent\\_%' OR class.relname LIKE 'campanile\\_%')) \
      ORDER BY xact_start LIMIT 3";
 
-fn run(database: &dyn Database, migrations: &[Migration]) -> Result<i64, StoreError> {
+fn run(
+    database: &dyn Database,
+    migrations: &[Migration],
+    patience: Patience,
+) -> Result<i64, StoreError> {
     let began = Instant::now();
     loop {
         database.run("BEGIN ISOLATION LEVEL READ COMMITTED")?;
-        let migrated = run_in_transaction(database, migrations);
+        let migrated = run_in_transaction(database, migrations, patience.lock);
         match &migrated {
             Ok(_) => database.run("COMMIT")?,
             Err(_) => database.run("ROLLBACK")?,
         }
         match migrated {
-            Err(StoreError::HeldUp { .. }) if began.elapsed() < TRIES_FOR => {
+            Err(StoreError::HeldUp { .. }) if began.elapsed() < patience.tries => {
                 tracing::warn!("a migration waits for tables that others use; trying again");
                 std::thread::sleep(REST);
             }
@@ -110,10 +125,11 @@ fn held_up(database: &dyn Database, place: String, reason: String) -> StoreError
 fn run_in_transaction(
     database: &dyn Database,
     migrations: &[Migration],
+    lock_patience: Duration,
 ) -> Result<i64, StoreError> {
     // Whoever else migrates at the same time waits, then finds everything done.
     database.run(MIGRATING)?;
-    database.run(LOCK_WAITS)?;
+    database.run(&format!("SET LOCAL lock_timeout = {}", lock_patience.as_millis()))?;
     let schema = schema_of(database)?;
     schema.expect_usable(database.place(), known(migrations))?;
     let missing = || migrations.iter().filter(|migration| migration.number > schema.newest);
@@ -172,4 +188,39 @@ fn schema_of(database: &dyn Database) -> Result<Schema, StoreError> {
 
 fn is_there(database: &dyn Database, what: &str) -> Result<bool, StoreError> {
     Ok(database.number(&format!("SELECT 1::bigint WHERE {what}"))?.is_some())
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::postgres::Admin;
+    use crate::testing::TestDatabase;
+
+    #[test]
+    fn who_keeps_a_migration_from_its_tables_for_too_long_is_named_with_the_fix() {
+        let database = TestDatabase::create_empty();
+        let admin = Admin::open(database.url()).unwrap();
+        let patience = Patience { lock: Duration::from_millis(50), tries: Duration::ZERO };
+        let earlier = &POSTGRES[..5];
+        run(&admin, earlier, patience).unwrap();
+        let stranger = database.stranger();
+        stranger.run("BEGIN; SELECT FROM campanile_node");
+        let told = run(&admin, POSTGRES, patience).unwrap_err();
+        assert!(matches!(told, StoreError::HeldUp { .. }), "{told}");
+        let told = told.to_string();
+        assert!(!told.contains('\n'), "{told}");
+        let process = "SELECT format('(process %s, ''stranger'' of %s, since ', pid, usename) FROM pg_stat_activity \
+             WHERE datname = current_database() AND application_name = 'stranger'";
+        for part in [
+            "its schema cannot be changed",
+            &database.texts(process)[0],
+            "end it (SELECT pg_terminate_backend(PROCESS)), and start again",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
+        let newest = "SELECT max(number)::text FROM campanile_migration";
+        assert_eq!(database.texts(newest), ["5"], "nothing was changed");
+        stranger.run("ROLLBACK");
+        assert_eq!(run(&admin, POSTGRES, patience).unwrap(), known(POSTGRES));
+    }
 }

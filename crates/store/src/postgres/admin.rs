@@ -6,7 +6,7 @@ use super::failure::located;
 use super::store::AtPlace;
 use super::url::DatabaseUrl;
 use crate::contract::StoreError;
-use crate::migrate::migrate_postgres;
+use crate::migrate::{Database, migrate_postgres};
 
 /// Runs statements as any other program would.
 #[derive(Debug)]
@@ -49,7 +49,29 @@ impl Admin {
     /// # Errors
     /// As [`migrate_postgres`].
     pub(crate) fn migrate(&self) -> Result<(), StoreError> {
-        migrate_postgres(&AtPlace(&self.connection, &self.address)).map(drop)
+        migrate_postgres(self).map(drop)
+    }
+
+    fn at_place(&self) -> AtPlace<'_> {
+        AtPlace(&self.connection, &self.address)
+    }
+}
+
+impl Database for Admin {
+    fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.at_place().run(sql)
+    }
+
+    fn number(&self, sql: &str) -> Result<Option<i64>, StoreError> {
+        self.at_place().number(sql)
+    }
+
+    fn texts(&self, sql: &str) -> Result<Vec<String>, StoreError> {
+        self.at_place().texts(sql)
+    }
+
+    fn place(&self) -> &str {
+        self.address.place()
     }
 }
 
