@@ -17,7 +17,7 @@ fn partitions(count: &str) -> [(&str, &str); 1] {
 }
 
 /// A database that was started once with the setting.
-fn distributed() -> TestDatabase {
+pub(crate) fn distributed() -> TestDatabase {
     let database = itsm_database();
     let told = campanile_with(&["doctor", "--database", database.url()], &partitions("16"));
     assert_eq!(told.code, 0, "{}", told.stderr);

@@ -1,5 +1,5 @@
 //! Queues that keep an order, and where processors run, on three real nodes: events-and-jobs §14, cases 25, 26, 30, 31, 49
-//! and 50, and what tries to break them.
+//! and 50, and what tries to break them; on one database, and in distributed mode.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use campanile_store::testing::TestDatabase;
 use serde_json::{Value, json};
 
+use crate::distributed::distributed;
 use crate::harness::{Client, Server, itsm_database, wait_until, wait_until_within};
 use crate::nothing_lost::add_handler;
 use crate::people::text;
@@ -26,9 +27,42 @@ struct Cluster {
     started: usize,
 }
 
+/// Makes two tests of each function: so many nodes on one database, and as many on one in distributed mode.
+macro_rules! on_one_database_and_in_partitions {
+    ($($nodes:literal: $($test:ident),+;)+) => {
+        mod one_database {
+            $($(#[test]
+            fn $test() {
+                super::$test(super::Cluster::start(super::itsm_database(), $nodes));
+            })+)+
+        }
+        mod partitions {
+            $($(#[test]
+            fn $test() {
+                super::$test(super::Cluster::start(super::distributed(), $nodes));
+            })+)+
+        }
+    };
+}
+
+on_one_database_and_in_partitions! {
+    3:
+        ev_025_three_nodes_handle_a_sequential_queue_one_by_one_in_the_order_of_arrival,
+        ev_026_an_error_halts_a_sequential_queue_on_all_nodes_until_it_is_resumed_on_any,
+        ev_030_processors_for_each_node_follow_the_nodes_that_come_and_go,
+        ev_031_a_constant_number_of_processors_is_spread_and_moves_when_a_node_dies,
+        five_kills_of_the_node_that_holds_a_sequential_queue_break_neither_order_nor_turn,
+        many_callers_on_all_nodes_are_handled_in_the_order_of_their_commits_while_one_is_killed,
+        ev_049_another_node_finishes_what_a_killed_one_had_begun_and_repeats_nothing,
+        ev_050_a_handler_that_takes_three_nodes_with_it_ends_and_a_sequential_queue_goes_on;
+    2:
+        a_node_that_stood_still_past_its_lease_begins_nothing_that_is_anothers,
+        record_operations_on_two_nodes_are_handled_in_the_order_of_their_commits_for_each_record;
+}
+
 impl Cluster {
-    fn start(count: usize) -> Self {
-        let mut cluster = Self { database: itsm_database(), nodes: Vec::new(), started: 0 };
+    fn start(database: TestDatabase, count: usize) -> Self {
+        let mut cluster = Self { database, nodes: Vec::new(), started: 0 };
         for _ in 0..count {
             cluster.add();
         }
@@ -119,9 +153,9 @@ fn numbers(count: usize) -> Vec<String> {
     (0..count).map(|n| n.to_string()).collect()
 }
 
-#[test]
-fn ev_025_three_nodes_handle_a_sequential_queue_one_by_one_in_the_order_of_arrival() {
-    let cluster = Cluster::start(3);
+fn ev_025_three_nodes_handle_a_sequential_queue_one_by_one_in_the_order_of_arrival(
+    cluster: Cluster,
+) {
     add_handler(&cluster.admin(0), "t.turn", "alone", 100, ALONE);
     cluster.queue(&json!({"queue": "in_turn", "processing_order": "sequential"}));
     cluster.wait_until_known("in_turn");
@@ -136,9 +170,9 @@ fn ev_025_three_nodes_handle_a_sequential_queue_one_by_one_in_the_order_of_arriv
     cluster.stop();
 }
 
-#[test]
-fn ev_026_an_error_halts_a_sequential_queue_on_all_nodes_until_it_is_resumed_on_any() {
-    let cluster = Cluster::start(3);
+fn ev_026_an_error_halts_a_sequential_queue_on_all_nodes_until_it_is_resumed_on_any(
+    cluster: Cluster,
+) {
     let fails = "if (event.parm1 == '1') throw new Error('no');";
     add_handler(&cluster.admin(0), "t.turn", "fails", 100, fails);
     cluster.queue(&json!({
@@ -173,9 +207,7 @@ fn ev_026_an_error_halts_a_sequential_queue_on_all_nodes_until_it_is_resumed_on_
     cluster.stop();
 }
 
-#[test]
-fn ev_030_processors_for_each_node_follow_the_nodes_that_come_and_go() {
-    let mut cluster = Cluster::start(3);
+fn ev_030_processors_for_each_node_follow_the_nodes_that_come_and_go(mut cluster: Cluster) {
     cluster
         .queue(&json!({"queue": "scaled", "job_config": "jobs_per_node", "job_config_value": "2"}));
     let sum = |cluster: &Cluster| cluster.processors("scaled").iter().sum::<usize>();
@@ -195,9 +227,9 @@ fn ev_030_processors_for_each_node_follow_the_nodes_that_come_and_go() {
     cluster.stop();
 }
 
-#[test]
-fn ev_031_a_constant_number_of_processors_is_spread_and_moves_when_a_node_dies() {
-    let mut cluster = Cluster::start(3);
+fn ev_031_a_constant_number_of_processors_is_spread_and_moves_when_a_node_dies(
+    mut cluster: Cluster,
+) {
     let constant = json!({"queue": "constant", "job_config": "job_count", "job_config_value": "4"});
     // The ceiling counts the nodes that this one knows of.
     wait_until("the first node knows of the others", || {
@@ -220,9 +252,9 @@ fn ev_031_a_constant_number_of_processors_is_spread_and_moves_when_a_node_dies()
     cluster.stop();
 }
 
-#[test]
-fn five_kills_of_the_node_that_holds_a_sequential_queue_break_neither_order_nor_turn() {
-    let mut cluster = Cluster::start(3);
+fn five_kills_of_the_node_that_holds_a_sequential_queue_break_neither_order_nor_turn(
+    mut cluster: Cluster,
+) {
     add_handler(&cluster.admin(0), "t.turn", "alone", 100, ALONE);
     cluster.queue(&json!({"queue": "in_turn", "processing_order": "sequential"}));
     cluster.wait_until_known("in_turn");
@@ -257,9 +289,45 @@ fn five_kills_of_the_node_that_holds_a_sequential_queue_break_neither_order_nor_
     cluster.stop();
 }
 
-#[test]
-fn a_node_that_stood_still_past_its_lease_begins_nothing_that_is_anothers() {
-    let cluster = Cluster::start(2);
+fn many_callers_on_all_nodes_are_handled_in_the_order_of_their_commits_while_one_is_killed(
+    mut cluster: Cluster,
+) {
+    add_handler(&cluster.admin(0), "t.turn", "alone", 100, ALONE);
+    cluster.queue(&json!({"queue": "in_turn", "processing_order": "sequential"}));
+    cluster.wait_until_known("in_turn");
+    let mut victim = None;
+    std::thread::scope(|scope| {
+        for caller in 0..4_usize {
+            // Nobody asks the one that is killed.
+            let admin = cluster.admin(caller % 2);
+            scope.spawn(move || {
+                for n in 0..30_usize {
+                    let body = json!({"name": "t.turn", "queue": "in_turn", "parm1": format!("{caller} {n:02}")});
+                    fire(&admin, &body);
+                }
+            });
+        }
+        wait_until("some are handled", || cluster.ended("t.turn").len() > 10);
+        victim = cluster.holder("in_turn");
+    });
+    // Whoever holds the queue, else the one that nobody asked.
+    cluster.nodes.remove(victim.unwrap_or(2)).kill();
+    cluster.wait_until_ended("t.turn", 120);
+    let ended = cluster.ended("t.turn");
+    assert_eq!((ended.len(), cluster.overlaps()), (120, Vec::new()));
+    let by_commit = cluster
+        .database
+        .texts("SELECT parm1 FROM sysevent_log WHERE name = 't.turn' ORDER BY sequence");
+    assert_eq!(ended, by_commit, "in the order of arrival");
+    for caller in 0..4 {
+        let of_caller: Vec<&String> =
+            ended.iter().filter(|name| name.starts_with(&format!("{caller} "))).collect();
+        assert!(of_caller.is_sorted(), "each fired one after the other: {of_caller:?}");
+    }
+    cluster.stop();
+}
+
+fn a_node_that_stood_still_past_its_lease_begins_nothing_that_is_anothers(cluster: Cluster) {
     let slow = "gs.sleep(50);";
     add_handler(&cluster.admin(0), "t.turn", "slow", 100, slow);
     cluster.queue(&json!({"queue": "in_turn", "processing_order": "sequential"}));
@@ -293,9 +361,9 @@ fn a_node_that_stood_still_past_its_lease_begins_nothing_that_is_anothers() {
 const FIRES_AND_WAITS: &str = "var place = new GlideRecord('cmn_location'); place.get(current.street + ''); \
      gs.eventQueue('t.placed', place, current.name + '', '', 'by_place'); gs.sleep(parseInt(current.zip + '', 10));";
 
-#[test]
-fn record_operations_on_two_nodes_are_handled_in_the_order_of_their_commits_for_each_record() {
-    let cluster = Cluster::start(2);
+fn record_operations_on_two_nodes_are_handled_in_the_order_of_their_commits_for_each_record(
+    cluster: Cluster,
+) {
     let admin = cluster.admin(0);
     add_handler(&admin, "t.placed", "notes", 100, "var seen = event.parm1 + '';");
     cluster.queue(&json!({"queue": "by_place", "ordering": "true", "job_config_value": "2"}));
@@ -390,9 +458,9 @@ fn kill_between_two_handlers(nodes: &mut Vec<Server>, database: &TestDatabase) -
     took
 }
 
-#[test]
-fn ev_049_another_node_finishes_what_a_killed_one_had_begun_and_repeats_nothing() {
-    let mut cluster = Cluster::start(3);
+fn ev_049_another_node_finishes_what_a_killed_one_had_begun_and_repeats_nothing(
+    mut cluster: Cluster,
+) {
     let took = kill_between_two_handlers(&mut cluster.nodes, &cluster.database);
     assert!(took <= Duration::from_secs(3 + 10), "{took:?}");
     cluster.stop();
@@ -408,9 +476,9 @@ fn ev_049_the_shipped_lease_lets_another_node_finish_within_seventy_seconds() {
     assert!(took >= Duration::from_secs(30), "the lease is not the shipped one: {took:?}");
 }
 
-#[test]
-fn ev_050_a_handler_that_takes_three_nodes_with_it_ends_and_a_sequential_queue_goes_on() {
-    let mut cluster = Cluster::start(3);
+fn ev_050_a_handler_that_takes_three_nodes_with_it_ends_and_a_sequential_queue_goes_on(
+    mut cluster: Cluster,
+) {
     let admin = cluster.admin(0);
     be_patient(&admin);
     add_handler(&admin, "t.poison", "kills", 100, WORKS_LONG);
