@@ -14,7 +14,7 @@ use super::behind_pool::Way;
 use super::claims::Claims;
 use super::completer::Completer;
 use super::connection::{Connection, Listener};
-use super::distributed::{Spread, setup};
+use super::distributed::{Spread, order, setup};
 use super::effects::Effects;
 use super::failure::located;
 use super::lapses::{Taken, take_over};
@@ -404,6 +404,9 @@ impl PostgresStore {
                 &[],
             )? {
                 problems.push(row.try_get(0)?);
+            }
+            if let Some(spread) = self.claims.spread() {
+                problems.extend(order::problems(&connection, spread)?);
             }
             Ok(problems)
         };

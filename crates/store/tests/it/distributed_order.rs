@@ -332,19 +332,17 @@ fn an_order_is_refused_while_a_program_works_that_knows_none_in_partitions() {
     assert_eq!(database.texts(stops), ["partition_order"]);
 }
 
-/// A program that was stopped between the row of a queue and its commit.
 #[test]
-fn nobody_waits_for_long_for_a_program_that_stands_still_while_its_events_arrive() {
+fn what_was_begun_where_a_sequential_queue_does_not_look_is_told() {
     let database = distributed();
     let store = node(&database, "n");
-    set(&store, "", SEQUENTIAL);
-    let still = database.stranger();
-    still.run(
-        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '2s'; \
-         UPDATE sysevent_queue_order SET last_due = last_due",
-    );
-    store.append_blocking(vec![event("a")], MODE).unwrap();
-    assert_eq!(names(&store.claim(&request(1)).unwrap().events), ["a"]);
+    set(&store, "mail", SEQUENTIAL);
+    store.append_blocking(vec![in_queue("mail", event("a"))], MODE).unwrap();
+    assert_eq!(store.integrity_problems().unwrap(), [""; 0]);
+    // As nobody of ours does it.
+    database.run("UPDATE sysevent_live SET \"partition\" = (\"partition\" + 1) % 16, attempts = 1");
+    let told = store.integrity_problems().unwrap();
+    assert!(told.len() == 1 && told[0].contains("'mail'"), "{told:?}");
 }
 
 #[test]

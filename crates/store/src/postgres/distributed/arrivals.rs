@@ -109,3 +109,34 @@ pub(in crate::postgres) fn arrive(
     }
     Ok(())
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::postgres::DatabaseUrl;
+    use crate::postgres::address::Address;
+    use crate::postgres::distributed::plan_tests::partitioned;
+
+    #[test]
+    fn nobody_waits_for_long_for_a_program_that_stands_still_before_its_commit() {
+        let database = partitioned();
+        database.run(
+            "INSERT INTO sysevent_queue_order (queue, kind, halts) VALUES ('q', 'sequential', false)",
+        );
+        let address = Address::parse(&DatabaseUrl::from(database.url())).unwrap();
+        let arrival = SpreadArrival {
+            sequence: 1,
+            queue: Arc::from("q"),
+            partition: 3,
+            due: Some(0),
+            turn_of_record: 7,
+        };
+        let [still, other] = [(), ()].map(|()| Connection::open(&address).unwrap());
+        still.batch("BEGIN").unwrap();
+        arrive(&still, &[&arrival]).unwrap();
+        other.batch("BEGIN; SET LOCAL lock_timeout = '30s'").unwrap();
+        arrive(&other, &[&arrival]).unwrap();
+        other.batch("COMMIT").unwrap();
+        assert!(still.batch("COMMIT").is_err(), "it was ended");
+    }
+}

@@ -6,7 +6,7 @@ use campanile_model::QueueOrder;
 
 use super::Spread;
 use super::spread::{turn_of, turn_of_record};
-use super::statements::{GIVE_TURNS, HOLD_BEGUN, WITHOUT_TURN};
+use super::statements::{BEGUN, GIVE_TURNS, HOLD_BEGUN, WITHOUT_TURN};
 use super::strays::relocate;
 use crate::contract::StoreError;
 use crate::postgres::connection::Connection;
@@ -60,6 +60,30 @@ pub(in crate::postgres) fn begin(
         }
     }
     Ok(())
+}
+
+/// What was begun in a sequential queue outside its partition: nobody who claims would see it.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(in crate::postgres) fn problems(
+    connection: &Connection,
+    spread: &Spread,
+) -> Result<Vec<String>, StoreError> {
+    let sequential = "SELECT queue FROM sysevent_queue_order WHERE kind = 'sequential'";
+    let mut problems = Vec::new();
+    for row in connection.query(sequential, &[])? {
+        let (stored, queue): (&str, _) = (row.try_get(0)?, text(&row, 0)?);
+        let home = spread.home_of(&queue);
+        for partition in spread.all().filter(|partition| *partition != home) {
+            if connection.query_first(BEGUN, &[&partition, &stored])?.is_some() {
+                problems.push(format!(
+                    "an event of the sequential queue '{queue}' was begun in partition {partition}, not in the queue's, {home}"
+                ));
+            }
+        }
+    }
+    Ok(problems)
 }
 
 /// Gives the events that wait in queues which keep an order their turns: they were copied without, each to where it belongs.
