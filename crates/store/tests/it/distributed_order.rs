@@ -294,6 +294,21 @@ fn actions_by_hand_keep_an_event_where_its_queue_has_its_order() {
 }
 
 #[test]
+fn what_has_left_its_queue_before_the_commit_does_not_arrive_there() {
+    let database = distributed();
+    let store = node(&database, "n");
+    set(&store, "", QueueRule { order: QueueOrder::ByRecord, halts: false });
+    let mut tx = Arc::clone(&store).write().unwrap();
+    let sys_id = tx.append_events(&[event("a")]).unwrap()[0].as_ref().unwrap().sys_id;
+    let queue = Arc::from("other");
+    let leaves = EventAction::Move { sys_id, queue, record: record("move", &[sys_id]) };
+    tx.act_on_event(&leaves).unwrap();
+    tx.commit().unwrap();
+    let stands = "SELECT queue || ' ' || coalesce(turn::text, 'without turn') FROM sysevent_live";
+    assert_eq!(database.texts(stands), ["other without turn"]);
+}
+
+#[test]
 fn the_third_lapse_halts_a_sequential_queue() {
     let database = distributed();
     let mut store = node(&database, "n0");

@@ -103,7 +103,8 @@ pub(in crate::postgres) fn arrive(
                 };
                 let turns: Vec<Option<i64>> = events.iter().map(|one| one.0.turn(order)).collect();
                 let (sequences, numbers) = (of(|one| one.0.sequence), of(|one| one.1));
-                connection.execute(ARRIVE, &[&partition, &sequences, &numbers, &due, &turns])?;
+                connection
+                    .execute(ARRIVE, &[&partition, &sequences, &numbers, &due, &turns, &queue])?;
             }
         }
     }

@@ -138,11 +138,11 @@ statements! {
 
     /// Events arrive in a queue that keeps an order: numbers and turns in the places of those that they had, and when they are
     /// due if they are for now.
-    ARRIVE = "3, '{1,2}', '{1001,1002}', 0, '{7,8}'" =>
+    ARRIVE = "3, '{1,2}', '{1001,1002}', 0, '{7,8}', 'q'" =>
         "UPDATE sysevent_live SET sequence = ($3::bigint[])[array_position($2::bigint[], sequence)], \
          process_on = CASE WHEN scheduled THEN process_on ELSE $4 END, \
          turn = ($5::bigint[])[array_position($2::bigint[], sequence)] \
-         WHERE \"partition\" = $1 AND sequence = ANY ($2)";
+         WHERE \"partition\" = $1 AND sequence = ANY ($2) AND queue = $6";
     /// Due events of one priority with their turns.
     LOOK_IN_TURN = "3, 'q', 100, 10, 5" =>
         "SELECT sequence, derived_priority, process_on, turn, attempts, lapses, \"table\", instance, sys_id \
