@@ -13,11 +13,11 @@ use super::distributed::copying::as_spread;
 use super::distributed::{Spread, setup};
 use super::dump::rows;
 use super::failure::located;
+use super::marks;
 use super::nodes::working;
 use super::options::Connections;
 use super::order;
 use super::store::{AtPlace, check_server};
-use super::text::{read, stored};
 use super::url::DatabaseUrl;
 use crate::contract::{CopyMark, Dump, DumpKind, DumpRow, DumpTable, DumpValue, Load, StoreError};
 use crate::migrate::{expect_all_known, migrate_postgres, newest_postgres};
@@ -160,30 +160,13 @@ impl PostgresLoader {
     }
 
     fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.on(|loader| meta_get(&loader.connection, key))
+        self.on(|loader| marks::get(&loader.connection, key))
     }
 }
 
 /// What a copy that is not finished in this database was begun with.
 pub(super) fn unfinished(connection: &Connection) -> Result<Option<String>, StoreError> {
-    meta_get(connection, UNFINISHED_KEY)
-}
-
-fn meta_get(connection: &Connection, key: &str) -> Result<Option<String>, StoreError> {
-    let row = connection
-        .query_first("SELECT value FROM campanile_meta WHERE key = $1", &[&stored(key)])?;
-    let Some(row) = row else { return Ok(None) };
-    let value: &str = row.try_get(0)?;
-    Ok(Some(read(value).into_owned()))
-}
-
-fn meta_set(connection: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
-    connection.execute(
-        "INSERT INTO campanile_meta (key, value) VALUES ($1, $2) \
-         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        &[&stored(key), &stored(value)],
-    )?;
-    Ok(())
+    marks::get(connection, UNFINISHED_KEY)
 }
 
 impl Dump for PostgresLoader {
@@ -234,7 +217,7 @@ impl Load for PostgresLoader {
         self.in_transaction(|connection| {
             let tables: Vec<Arc<TableDef>> = dictionary.tables().cloned().collect();
             ensure_tables(connection, dictionary, &tables)?;
-            meta_set(connection, UNFINISHED_KEY, source)
+            marks::set(connection, UNFINISHED_KEY, source)
         })
     }
 
@@ -266,7 +249,7 @@ impl Load for PostgresLoader {
             rows.iter().map(|row| row.iter().map(param).collect()).collect();
         self.in_transaction(|connection| {
             connection.copy_in(&sql, &types, &params)?;
-            meta_set(connection, &kept, &mark.to_text())
+            marks::set(connection, &kept, &mark.to_text())
         })
     }
 

@@ -45,6 +45,7 @@ mod insert;
 mod lapses;
 mod line;
 mod load;
+mod marks;
 mod move_kind;
 mod nodes;
 mod notices;

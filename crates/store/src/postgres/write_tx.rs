@@ -19,12 +19,13 @@ use super::distributed;
 use super::effects::Effects;
 use super::failure::{broken_uniqueness, taken_for_dead};
 use super::fate::{self, Mark};
+use super::marks;
 use super::move_kind;
 use super::order;
 use super::pool::Lent;
 use super::rows;
 use super::store::PostgresStore;
-use super::text::{read, stored};
+use super::text::stored;
 use super::turns::{self, Arriving};
 use crate::contract::{
     AppendOutcome, CommitMark, EventAction, KeptAnswer, QueueRule, ReadTx, SavepointId, Select,
@@ -326,21 +327,12 @@ impl WriteTx for PostgresWriteTx {
                 "SELECT pg_advisory_xact_lock(1667329393, hashtext($1))::text",
                 &[&stored(key)],
             )?;
-            let row = connection
-                .query_first("SELECT value FROM campanile_meta WHERE key = $1", &[&stored(key)])?;
-            row.map(|row| Ok(read(row.try_get(0)?).into_owned())).transpose()
+            marks::get(connection, key)
         })
     }
 
     fn meta_set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
-        self.on(|connection| {
-            connection.execute(
-                "INSERT INTO campanile_meta (key, value) VALUES ($1, $2) \
-                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                &[&stored(key), &stored(value)],
-            )?;
-            Ok(())
-        })
+        self.on(|connection| marks::set(connection, key, value))
     }
 
     fn savepoint(&mut self) -> Result<SavepointId, StoreError> {

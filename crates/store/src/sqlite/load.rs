@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use campanile_model::{Dictionary, TableDef};
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 
 use super::connection::{Role, open};
 use super::ddl::ensure_tables;
 use super::dump::rows;
 use super::failure::located;
 use super::lock::FolderLock;
+use super::marks;
 use super::store::DATABASE_FILE;
 use crate::contract::{CopyMark, Dump, DumpRow, DumpTable, DumpValue, Load, StoreError};
 use crate::migrate::{expect_all_known, migrate_sqlite, newest_sqlite};
@@ -84,27 +85,13 @@ impl SqliteLoader {
     }
 
     fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.on(|loader| meta_get(&loader.connection, key))
+        self.on(|loader| marks::get(&loader.connection, key))
     }
 }
 
 /// What a copy that is not finished in this database was begun with.
 pub(in crate::sqlite) fn unfinished(connection: &Connection) -> Result<Option<String>, StoreError> {
-    meta_get(connection, UNFINISHED_KEY)
-}
-
-fn meta_get(connection: &Connection, key: &str) -> Result<Option<String>, StoreError> {
-    let mut statement = connection.prepare("SELECT value FROM campanile_meta WHERE key = ?1")?;
-    Ok(statement.query_row([key], |row| row.get(0)).optional()?)
-}
-
-fn meta_set(connection: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
-    connection.execute(
-        "INSERT INTO campanile_meta (key, value) VALUES (?1, ?2) \
-         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        [key, value],
-    )?;
-    Ok(())
+    marks::get(connection, UNFINISHED_KEY)
 }
 
 impl Dump for SqliteLoader {
@@ -154,7 +141,7 @@ impl Load for SqliteLoader {
         self.in_transaction(|connection| {
             let tables: Vec<Arc<TableDef>> = dictionary.tables().cloned().collect();
             ensure_tables(connection, dictionary, &tables)?;
-            meta_set(connection, UNFINISHED_KEY, source)
+            marks::set(connection, UNFINISHED_KEY, source)
         })
     }
 
@@ -178,7 +165,7 @@ impl Load for SqliteLoader {
             for row in rows {
                 statement.execute(params_from_iter(row.iter().map(param)))?;
             }
-            meta_set(connection, &mark_key(table), &mark.to_text())
+            marks::set(connection, &mark_key(table), &mark.to_text())
         })
     }
 

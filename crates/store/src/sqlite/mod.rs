@@ -41,6 +41,7 @@ mod load;
 mod lock;
 mod log_index;
 mod log_index_round;
+mod marks;
 mod move_kind;
 mod order;
 #[cfg(test)]

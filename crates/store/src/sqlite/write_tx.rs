@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use campanile_model::query::BoundQuery;
 use campanile_model::{Dictionary, FieldIndex, Instant, NewEvent, Record, TableDef};
-use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use rusqlite::{Connection, ErrorCode};
 
 use super::actions;
 use super::answers;
 use super::ddl;
 use super::effects::EventEffects;
 use super::event_store::Events;
+use super::marks;
 use super::move_kind::{Kind, move_all};
 use super::order;
 use super::row_cache::Writes;
@@ -224,26 +225,11 @@ impl WriteTx for SqliteWriteTx {
     }
 
     fn meta_get(&self, key: &str) -> Result<Option<String>, StoreError> {
-        let connection = self.turn.connection()?;
-        let read = || {
-            connection
-                .prepare_cached("SELECT value FROM campanile_meta WHERE key = ?1")?
-                .query_row([key], |row| row.get(0))
-                .optional()
-        };
-        read().map_err(|e: rusqlite::Error| self.turn.located(e.into()))
+        marks::get(self.turn.connection()?, key).map_err(|e| self.turn.located(e))
     }
 
     fn meta_set(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
-        let mut statement = Statement::new(
-            Dialect::Sqlite,
-            "INSERT INTO campanile_meta (key, value) VALUES (?, ?) \
-             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        );
-        statement.params = [key, value].map(|text| sql::values::Param::Text(text.into())).to_vec();
-        rows::execute(self.turn.connection()?, &statement)
-            .map_err(|e| self.turn.located(e.into()))?;
-        Ok(())
+        marks::set(self.turn.connection()?, key, value).map_err(|e| self.turn.located(e))
     }
 
     fn savepoint(&mut self) -> Result<SavepointId, StoreError> {

@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::conformance::engine::{Bench, dictionary, key};
 use crate::events_at_hand::{
     HASH_PARTITIONS, NOW, claim, completion, distributed, event, event_at, failed, fire,
-    on_both_engines, record, run_of,
+    on_both_engines, record, reprocess, run_of,
 };
 use crate::events_at_hand::{Kind, kind};
 
@@ -353,14 +353,7 @@ fn what_was_copied_is_worked_on_with_numbers_above_the_old_ones() {
     }
     copy.store.flush().unwrap();
     let sys_id = events[0].fired.sys_id;
-    let again = EventAction::Reprocess {
-        sys_id,
-        options: ReprocessOptions::default(),
-        now: NOW,
-        queue: None,
-        record: record("reprocess", &[sys_id]),
-    };
-    copy.store.act(again).unwrap();
+    copy.store.act(reprocess(sys_id, NOW)).unwrap();
     assert_eq!(copy.store.actions(&sys_id).unwrap().last().unwrap().action, "reprocess");
     // A key that was used is used.
     let keyed = NewEvent { dedupe_key: "k3".into(), content_hash: 1, ..event("t.copied") };

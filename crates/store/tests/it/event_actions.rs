@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use campanile_model::{Event, EventState, NewEvent, SysId};
+use campanile_model::{Event, EventState, Instant, NewEvent, SysId};
 use campanile_store::{ClaimRequest, EventAction, NextState, ReprocessOptions, Store, StoreError};
 
 use crate::events_at_hand::{
     NOW, append, claim, claimed_names, event, event_at, failed, finish, fire, fresh, names,
-    on_both_engines, open, record, request,
+    on_both_engines, open, record, reprocess, request,
 };
 
 on_both_engines! {
@@ -24,15 +24,8 @@ on_both_engines! {
     an_action_in_the_middle_of_concurrent_claims_wins_or_loses_but_never_both,
 }
 
-fn reprocess(sys_id: SysId) -> EventAction {
-    EventAction::Reprocess {
-        sys_id,
-        options: ReprocessOptions::default(),
-        now: NOW.plus_millis(100),
-        queue: None,
-        record: record("reprocess", &[sys_id]),
-    }
-}
+/// A while after the end of what is handled.
+const LATER: Instant = NOW.plus_millis(100);
 
 fn move_to(sys_id: SysId, queue: &str) -> EventAction {
     EventAction::Move { sys_id, queue: Arc::from(queue), record: record("move", &[sys_id]) }
@@ -83,7 +76,7 @@ fn a_reprocessed_event_is_ready_in_the_next_epoch_with_its_place_of_arrival() {
     let sys_id = fire(&store, event("a")).sys_id;
     fire(&store, event_at("due before", 100.0, 99));
     finish(&store, &claim(&store, 1).events[0], failed());
-    store.act(reprocess(sys_id)).unwrap();
+    store.act(reprocess(sys_id, LATER)).unwrap();
     let ready = present(&store, &sys_id);
     assert_eq!(
         (ready.state, ready.epoch, ready.attempts, ready.sequence),
@@ -117,7 +110,7 @@ fn reprocess_can_ask_for_failed_handlers_only_and_replace_a_queue_that_is_gone()
     let events = store.claim(&ClaimRequest { queue: "new", ..request(9) }).unwrap().events;
     assert!(events[0].only_failed);
     finish(&store, &events[0], NextState::Processed);
-    store.act(reprocess(sys_id)).unwrap();
+    store.act(reprocess(sys_id, LATER)).unwrap();
     assert!(!present(&store, &sys_id).only_failed, "it is for one epoch");
 }
 
@@ -125,13 +118,13 @@ fn an_event_that_waits_or_is_handled_is_not_reprocessed() {
     let (store, _folder) = fresh();
     let sys_id = fire(&store, event("a")).sys_id;
     assert_eq!(
-        conflict(&store, reprocess(sys_id)),
+        conflict(&store, reprocess(sys_id, LATER)),
         (EventState::Ready, "is still waiting".to_owned())
     );
     let claimed = claim(&store, 1).events.remove(0);
     let handled = (EventState::Queued, "is being handled by node/default/0".to_owned());
     for action in [
-        reprocess(sys_id),
+        reprocess(sys_id, LATER),
         cancel(sys_id),
         move_to(sys_id, "q"),
         reschedule(sys_id, 5),
@@ -149,14 +142,14 @@ fn an_event_that_waits_or_is_handled_is_not_reprocessed() {
 fn a_refused_action_leaves_the_event_claimable() {
     let (store, _folder) = fresh();
     let sys_id = fire(&store, event("a")).sys_id;
-    conflict(&store, reprocess(sys_id));
+    conflict(&store, reprocess(sys_id, LATER));
     assert_eq!(claimed_names(&store, 1), ["a"]);
 }
 
 fn an_unknown_event_is_told_as_such() {
     let (store, _folder) = fresh();
     let nobody = SysId::generate(NOW);
-    for action in [reprocess(nobody), cancel(nobody), move_to(nobody, "q")] {
+    for action in [reprocess(nobody, LATER), cancel(nobody), move_to(nobody, "q")] {
         assert_eq!(store.act(action).unwrap_err(), StoreError::EventUnknown(nobody.to_string()));
     }
 }
@@ -177,7 +170,7 @@ fn a_cancelled_event_is_never_handled_and_reprocess_brings_it_back() {
     assert_eq!((cancelled.state, &*cancelled.error_message), (EventState::Cancelled, "because"));
     assert!(claim(&store, 1).events.is_empty());
     assert!(store.backlog(NOW).unwrap().is_empty());
-    store.act(reprocess(sys_id)).unwrap();
+    store.act(reprocess(sys_id, LATER)).unwrap();
     assert_eq!(later(&store, 100), ["a"]);
     assert_eq!(store.actions(&sys_id).unwrap().len(), 2);
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use campanile_model::{EventState, NewEvent, Outcome};
-use campanile_store::{ClaimRequest, EventAction, NextState, ReprocessOptions, Store};
+use campanile_store::{ClaimRequest, NextState, Store};
 
 use crate::events_at_hand::{
     BY, NOW, Place, after_kill, append, claim, claimed_names, completion, copied, event, failed,
-    finish, fire, fresh, names, open, record, request, run_of,
+    finish, fire, fresh, names, open, reprocess, request, run_of,
 };
 
 #[test]
@@ -211,14 +211,7 @@ fn a_slot_from_an_earlier_epoch_or_attempt_counts_nothing_later() {
     let handling = std::fs::read(folder.path().join("handling")).unwrap();
     finish(&store, &batch[0], failed());
     finish(&store, &batch[1], NextState::RetryAt(NOW));
-    let again = EventAction::Reprocess {
-        sys_id: batch[0].fired.sys_id,
-        options: ReprocessOptions::default(),
-        now: NOW,
-        queue: None,
-        record: record("reprocess", &[batch[0].fired.sys_id]),
-    };
-    store.act(again).unwrap();
+    store.act(reprocess(batch[0].fired.sys_id, NOW)).unwrap();
     let (store, _folder) = with_older(folder.path(), "handling", &handling);
     for event in &batch {
         assert_eq!(store.event(&event.fired.sys_id).unwrap().unwrap().lapses, 0);

@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use campanile_model::partition::partition;
 use campanile_model::{Event, NewEvent, QueueOrder, SysId};
-use campanile_store::{
-    ClaimRequest, EventAction, NextState, QueueRule, ReprocessOptions, Store, StoreError,
-};
+use campanile_store::{ClaimRequest, EventAction, NextState, QueueRule, Store, StoreError};
 
 use crate::events_at_hand::{
     Kind, NOW, append, claim, claimed_names, event, event_at, failed, finish, fire, fresh, kind,
-    names, on_both_engines, open, record, request,
+    names, on_both_engines, open, record, reprocess, request,
 };
 
 on_both_engines! {
@@ -146,14 +144,7 @@ fn reprocessing_or_cancelling_the_event_that_halted_a_queue_lets_it_go_on() {
     let bad = claim(&store, 1).events.remove(0);
     finish(&store, &bad, failed());
     let sys_id = bad.fired.sys_id;
-    let again = EventAction::Reprocess {
-        sys_id,
-        options: ReprocessOptions::default(),
-        now: NOW.plus_millis(1),
-        queue: None,
-        record: record("reprocess", &[sys_id]),
-    };
-    store.act(again).unwrap();
+    store.act(reprocess(sys_id, NOW.plus_millis(1))).unwrap();
     let next = claim(&store, 1).events.remove(0);
     assert_eq!(&*next.fired.name, "next", "it was due before");
     finish(&store, &next, NextState::Processed);

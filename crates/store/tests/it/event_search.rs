@@ -6,13 +6,11 @@ use std::sync::Arc;
 use campanile_model::query::{BindMode, BindOptions, ParseLimits, bind, parse};
 use campanile_model::testing::TableSpec;
 use campanile_model::{NewEvent, SysId};
-use campanile_store::{
-    EventAction, EventStore, NextState, ReprocessOptions, Select, SqliteStore, Store,
-};
+use campanile_store::{EventAction, EventStore, NextState, Select, SqliteStore, Store};
 
 use crate::events_at_hand::{
-    NOW, append, claim, completion, copied, event, event_at, finish, fire, record, sqlite_fresh,
-    sqlite_open,
+    NOW, append, claim, completion, copied, event, event_at, finish, fire, record, reprocess,
+    sqlite_fresh, sqlite_open,
 };
 
 const EVENT: TableSpec = TableSpec {
@@ -119,14 +117,7 @@ fn a_reprocessed_event_is_found_once_before_during_and_after() {
         assert_eq!(found(&store, &query), ["again"], "finished, round {round}");
         store.index_finished().unwrap();
         assert_eq!(found(&store, &query), ["again"], "indexed, round {round}");
-        let again = EventAction::Reprocess {
-            sys_id,
-            options: ReprocessOptions::default(),
-            now: NOW,
-            queue: None,
-            record: record("reprocess", &[sys_id]),
-        };
-        store.act(again).unwrap();
+        store.act(reprocess(sys_id, NOW)).unwrap();
         assert_eq!(found(&store, &query), ["again"], "waiting again, round {round}");
     }
 }

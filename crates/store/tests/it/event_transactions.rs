@@ -9,7 +9,7 @@ use campanile_store::{
 
 use crate::events_at_hand::{
     BY, MODE, NOW, claim, claimed_names, completion, event, event_at, finish, fire, fresh, names,
-    on_both_engines, record, request,
+    on_both_engines, record, reprocess, request,
 };
 
 on_both_engines! {
@@ -104,13 +104,7 @@ fn a_transaction_reads_its_own_events_and_claims_show_in_reads() {
     let (store, _folder) = fresh();
     let sys_id = fire(&store, event("a")).sys_id;
     let mut tx = write(&store);
-    let refused = tx.act_on_event(&EventAction::Reprocess {
-        sys_id,
-        options: campanile_store::ReprocessOptions::default(),
-        now: NOW,
-        queue: None,
-        record: record("reprocess", &[sys_id]),
-    });
+    let refused = tx.act_on_event(&reprocess(sys_id, NOW));
     assert!(matches!(refused, Err(StoreError::StateConflict { state: EventState::Ready, .. })));
     tx.append_events(&[event("b")]).unwrap();
     tx.commit().unwrap();

@@ -9,8 +9,9 @@ use campanile_model::{
 };
 use campanile_store::testing::TestDatabase;
 use campanile_store::{
-    ActionRecord, AppendMode, AppendOutcome, Appended, Claim, ClaimRequest, Completion, NextState,
-    PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Store,
+    ActionRecord, AppendMode, AppendOutcome, Appended, Claim, ClaimRequest, Completion,
+    EventAction, NextState, PostgresOptions, PostgresStore, ReprocessOptions, SqliteOptions,
+    SqliteStore, Store,
 };
 
 /// The present of most tests.
@@ -61,33 +62,26 @@ pub(crate) fn on(kind: Kind, test: fn()) {
 /// Makes a test of each function for each engine, and on PostgreSQL for each way in which rows of events may stand.
 macro_rules! on_both_engines {
     ($($test:ident),+ $(,)?) => {
-        mod sqlite {
+        crate::events_at_hand::tests_on!(sqlite, Sqlite: $($test),+);
+        crate::events_at_hand::tests_on!(postgres, Postgres: $($test),+);
+        crate::events_at_hand::tests_on!(distributed, Distributed: $($test),+);
+        crate::events_at_hand::tests_on!(hash_partitions, HashPartitions: $($test),+);
+    };
+}
+pub(crate) use on_both_engines;
+
+/// The tests of one kind, in a module of their own.
+macro_rules! tests_on {
+    ($module:ident, $kind:ident: $($test:ident),+) => {
+        mod $module {
             $(#[test]
             fn $test() {
-                crate::events_at_hand::on(crate::events_at_hand::Kind::Sqlite, super::$test);
-            })+
-        }
-        mod postgres {
-            $(#[test]
-            fn $test() {
-                crate::events_at_hand::on(crate::events_at_hand::Kind::Postgres, super::$test);
-            })+
-        }
-        mod distributed {
-            $(#[test]
-            fn $test() {
-                crate::events_at_hand::on(crate::events_at_hand::Kind::Distributed, super::$test);
-            })+
-        }
-        mod hash_partitions {
-            $(#[test]
-            fn $test() {
-                crate::events_at_hand::on(crate::events_at_hand::Kind::HashPartitions, super::$test);
+                crate::events_at_hand::on(crate::events_at_hand::Kind::$kind, super::$test);
             })+
         }
     };
 }
-pub(crate) use on_both_engines;
+pub(crate) use tests_on;
 
 /// Where a store is kept; gone when it is dropped.
 #[derive(Debug)]
@@ -284,6 +278,17 @@ pub(crate) fn run_of(event: &Event, outcome: Outcome) -> HandlerRun {
         fired_events: (2, vec!["a.b:1".to_owned(), "c.d:2".to_owned()]),
         written_records: (0, Vec::new()),
         definition_version: 4,
+    }
+}
+
+/// Handle it once more, all of it, where it is.
+pub(crate) fn reprocess(sys_id: SysId, now: Instant) -> EventAction {
+    EventAction::Reprocess {
+        sys_id,
+        options: ReprocessOptions::default(),
+        now,
+        queue: None,
+        record: record("reprocess", &[sys_id]),
     }
 }
 
