@@ -206,7 +206,11 @@ fn a_queue_does_not_become_sequential_while_its_events_are_handled_in_other_part
     store.append_blocking(vec![about(1, "a1"), about(1, "a2")], MODE).unwrap();
     let a1 = store.claim(&ClaimRequest { queue: "", limit: 1, ..request }).unwrap().events;
     assert_eq!(names(&a1), ["a1"]);
+    // As a record operation of its handler, which may last.
+    let handler = database.stranger();
+    handler.run("BEGIN; SELECT FROM sysevent_live WHERE state = 'queued' FOR KEY SHARE");
     set(&store, "", QueueRule { order: QueueOrder::ByRecord, halts: false });
+    handler.run("ROLLBACK");
     let other = ClaimRequest { queue: "", claimed_by: "other", ..request };
     assert_eq!(store.claim(&other).unwrap().events, []);
     finish(&store, &a1[0], NextState::Processed);

@@ -177,10 +177,10 @@ statements! {
     GIVE_TURNS = "3, '{1,2}', '{7,8}'" =>
         "UPDATE sysevent_live SET turn = ($3::bigint[])[array_position($2::bigint[], sequence)] \
          WHERE \"partition\" = $1 AND sequence = ANY ($2)";
-    /// What is being handled, or was begun, in a queue that keeps no order yet, held.
+    /// What is being handled, or was begun, in a queue that keeps no order yet, held; not from record operations of its handlers.
     HOLD_BEGUN = "3, 'q'" =>
         concat!("SELECT ", columns!(), ", claimed_by FROM sysevent_live WHERE \"partition\" = $1 AND queue = $2 \
-         AND (claim_token IS NOT NULL OR attempts > 0 OR lapses > 0) FOR UPDATE");
+         AND (claim_token IS NOT NULL OR attempts > 0 OR lapses > 0) FOR NO KEY UPDATE");
     /// Events that have no turn, in the order of their numbers.
     WITHOUT_TURN = "3, 'q', 0, 5" =>
         "SELECT sequence, \"table\", instance, sys_id FROM sysevent_live WHERE \"partition\" = $1 AND sequence > $3 \
