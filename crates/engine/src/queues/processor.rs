@@ -14,6 +14,7 @@ use super::metrics::QueueMetrics;
 use super::order::waits_for;
 use super::pace::Pace;
 use super::roster::Place;
+use super::supervisor::WAKE;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::events::queue_registry::{QueueRegistry, shown};
@@ -71,6 +72,8 @@ pub struct Processor {
     slot: usize,
     claimed_by: String,
     stopping: Arc<AtomicBool>,
+    /// It looks again whenever its queue is woken: the store may claim for it what is fired.
+    stays: bool,
     pace: Pace,
     /// What it found last of its queue's processors on this node: it asks at every event.
     share: RefCell<Option<Share>>,
@@ -105,11 +108,19 @@ impl Processor {
             slot,
             claimed_by,
             stopping,
+            stays: false,
             pace,
             share: RefCell::default(),
             metrics: None,
             worker: None,
         }
+    }
+
+    /// The same for who runs it again whenever the queue is woken, until it is dropped.
+    #[must_use]
+    pub fn staying(mut self) -> Self {
+        self.stays = true;
+        self
     }
 
     /// Claims one batch and handles it.
@@ -118,11 +129,14 @@ impl Processor {
     /// What the store answers; events that were claimed and not handled are given back.
     pub fn run_once(&mut self) -> Result<Look, EngineError> {
         let Some(queue) = self.wanted_queue()? else {
+            self.leave();
             return Ok(Look { unwanted: true, ..Look::default() });
         };
         if !queue.active || self.stopping.load(Ordering::Acquire) {
+            self.leave();
             return Ok(Look::default());
         }
+        self.stay(&queue);
         let engine = Arc::clone(&self.engine);
         let now = engine.clock().now();
         let claim = engine.store().claim(&ClaimRequest {
@@ -138,6 +152,27 @@ impl Processor {
             metrics.handled(&look.counts);
         }
         Ok(look)
+    }
+
+    /// Lets the store claim for it what is fired. While it is busy that is no more than it handles quickly: what is slow would
+    /// keep waiting what an idle processor could handle, on another node too.
+    fn stay(&self, queue: &QueueDef) {
+        if !self.stays {
+            return;
+        }
+        if queue.order != QueueOrder::Parallel || !self.engine.bool_property(WAKE, true) {
+            return self.leave();
+        }
+        let batch = self.pace.batch(queue.claim_limit);
+        let room = if self.pace.is_known() && batch > 1 { batch } else { 0 };
+        self.engine.store().stay(&queue.name, &self.claimed_by, room);
+    }
+
+    /// Nothing is to be claimed for it that it does not ask for.
+    fn leave(&self) {
+        if self.stays {
+            self.engine.store().leave(&self.claimed_by);
+        }
     }
 
     /// How many events to claim. Where records are kept in order and nobody knows yet how long they take, one record: the
@@ -336,5 +371,12 @@ impl Processor {
             duration_ms: 0,
             runs: Vec::new(),
         }
+    }
+}
+
+/// However it ends, by a panic too: what was claimed for it is others'.
+impl Drop for Processor {
+    fn drop(&mut self) {
+        self.leave();
     }
 }

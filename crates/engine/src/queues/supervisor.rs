@@ -292,7 +292,7 @@ impl Queues {
             let which = (place.number, place.slot);
             let queue = Arc::clone(&place.queue);
             let processor =
-                Processor::new(Arc::clone(&engine), queue, which, Arc::clone(&stopping));
+                Processor::new(Arc::clone(&engine), queue, which, Arc::clone(&stopping)).staying();
             let _runs = Runs::count(&engine, &line, place);
             serve(&engine, &line, processor, &stopping);
         })

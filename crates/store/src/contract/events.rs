@@ -264,6 +264,17 @@ pub trait EventStore {
     /// [`StoreError::Unavailable`].
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError>;
 
+    /// Tells that `claimed_by` claims from `queue` again whenever that is woken, until it [leaves](EventStore::leave). What is
+    /// appended here may then be claimed for it at once, and comes with its next claims: when nothing else of the queue waits, no
+    /// more than it claimed last, and no more than `room` while it is busy. Called again, it changes the room.
+    fn stay(&self, _queue: &str, _claimed_by: &str, _room: usize) {
+        // Where claims cost nothing, there is nothing to save.
+    }
+
+    /// Tells that `claimed_by` will not claim any more. What was claimed for it and it has not been given waits again; what it was
+    /// given is left to it. Nothing is claimed for it from here on.
+    fn leave(&self, _claimed_by: &str) {}
+
     /// Notes that a processor begins to handle an event that it claimed, so that a crash from here on counts as a
     /// lapse (T7). Returns false, and notes nothing, when the claim is no longer its own: it must leave the event alone.
     #[must_use]

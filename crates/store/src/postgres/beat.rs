@@ -35,7 +35,7 @@ pub(super) fn run(
             if is_due {
                 let token = shared.node.token();
                 if !shared.node.beat(open)? {
-                    shared.node.replace(open, token, || shared.claims.forget_all())?;
+                    shared.node.replace(open, token, || shared.claims.forget_all(token))?;
                 }
                 beaten = Instant::now();
             }

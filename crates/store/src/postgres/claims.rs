@@ -5,22 +5,25 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use campanile_model::{Event, Instant, SysId};
 use parking_lot::Mutex;
 
+use super::births::Births;
 use super::connection::Connection;
 use super::distributed::{self, Spread};
-use super::effects::Effects;
 use super::events::{COLUMNS, read_event};
+use super::unanswered::{Unanswered, give_back_unknown};
 use crate::contract::{Claim, ClaimRequest, StoreError, TAKE_BACK_AFTER};
 
 /// [`TAKE_BACK_AFTER`] in milliseconds.
 #[expect(clippy::cast_possible_truncation, reason = "some seconds")]
 const TAKE_BACK_AFTER_MS: i64 = TAKE_BACK_AFTER.as_millis() as i64;
 
-/// A claim whose connection was lost may go on for so long.
-const CLAIM_TAKES_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+/// Nobody waits for the disk: a claim that a crash of the server undoes leaves the event waiting, and what is handled under it is
+/// refused at its end.
+const UNSYNCED: &str = "SET LOCAL synchronous_commit = off";
 
 /// What is due and was not there to be claimed belongs to a transaction in progress: look again this much later.
 pub(super) const HELD_BY_OTHERS_MS: i64 = 50;
@@ -33,8 +36,10 @@ pub(super) struct Claims {
     claimed: Mutex<HashMap<SysId, Claimed>>,
     /// Events that were being handled here when the lease lapsed, and still are: what comes of that counts for nothing.
     lost: Mutex<HashSet<SysId>>,
-    /// Processors whose last claims were not answered, and when: the database may have claimed for them.
-    unanswered: Mutex<HashMap<String, std::time::Instant>>,
+    /// What this node may have claimed and not been told.
+    pub(super) unanswered: Unanswered,
+    /// What was claimed for its processors at the append, and not handed out yet.
+    pub(super) births: Arc<Births>,
 }
 
 /// What this node knows of an event.
@@ -81,10 +86,35 @@ pub(super) struct Claimed {
     pub(super) in_turn: bool,
 }
 
+impl Claimed {
+    /// What was claimed just now; see [`Claims::add`].
+    pub(super) fn now(
+        event: &Event,
+        (partition, token, now): (Option<i64>, i64, i64),
+        in_turn: bool,
+    ) -> Self {
+        Self {
+            event: event.fired.sys_id,
+            held: Held { sequence: event.sequence, token, attempts: event.attempts },
+            partition,
+            queue: Arc::clone(&event.fired.queue),
+            process_on: event.fired.process_on.as_millis(),
+            epoch: event.epoch,
+            by: Arc::clone(&event.claimed_by),
+            at: now,
+            slot: None,
+            ending: false,
+            // A first attempt starts with no keys; who tried before may have left some.
+            fired: event.attempts > 0 || event.lapses > 0,
+            in_turn,
+        }
+    }
+}
+
 impl Claims {
-    /// None yet; `spread` in distributed mode.
-    pub(super) fn new(spread: Option<Arc<Spread>>) -> Self {
-        Self { spread, ..Self::default() }
+    /// None yet; `spread` in distributed mode; how long others may go unheard.
+    pub(super) fn new(spread: Option<Arc<Spread>>, unheard_max: Duration) -> Self {
+        Self { spread, births: Arc::new(Births::new(unheard_max)), ..Self::default() }
     }
 
     /// How rows are spread, in distributed mode.
@@ -104,26 +134,17 @@ impl Claims {
         (partition, token, now): (Option<i64>, i64, i64),
         in_turn: bool,
     ) {
-        let mut claimed = self.claimed.lock();
+        let new = |event| Claimed::now(event, (partition, token, now), in_turn);
+        self.claimed.lock().extend(events.iter().map(|event| (event.fired.sys_id, new(event))));
+    }
+
+    /// Notes that these claims are those of the `claimed_by` that stands in them by now.
+    pub(super) fn pass_on(&self, events: &[Event]) {
+        let mut all = self.claimed.lock();
         for event in events {
-            claimed.insert(
-                event.fired.sys_id,
-                Claimed {
-                    event: event.fired.sys_id,
-                    held: Held { sequence: event.sequence, token, attempts: event.attempts },
-                    partition,
-                    queue: Arc::clone(&event.fired.queue),
-                    process_on: event.fired.process_on.as_millis(),
-                    epoch: event.epoch,
-                    by: Arc::clone(&event.claimed_by),
-                    at: now,
-                    slot: None,
-                    ending: false,
-                    // A first attempt starts with no keys; who tried before may have left some.
-                    fired: event.attempts > 0 || event.lapses > 0,
-                    in_turn,
-                },
-            );
+            if let Some(claimed) = all.get_mut(&event.fired.sys_id) {
+                claimed.by = Arc::clone(&event.claimed_by);
+            }
         }
     }
 
@@ -134,7 +155,8 @@ impl Claims {
             return None;
         }
         let mut all = self.claimed.lock();
-        let claimed = all.get_mut(event).filter(|claimed| *claimed.by == *claimed_by)?;
+        let is_own = |claimed: &&mut Claimed| *claimed.by == *claimed_by && !claimed.ending;
+        let claimed = all.get_mut(event).filter(is_own)?;
         claimed.slot = Some(slot);
         Some(claimed.held.sequence)
     }
@@ -252,26 +274,24 @@ impl Claims {
         is_meant.then(|| all.remove(event)).flatten()
     }
 
-    /// Notes that a claim of this processor was not answered.
-    pub(super) fn note_unanswered(&self, claimed_by: &str) {
-        self.unanswered.lock().insert(claimed_by.to_owned(), std::time::Instant::now());
-    }
-
-    /// What this processor holds as far as it knows, if the database may have claimed more for it.
+    /// What this program holds as far as it knows, if the database may have claimed more for this processor. Of all its
+    /// processors: what was born for one may be another's by now. Not while events are promised to it: they may be there
+    /// already, and are not known yet.
     pub(super) fn known_of_unanswered(&self, claimed_by: &str) -> Option<Vec<i64>> {
-        let mut unanswered = self.unanswered.lock();
-        let since = *unanswered.get(claimed_by)?;
-        if since.elapsed() >= CLAIM_TAKES_MAX {
-            // It has ended long ago, and is looked at once more.
-            unanswered.remove(claimed_by);
+        if self.births.is_promised(claimed_by) || !self.unanswered.is_to_be_looked_at(claimed_by) {
+            return None;
         }
-        let all = self.claimed.lock();
-        let own = all.values().filter(|claimed| *claimed.by == *claimed_by);
-        Some(own.map(|claimed| claimed.held.sequence).collect())
+        Some(self.all_known())
     }
 
-    /// Forgets everything: this node has lost its lease.
-    pub(super) fn forget_all(&self) {
+    /// Sequences of all that this program holds as far as it knows.
+    pub(super) fn all_known(&self) -> Vec<i64> {
+        self.claimed.lock().values().map(|claimed| claimed.held.sequence).collect()
+    }
+
+    /// Forgets everything: this node has lost its lease `token`.
+    pub(super) fn forget_all(&self, token: i64) {
+        self.births.forget(token);
         let mut lost = self.lost.lock();
         for (event, claimed) in self.claimed.lock().drain() {
             if claimed.slot.is_some() && !claimed.ending {
@@ -312,7 +332,8 @@ pub(super) fn claim(
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
     let now = request.now.as_millis();
     let queue = super::text::stored(request.queue);
-    let (rows, first) = connection.query_both(
+    let (rows, first) = connection.query_both_with(
+        Some(UNSYNCED),
         (
             &format!("SELECT {COLUMNS}, claimed_by FROM campanile_claim($1, $2, $3, $4, $5, $6)"),
             &[
@@ -353,50 +374,4 @@ pub(super) fn sort(events: &mut [Event], by_priority: bool) {
         };
         priority.then(l.fired.process_on.cmp(&r.fired.process_on)).then(l.sequence.cmp(&r.sequence))
     });
-}
-
-/// Gives back what was claimed for a processor that was not told: nobody would ever handle it, while this node lives.
-pub(super) fn give_back_unknown(
-    connection: &Connection,
-    claimed_by: &str,
-    token: i64,
-    known: &[i64],
-) -> Result<(), tokio_postgres::Error> {
-    let given = connection.execute(
-        "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL \
-         WHERE claim_token = $1 AND claimed_by = $2 AND NOT (sequence = ANY ($3))",
-        &[&token, &super::text::stored(claimed_by), &known],
-    )?;
-    if given > 0 {
-        tracing::warn!(given, claimed_by, "claims whose answer was lost were given back");
-    }
-    Ok(())
-}
-
-/// Gives claims back in the database (T6), as far as they are still this node's.
-///
-/// # Errors
-/// What PostgreSQL said; then nothing was given back.
-pub(super) fn give_back(
-    connection: &Connection,
-    given: &[Claimed],
-    token: i64,
-) -> Result<Effects, StoreError> {
-    if given.iter().any(|claimed| claimed.partition.is_some()) {
-        return distributed::claims::give_back(connection, given, token);
-    }
-    let mut effects = Effects::default();
-    let sequences: Vec<i64> = given.iter().map(|claimed| claimed.held.sequence).collect();
-    let rows = connection.query(
-        "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL \
-         WHERE sequence = ANY ($1) AND claim_token = $2 RETURNING sequence",
-        &[&sequences, &token],
-    )?;
-    for row in rows {
-        let sequence: i64 = row.try_get(0)?;
-        if let Some(claimed) = given.iter().find(|claimed| claimed.held.sequence == sequence) {
-            effects.wake(&claimed.queue, None, claimed.process_on);
-        }
-    }
-    Ok(effects)
 }

@@ -7,11 +7,12 @@ use std::collections::HashSet;
 
 use campanile_model::{EventState, HandlerRun, SysId};
 
-use super::claims::{self, Claims, Held};
+use super::claims::{Claims, Held};
 use super::connection::Connection;
 use super::distributed;
 use super::effects::Effects;
 use super::events::COLUMNS;
+use super::holders;
 use super::order;
 use super::params::Columns;
 use super::pending::Pending;
@@ -139,7 +140,7 @@ pub(super) fn write_batch(
     runs::write(connection, &recorded, None)?;
     // Behind the runs of attempts that are given up.
     for given in batch.iter().filter_map(Pending::given_back) {
-        written.effects.extend(&claims::give_back(connection, &claims.not_again(given), token)?);
+        written.effects.extend(&holders::give_back(connection, &claims.not_again(given), token)?);
     }
     let failed = finals
         .iter()

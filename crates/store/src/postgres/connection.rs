@@ -217,11 +217,24 @@ impl Connection {
         first: Asked<'_>,
         second: Asked<'_>,
     ) -> Result<(Vec<Row>, Vec<Row>), Error> {
+        self.query_both_with(None, first, second)
+    }
+
+    /// The same in one transaction of its own for which `setting` is said, if there is one.
+    pub(super) fn query_both_with(
+        &self,
+        setting: Option<&str>,
+        first: Asked<'_>,
+        second: Asked<'_>,
+    ) -> Result<(Vec<Row>, Vec<Row>), Error> {
         let prepared = (self.prepared(first.0)?, self.prepared(second.0)?);
-        let begin = self.says_patience.get().map(|patience| {
-            let patience = patience.as_millis().max(1);
-            format!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {patience}")
-        });
+        let patience = self
+            .says_patience
+            .get()
+            .map(|patience| format!("SET LOCAL lock_timeout = {}", patience.as_millis().max(1)));
+        let settings: Vec<&str> = setting.into_iter().chain(patience.as_deref()).collect();
+        let begin = (!settings.is_empty())
+            .then(|| format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", settings.join("; ")));
         let commit = begin.as_ref().map(|_| "COMMIT");
         self.wire.wait(async {
             let (begun, first, second, ended) = tokio::join!(

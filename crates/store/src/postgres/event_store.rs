@@ -12,6 +12,7 @@ use super::effects::Effects;
 use super::events::{Hold, Place, find};
 use super::failure::is_lease_lapsed;
 use super::fate::{self, Mark};
+use super::holders;
 use super::line::Unit;
 use super::move_kind::{self, Step};
 use super::order;
@@ -94,7 +95,7 @@ impl PostgresStore {
         // What their handlers did is written before.
         let written = self.shared.pending.wait_written();
         let given_back = written.and_then(|()| {
-            self.write_with(|connection| claims::give_back(connection, &given, token))
+            self.write_with(|connection| holders::give_back(connection, &given, token))
         });
         if let Err(error) = given_back {
             tracing::warn!(%error, "claims could not be given back yet");
@@ -119,15 +120,60 @@ impl PostgresStore {
                 Ok(claim) => return claim,
                 Err(error) if is_lease_lapsed(&error) => {
                     // Whoever is first registers for all.
-                    self.shared.node.replace(&connection, token, || self.claims.forget_all())?;
+                    let forget = || self.claims.forget_all(token);
+                    self.shared.node.replace(&connection, token, forget)?;
                 }
                 Err(error) => {
-                    self.claims.note_unanswered(request.claimed_by);
+                    self.claims.unanswered.note(request.claimed_by);
                     return Err(error.into());
                 }
             }
         }
         Ok(Claim::default())
+    }
+
+    /// Asks the database.
+    fn look(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError> {
+        let claim = self.claim_once(request).map_err(|error| self.located(error))?;
+        if !claim.events.is_empty() || claim.more {
+            return Ok(claim);
+        }
+        match self.unless_stale(request, claim) {
+            Some(claim) => Ok(claim),
+            None => self.claim_once(request).map_err(|error| self.located(error)),
+        }
+    }
+
+    /// This claim, which found nothing; `None`, and it is given back, when another processor has had something for too long.
+    fn unless_stale(&self, request: &ClaimRequest<'_>, claim: Claim) -> Option<Claim> {
+        let (stale, ends) = self.claims.take_stale(request);
+        if stale.is_empty() {
+            let due = claim.next_due.into_iter().chain(ends.map(Instant::from_millis)).min();
+            return Some(Claim { next_due: due, ..claim });
+        }
+        self.claims.births.take_out(&stale);
+        self.give_back(stale);
+        None
+    }
+
+    /// What was claimed at its append. Where the queue keeps an order by now, that is given back: it goes by turns.
+    fn take_born(&self, request: &ClaimRequest<'_>) -> Option<Claim> {
+        let taken = self.claims.births.take(request, &self.claims)?;
+        let events = &taken.claim.events;
+        if self.shared.orders.may_be_kept(request.queue) {
+            let ids: Vec<SysId> = events.iter().map(|event| event.fired.sys_id).collect();
+            self.give_back(self.claims.take_out(request.claimed_by, &ids));
+            return None;
+        }
+        if taken.is_anothers
+            && let Err(error) = self.writers.take().and_then(|connection| {
+                holders::pass_on(&connection, events, request.claimed_by, taken.token)
+            })
+        {
+            // It is only who is shown to have it.
+            tracing::debug!(%error, "events that were born for another processor still bear its name");
+        }
+        Some(taken.claim)
     }
 }
 
@@ -151,17 +197,30 @@ impl EventStore for PostgresStore {
     }
 
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError> {
-        let claim = self.claim_once(request).map_err(|error| self.located(error))?;
-        if !claim.events.is_empty() || claim.more {
+        if let Some(claim) = self.take_born(request) {
             return Ok(claim);
         }
-        let (stale, ends) = self.claims.take_stale(request);
-        if stale.is_empty() {
-            let due = claim.next_due.into_iter().chain(ends.map(Instant::from_millis)).min();
-            return Ok(Claim { next_due: due, ..claim });
+        let births = &self.claims.births;
+        let now = std::time::Instant::now();
+        if let Some(rest) = births.rests(request, now)
+            && let Some(claim) = self.unless_stale(request, rest)
+        {
+            return Ok(claim);
         }
-        self.give_back(stale);
-        self.claim_once(request).map_err(|error| self.located(error))
+        let is_answered = !self.claims.unanswered.has(request.claimed_by);
+        births.begin_look(request, now, is_answered);
+        let looked = self.look(request);
+        births.end_look(request, looked.as_ref().ok());
+        looked
+    }
+
+    fn stay(&self, queue: &str, claimed_by: &str, room: usize) {
+        self.claims.births.stay(queue, claimed_by, room);
+    }
+
+    fn leave(&self, claimed_by: &str) {
+        let born = self.claims.births.leave(claimed_by);
+        self.give_back(self.claims.take_out(claimed_by, &born));
     }
 
     fn begin(&self, event: &SysId, claimed_by: &str, slot: usize) -> bool {

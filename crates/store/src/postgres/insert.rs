@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use campanile_model::{NewEvent, SysId};
 use tokio_postgres::Error;
@@ -14,18 +15,65 @@ use super::params::Columns;
 use super::text::{nil, stored};
 use crate::contract::StoreError;
 
+/// The columns of a new event, in the order in which [`columns`] gives their values.
+macro_rules! new_columns {
+    () => {
+        "sys_id, queue, derived_priority, process_on, sys_created_on, name, \"table\", instance, parm1, parm2, \
+         descriptive_name, user_id, user_name, uri, snapshot, \"partition\", depth, cause_event, cause_handler, \
+         dedupe_key, source, queue_from_call, registered, scheduled, max_attempts, coalesce_seconds"
+    };
+}
+
+/// Names of the columns of [`new_rows!`].
+macro_rules! letters {
+    () => {
+        "a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z"
+    };
+}
+
+/// New events, a list for each column.
+macro_rules! lists {
+    () => {
+        "$1::text[], $2::text[], $3::float8[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[], \
+         $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], \
+         $17::bigint[], $18::text[], $19::text[], $20::text[], $21::text[], $22::boolean[], $23::boolean[], \
+         $24::boolean[], $25::bigint[], $26::bigint[]"
+    };
+}
+
 /// The rows come in the order of the arrays: a function's rows are read as it gives them. (Sorted by their place they were
 /// a tenth dearer.)
-const INSERT: &str = "INSERT INTO sysevent_live (sys_id, queue, derived_priority, process_on, sys_created_on, name, \
-     \"table\", instance, parm1, parm2, descriptive_name, user_id, user_name, uri, snapshot, \"partition\", depth, \
-     cause_event, cause_handler, dedupe_key, source, queue_from_call, registered, scheduled, max_attempts, \
-     coalesce_seconds) \
-     SELECT a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z FROM unnest($1::text[], \
-     $2::text[], $3::float8[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], \
-     $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[], \
-     $18::text[], $19::text[], $20::text[], $21::text[], $22::boolean[], $23::boolean[], $24::boolean[], \
-     $25::bigint[], $26::bigint[]) \
-     AS new (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z)";
+const INSERT: &str = concat!(
+    "INSERT INTO sysevent_live (",
+    new_columns!(),
+    ") SELECT ",
+    letters!(),
+    " FROM unnest(",
+    lists!(),
+    ") AS new (",
+    letters!(),
+    ")"
+);
+
+/// The same for a program whose lease is `$27`; each event is claimed by who stands in `$30`, if anybody does, the lease goes on,
+/// and the queue keeps no order: as far as a claim looks. Asked once for an event, hence the `OFFSET`.
+const INSERT_BORN: &str = concat!(
+    "INSERT INTO sysevent_live (",
+    new_columns!(),
+    ", state, claimed_by, claim_token) SELECT ",
+    letters!(),
+    ", CASE WHEN holder IS NULL THEN 'ready' ELSE 'queued' END, holder, CASE WHEN holder IS NULL THEN NULL ELSE $27 END \
+     FROM (SELECT ",
+    letters!(),
+    ", CASE WHEN holder IS NOT NULL \
+     AND EXISTS (SELECT FROM campanile_node WHERE token = $27 AND gone_at IS NULL) \
+     AND NOT EXISTS (SELECT FROM sysevent_queue_order AS rule WHERE rule.queue = new.b) THEN holder END AS holder \
+     FROM unnest(",
+    lists!(),
+    ", $30::text[]) AS new (",
+    letters!(),
+    ", holder) OFFSET 0) AS new"
+);
 
 /// An event whose key is taken is left out.
 const UNLESS_TAKEN: &str = "ON CONFLICT (lower(sys_id)) DO NOTHING RETURNING sys_id, sequence";
@@ -50,47 +98,72 @@ pub(super) fn insert(
     rows.iter().map(|row| Ok((sys_id(row, 0)?, row.try_get(1)?))).collect()
 }
 
+/// Where a new event stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stands {
+    /// Its order of arrival; 0 when that is not known.
+    pub(super) sequence: i64,
+    /// It is claimed for who it was promised to.
+    pub(super) is_born: bool,
+}
+
 /// Appends `events` without keys that are counted on no other, and does `change`, whose parameters stand behind the events',
-/// in one statement that is a transaction by itself. Returns the order of arrival of each; nothing, and nothing was
-/// appended, when `change` changed no row.
+/// in one statement that is a transaction by itself. Some may be claimed by then `for_whom` they are, under the lease that is the
+/// first parameter of `change`. Returns where each stands; nothing, and nothing was appended, when `change` changed no row.
 ///
 /// # Errors
 /// What the client said; then nothing was kept, unless the connection is gone: then nobody knows. A key of an event that is
 /// taken is an error too.
 pub(super) fn append_at_once(
     connection: &Connection,
-    (change, change_params): (&str, &[&(dyn ToSql + Sync)]),
+    (change, change_params): (&str, &[&(dyn ToSql + Sync); 3]),
     events: &[&NewEvent],
-) -> Result<Vec<i64>, Error> {
+    for_whom: Option<&[Option<Arc<str>>]>,
+) -> Result<Vec<Stands>, Error> {
     let columns = columns(events);
     let mut params = columns.params();
     params.extend(change_params);
+    let holders: Option<Vec<Option<Cow<'_, str>>>> =
+        for_whom.map(|all| all.iter().map(|by| by.as_deref().map(stored)).collect());
+    let (insert, returned) = if let Some(holders) = &holders {
+        params.push(holders);
+        (INSERT_BORN, "sequence, claim_token IS NOT NULL")
+    } else {
+        (INSERT, "sequence, false")
+    };
     let sql = format!(
-        "WITH changed AS ({change}) {INSERT} WHERE EXISTS (SELECT FROM changed) RETURNING sequence"
+        "WITH changed AS ({change}) {insert} WHERE EXISTS (SELECT FROM changed) RETURNING {returned}"
     );
-    connection.query(&sql, &params)?.iter().map(|row| row.try_get(0)).collect()
+    let rows = connection.query(&sql, &params)?;
+    rows.iter()
+        .map(|row| Ok(Stands { sequence: row.try_get(0)?, is_born: row.try_get(1)? }))
+        .collect()
 }
 
-/// The order of arrival of events that are there, whichever place they stand in by now; 0 for any other.
+/// Where events stand that are there, whichever place they are in by now; those that are claimed under the lease `token` are
+/// born, if nobody can have claimed them since.
 ///
 /// # Errors
 /// What PostgreSQL said.
-pub(super) fn sequences(
+pub(super) fn stand(
     connection: &Connection,
     events: &[&NewEvent],
-) -> Result<Vec<i64>, StoreError> {
+    token: i64,
+) -> Result<Vec<Stands>, StoreError> {
     let keys: Vec<String> = events.iter().map(|event| key(&event.sys_id)).collect();
     // One view: between two an event could go from one place to the other.
     let rows = connection.query(
-        "SELECT sys_id, sequence FROM sysevent_live WHERE lower(sys_id) = ANY ($1) \
-         UNION ALL SELECT sys_id, sequence FROM sysevent_log WHERE lower(sys_id) = ANY ($1)",
-        &[&keys],
+        "SELECT sys_id, sequence, COALESCE(claim_token = $2, false) FROM sysevent_live WHERE lower(sys_id) = ANY ($1) \
+         UNION ALL SELECT sys_id, sequence, false FROM sysevent_log WHERE lower(sys_id) = ANY ($1)",
+        &[&keys, &token],
     )?;
-    let found: HashMap<SysId, i64> = rows
+    let found: HashMap<SysId, Stands> = rows
         .iter()
-        .map(|row| Ok((sys_id(row, 0)?, row.try_get(1)?)))
+        .map(|row| {
+            Ok((sys_id(row, 0)?, Stands { sequence: row.try_get(1)?, is_born: row.try_get(2)? }))
+        })
         .collect::<Result<_, StoreError>>()?;
-    Ok(events.iter().map(|event| found.get(&event.sys_id).copied().unwrap_or(0)).collect())
+    Ok(events.iter().map(|event| found.get(&event.sys_id).copied().unwrap_or_default()).collect())
 }
 
 /// Values of one column.

@@ -6,9 +6,10 @@
 //! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`, `row_reads`), answers under
 //! keys (`answers`), tables and views after the dictionary (`ddl`).
 //!
-//! Events: rows in two places (`events`). All appends that wait (`line`) are one transaction (`writer`, `append`, `insert`,
+//! Events: rows in two places (`events`). All appends that wait (`line`) are one transaction (`writer`, `plain`, `append`, `insert`,
 //! `group_fate`), and so are completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their
-//! indexes (`plans`). Claims are rows (`claims`); they stand on the lease of their program (`nodes`, `beat`), and when it
+//! indexes (`plans`). Claims are rows (`claims`, `holders`, `unanswered`), and what has a processor that waits for it is born as one (`births`,
+//! `promises`, `doubts`); they stand on the lease of their program (`nodes`, `beat`), and when it
 //! lapses others take over (`lapses`).
 //! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
 //!
@@ -26,6 +27,7 @@ mod append;
 mod backlog;
 mod beat;
 mod behind_pool;
+mod births;
 mod budget;
 mod claims;
 mod completer;
@@ -34,6 +36,7 @@ mod connection;
 mod contract;
 mod ddl;
 mod distributed;
+mod doubts;
 mod dump;
 mod effects;
 mod event_store;
@@ -41,6 +44,7 @@ mod events;
 mod failure;
 mod fate;
 mod group_fate;
+mod holders;
 mod insert;
 mod lapses;
 mod line;
@@ -54,9 +58,11 @@ mod options;
 mod order;
 mod params;
 mod pending;
+mod plain;
 mod plans;
 mod polls;
 mod pool;
+mod promises;
 mod read_tx;
 mod row_reads;
 mod rows;
@@ -68,6 +74,7 @@ mod text;
 mod time;
 mod tls;
 mod turns;
+mod unanswered;
 mod url;
 mod wire;
 mod write_tx;

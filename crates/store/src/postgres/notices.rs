@@ -14,8 +14,10 @@ use campanile_model::Instant;
 use parking_lot::{Condvar, Mutex};
 use tokio_postgres::AsyncMessage;
 
+use super::births::Births;
 use super::connection::{Connection, Listener};
 use super::distributed::Spread;
+use super::doubts;
 use super::effects::{Effects, Wake};
 use super::nodes::working;
 use super::polls::{self, Polls};
@@ -54,6 +56,8 @@ pub(super) struct Notices {
     table_listener: Mutex<Option<TableListener>>,
     /// Told first, in distributed mode: whoever is woken asks it where to look.
     spread: Option<Arc<Spread>>,
+    /// Told before whoever is woken: what waits comes before what may be born.
+    births: Arc<Births>,
     state: Mutex<State>,
     filled: Condvar,
 }
@@ -100,8 +104,8 @@ impl std::fmt::Debug for Notices {
 
 impl Notices {
     /// `spread` in distributed mode.
-    pub(super) fn new(spread: Option<Arc<Spread>>) -> Self {
-        Self { spread, ..Self::default() }
+    pub(super) fn new(spread: Option<Arc<Spread>>, births: Arc<Births>) -> Self {
+        Self { spread, births, ..Self::default() }
     }
 
     /// Sets who is told in this program.
@@ -157,6 +161,12 @@ impl Notices {
         if let Some(spread) = &self.spread {
             spread.woken(queue, partition);
         }
+        self.births.told(queue, due);
+        self.wake(queue, due);
+    }
+
+    /// Wakes `queue` in this program alone.
+    pub(super) fn wake(&self, queue: &str, due: i64) {
         let listener = self.listener.lock().clone();
         if let Some(listener) = listener {
             listener(queue, Instant::from_millis(due));
@@ -238,6 +248,7 @@ impl Notices {
 pub(super) fn run(shared: &Arc<Shared>, first: Line) {
     let mut line = Some(first);
     while let Some(notices) = shared.notices.next() {
+        doubts::resolve(shared);
         if line.as_ref().is_none_or(Line::is_closed) {
             line = match open(shared) {
                 Ok(line) => {

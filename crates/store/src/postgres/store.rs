@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use campanile_model::{Clock, CorrectedClock, Event, SystemClock};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use super::address::Address;
 use super::beat;
 use super::behind_pool::Way;
+use super::births::Moment;
 use super::claims::Claims;
 use super::completer::Completer;
 use super::connection::{Connection, Listener};
@@ -25,8 +27,9 @@ use super::notices::{self, Notices};
 use super::old_snapshots;
 use super::options::{Connections, PostgresOptions};
 use super::order::Orders;
-use super::pending::PendingLine;
+use super::pending::{Pending, PendingLine};
 use super::pool::{Pool, PoolLimits, Session};
+use super::promises::Promises;
 use super::row_reads::{READS_MAX, RowReads};
 use super::summary::last_sequence;
 use super::time;
@@ -85,6 +88,8 @@ pub(super) struct Shared {
     pub(super) pending: PendingLine,
     pub(super) notices: Notices,
     pub(super) orders: Orders,
+    /// Put right by the database's; `None` where this machine's will do.
+    clock: Option<Arc<CorrectedClock>>,
     commits: AtomicU64,
     /// Events that this program took over while they were being handled.
     lapses: AtomicU64,
@@ -152,6 +157,24 @@ impl Shared {
         self.carry_out(&taken.effects);
     }
 
+    /// Now.
+    pub(super) fn moment(&self) -> Moment {
+        let now = self.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now());
+        Moment { millis: now.as_millis(), at: std::time::Instant::now() }
+    }
+
+    /// Hands events that were born claimed to their processors. The other programs are not told: there is nothing for them.
+    pub(super) fn deliver(&self, promises: &Promises, born: Vec<Event>) {
+        let now = self.moment().millis;
+        let delivered = self.claims.births.deliver(promises, born, (&self.claims, now));
+        for (queue, due) in delivered.wakes {
+            self.notices.wake(&queue, due);
+        }
+        if !delivered.orphans.is_empty() {
+            self.pending.push(Pending::GiveBack(delivered.orphans));
+        }
+    }
+
     /// Does what follows a commit.
     pub(super) fn carry_out(&self, effects: &Effects) {
         self.notices.tell(effects);
@@ -191,7 +214,7 @@ impl PostgresStore {
         let taken =
             take_over(&connection, spread.as_deref(), options.patience).map_err(at_place)?;
 
-        let claims = Arc::new(Claims::new(spread.clone()));
+        let claims = Arc::new(Claims::new(spread.clone(), options.watch));
         let shared = Arc::new(Shared {
             address: Arc::clone(&address),
             direct,
@@ -203,8 +226,9 @@ impl PostgresStore {
             node,
             line: Line::default(),
             pending: PendingLine::default(),
-            notices: Notices::new(spread),
+            notices: Notices::new(spread, Arc::clone(&claims.births)),
             orders: Orders::default(),
+            clock: options.clock.clone(),
             commits: AtomicU64::new(0),
             lapses: AtomicU64::new(taken.lapses),
         });

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 
 use campanile_model::{Event, Instant, NewEvent, QueueOrder};
 
-use super::claims::{Claims, HELD_BY_OTHERS_MS, give_back_unknown};
+use super::claims::{Claims, HELD_BY_OTHERS_MS};
 use super::connection::Connection;
 use super::distributed::arrivals::SpreadArrival;
 use super::distributed::{self, Spread};
 use super::events::{COLUMNS, read_event};
 use super::order::KnownOrders;
 use super::text::stored;
+use super::unanswered::give_back_unknown;
 use crate::contract::{AppendOutcome, Claim, ClaimRequest, StoreError};
 
 /// Most events in one claim: each waits for the one before it, so more would only wait in one processor's hands.

@@ -7,21 +7,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use campanile_model::NewEvent;
-use tokio_postgres::types::ToSql;
+use campanile_model::{Event, NewEvent};
 
 use super::append::{Held, append_events};
 use super::connection::Connection;
 use super::effects::Effects;
-use super::failure::{broken_uniqueness, is_deadlock, located};
+use super::failure::{is_deadlock, located};
 use super::group_fate;
-use super::insert;
 use super::line::Unit;
 use super::nodes::APPENDING;
 use super::order::KnownOrders;
+use super::plain::Plain;
+use super::promises::Promises;
 use super::store::Shared;
 use super::turns;
-use crate::contract::{AppendAnswer, AppendOutcome, Appended, CommitMark, StoreError};
+use crate::contract::{AppendAnswer, AppendOutcome, CommitMark, StoreError};
 
 /// How long a group may look for what became of its commit, before its callers are told that nobody knows.
 const RESOLVE_MAX: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ const DEADLOCKS_MAX: u32 = 3;
 const REST: Duration = Duration::from_millis(100);
 
 /// What one unit came to.
-enum Fate {
+pub(super) enum Fate {
     /// Committed, or to be committed.
     Stored(Vec<AppendOutcome>),
     /// An atomic append was refused: these outcomes are told, and nothing was stored.
@@ -41,16 +41,33 @@ enum Fate {
 }
 
 /// What a group comes to, once it is committed.
-struct Attempt {
-    fates: Vec<Fate>,
-    effects: Effects,
+pub(super) struct Attempt {
+    pub(super) fates: Vec<Fate>,
+    pub(super) effects: Effects,
+    /// Events that were claimed at once, and for whom.
+    pub(super) born: Option<(Promises, Vec<Event>)>,
 }
 
 /// What a group writes down of itself.
 #[derive(Clone, Copy)]
-struct Mark {
-    token: i64,
-    number: i64,
+pub(super) struct Mark {
+    pub(super) token: i64,
+    pub(super) number: i64,
+}
+
+/// What a group came to that was to be one statement.
+enum AtOnce<'u> {
+    Committed(Attempt),
+    /// Nothing was kept: it takes more.
+    TakesMore,
+    /// It was not answered.
+    Lost(StoreError, Plain<'u>),
+}
+
+/// What a group comes to if it was committed, though that was not answered.
+enum Lost<'u> {
+    Prepared(Attempt),
+    Plain(Plain<'u>),
 }
 
 /// What became of a group.
@@ -80,6 +97,9 @@ impl Writer {
         match self.write_group(&units) {
             Outcome::Committed(attempt) => {
                 let mark = self.shared.committed();
+                if let Some((promises, born)) = attempt.born {
+                    self.shared.deliver(&promises, born);
+                }
                 self.shared.carry_out(&attempt.effects);
                 for (unit, fate) in units.into_iter().zip(attempt.fates) {
                     (unit.done)(answer(fate, mark));
@@ -120,11 +140,12 @@ impl Writer {
             let mark = Mark { token: shared.node.token(), number: self.groups };
             // The answer to what commits can be lost, and not necessarily the group.
             let (error, lost) = match append_at_once(&connection, &shared, (units, &orders), mark) {
-                Ok(Some(attempt)) => {
+                AtOnce::Committed(attempt) => {
                     self.connection = Some(connection);
                     return Outcome::Committed(attempt);
                 }
-                Ok(None) => match prepare(&connection, &shared, (units, &orders), mark) {
+                AtOnce::Lost(error, plain) => (error, Lost::Plain(plain)),
+                AtOnce::TakesMore => match prepare(&connection, &shared, (units, &orders), mark) {
                     Ok(attempt) => {
                         let stored = stored_events(units, &attempt.fates);
                         let spread = shared.claims.spread().map(AsRef::as_ref);
@@ -142,7 +163,7 @@ impl Writer {
                                 self.roll_back(connection);
                                 continue;
                             }
-                            Err(error) => (error.into(), Some(attempt)),
+                            Err(error) => (error.into(), Lost::Prepared(attempt)),
                         }
                     }
                     // Nothing was kept, and that is certain: the commit was not asked for.
@@ -152,7 +173,6 @@ impl Writer {
                         return Outcome::Failed(error);
                     }
                 },
-                Err(error) => (error, None),
             };
             if !connection.is_closed() {
                 self.roll_back(connection);
@@ -160,11 +180,19 @@ impl Writer {
             }
             match self.was_committed(mark, began) {
                 Some(true) => {
-                    return Outcome::Committed(lost.unwrap_or_else(|| self.found(units, began)));
+                    return Outcome::Committed(match lost {
+                        Lost::Prepared(attempt) => attempt,
+                        Lost::Plain(plain) => self.found(plain, began),
+                    });
                 }
                 Some(false) if may_wait(&shared, began) => {}
                 Some(false) => return Outcome::Failed(error),
-                None => return Outcome::Failed(shared.outcome_unknown()),
+                None => {
+                    if let Lost::Plain(mut plain) = lost {
+                        plain.leave_in_doubt();
+                    }
+                    return Outcome::Failed(shared.outcome_unknown());
+                }
             }
         }
     }
@@ -178,11 +206,12 @@ impl Writer {
     }
 
     /// A group of plain events that is there, though its answer was lost: all of them are.
-    fn found(&mut self, units: &[Unit], began: Instant) -> Attempt {
-        let events = events_of(units);
-        let sequences = self.ask(began, |connection| insert::sequences(connection, &events));
-        // When the server is gone again, their order is all that stays untold.
-        plain_attempt(units, sequences.unwrap_or_else(|| vec![0; events.len()]))
+    fn found(&mut self, plain: Plain<'_>, began: Instant) -> Attempt {
+        match self.ask(began, |connection| plain.find(connection)) {
+            Some(stands) => plain.committed(&stands),
+            // When the server is gone again, their order is all that stays untold.
+            None => plain.committed_unseen(),
+        }
     }
 
     /// The answer to `question`, asked until the server gives one; `None` when it does not in time.
@@ -252,62 +281,29 @@ fn may_wait(shared: &Shared, began: Instant) -> bool {
 const NUMBER_GROUP: &str =
     "UPDATE campanile_node_writer SET last_group = $3 WHERE token = $1 AND writer = $2";
 
-/// The same behind the parameters of the events, unless the number was used up meanwhile.
-const NUMBER_GROUP_TOO: &str = "UPDATE campanile_node_writer SET last_group = $29 \
-     WHERE token = $27 AND writer = $28 AND last_group < $29 RETURNING 1";
-
 /// Whether nothing of the unit may stay when one of its events is refused.
 fn stands_alone(unit: &Unit) -> bool {
     unit.mode.atomic && unit.events.len() > 1
 }
 
-fn events_of(units: &[Unit]) -> Vec<&NewEvent> {
+/// All events of a group.
+pub(super) fn events_of(units: &[Unit]) -> Vec<&NewEvent> {
     units.iter().flat_map(|unit| &unit.events).collect()
 }
 
-/// Writes and commits a group of plain events in one round trip. `None`, and nothing was kept, when it takes more.
-fn append_at_once(
+/// Writes and commits a group of plain events in one round trip.
+fn append_at_once<'u>(
     connection: &Connection,
     shared: &Shared,
-    (units, orders): (&[Unit], &KnownOrders),
+    group: (&'u [Unit], &KnownOrders),
     mark: Mark,
-) -> Result<Option<Attempt>, StoreError> {
-    let events = events_of(units);
-    // In distributed mode each partition has a statement of its own.
-    let is_spread = shared.claims.spread().is_some();
-    let arrives_in_turn = |event: &&NewEvent| orders.contains_key(&event.queue);
-    let is_plain = !events.is_empty()
-        && events.iter().all(|event| insert::is_plain(event))
-        && (orders.is_empty() || !events.iter().any(arrives_in_turn));
-    if !is_plain || is_spread || !connection.is_settled() {
-        return Ok(None);
+) -> AtOnce<'u> {
+    let Some(plain) = Plain::of(connection, shared, group, mark) else { return AtOnce::TakesMore };
+    match plain.append(connection) {
+        Ok(Some(stands)) => AtOnce::Committed(plain.committed(&stands)),
+        Ok(None) => AtOnce::TakesMore,
+        Err(error) => AtOnce::Lost(error, plain),
     }
-    let number: &[&(dyn ToSql + Sync)] = &[&mark.token, &APPENDING, &mark.number];
-    match insert::append_at_once(connection, (NUMBER_GROUP_TOO, number), &events) {
-        Ok(sequences) if sequences.len() == events.len() => {
-            Ok(Some(plain_attempt(units, sequences)))
-        }
-        // Nobody knows this program.
-        Ok(_) => Ok(None),
-        Err(error) if broken_uniqueness(&error).is_some() => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// A group of plain events that was stored under these numbers.
-fn plain_attempt(units: &[Unit], sequences: Vec<i64>) -> Attempt {
-    let mut effects = Effects::default();
-    let mut sequences = sequences.into_iter();
-    let mut appended = |event: &NewEvent| {
-        effects.wake(&event.queue, None, event.process_on.as_millis());
-        let sequence = sequences.next().unwrap_or(0);
-        Ok(Appended { sys_id: event.sys_id, sequence, duplicate: false, coalesced: false })
-    };
-    let fates = units
-        .iter()
-        .map(|unit| Fate::Stored(unit.events.iter().map(&mut appended).collect()))
-        .collect();
-    Attempt { fates, effects }
 }
 
 /// Everything of a group but its commit.
@@ -338,7 +334,7 @@ fn prepare(
             }
         }
     }
-    Ok(Attempt { fates, effects })
+    Ok(Attempt { fates, effects, born: None })
 }
 
 fn append_atomically(

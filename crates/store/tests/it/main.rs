@@ -21,6 +21,7 @@ mod event_take_back;
 mod event_transactions;
 mod events_at_hand;
 mod postgres_at_hand;
+mod postgres_births;
 mod postgres_commits;
 mod postgres_fences;
 mod postgres_nodes;

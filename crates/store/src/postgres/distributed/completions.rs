@@ -10,10 +10,11 @@ use campanile_model::{HandlerRun, Instant, SysId};
 use super::rows::{Taken, put};
 use super::statements::{HOLD_OWN, RETRY, TAKE_ENDED};
 use crate::contract::{Completion, NextState, StoreError};
-use crate::postgres::claims::{self, Claims, Held};
+use crate::postgres::claims::{Claims, Held};
 use crate::postgres::completions::{Ended, Written};
 use crate::postgres::connection::Connection;
 use crate::postgres::events::Place;
+use crate::postgres::holders;
 use crate::postgres::order::{self, Failed};
 use crate::postgres::pending::Pending;
 use crate::postgres::runs;
@@ -72,7 +73,7 @@ pub(in crate::postgres) fn write_batch(
     halt(connection, claims, &parts, &ended)?;
     // Behind the runs of attempts that are given up.
     for given in batch.iter().filter_map(Pending::given_back) {
-        written.effects.extend(&claims::give_back(connection, &claims.not_again(given), token)?);
+        written.effects.extend(&holders::give_back(connection, &claims.not_again(given), token)?);
     }
     ended.retain(|event| claims.has_fired(event));
     written.fired = ended;

@@ -1,0 +1,379 @@
+//! Events that are born claimed: appended by this program for a processor of its own that has nothing else to do first.
+//!
+//! Differs because a claim on PostgreSQL writes a wide row and its indexes anew, and is the dearest statement of an event. A
+//! processor that stays has an *inbox* here. While nothing else that is due may wait in its queue, the writer inserts what is
+//! fired for it as claimed, and the inbox hands it out without asking the database. It is shut when anything else may wait: from
+//! then on events wait as ever, until the processor has looked at the database again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Monotonic};
+
+use campanile_model::{Event, Instant, NewEvent, QueueOrder, SysId};
+use parking_lot::Mutex;
+
+use super::claims::{Claimed, Claims, sort};
+use super::promises::{InDoubt, Promises};
+use crate::contract::{Claim, ClaimRequest};
+
+/// The inboxes of this program.
+#[derive(Debug, Default)]
+pub(super) struct Births {
+    /// After so long without a look at the database an inbox is shut: others may have told of events, and not been heard.
+    look_every: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By `claimed_by`.
+    inboxes: HashMap<Arc<str>, Inbox>,
+    /// Looks that found nothing, so far.
+    rests: u64,
+    /// Leases of this program up to this one have lapsed; 0 for none.
+    lapsed: i64,
+    /// The lease of what is in the inboxes.
+    token: i64,
+    /// `claimed_by` → events of groups under way.
+    promised: HashMap<Arc<str>, usize>,
+    /// Groups of which nobody knows what became of them.
+    in_doubt: Vec<InDoubt>,
+}
+
+/// What was born for one processor, and whether more may be.
+#[derive(Debug)]
+struct Inbox {
+    queue: Arc<str>,
+    /// Most events while its processor is busy: others must not wait for what is slow.
+    room: usize,
+    /// Most events that it claims at once.
+    limit: usize,
+    is_open: bool,
+    /// The last look at the database found fewer events than it would have taken.
+    caught_up: bool,
+    /// From here on something else of the queue is due, or may be; in milliseconds.
+    alone_until: i64,
+    /// When the last look at the database began.
+    looked: Option<Monotonic>,
+    /// Since which of the looks that found nothing its processor rests.
+    rests_since: Option<u64>,
+    events: Vec<Event>,
+}
+
+/// A moment, by the clock that says what is due and by the one that is never set.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) millis: i64,
+    pub(super) at: Monotonic,
+}
+
+/// What became of the events that were born.
+#[derive(Debug, Default)]
+pub(super) struct Delivered {
+    /// Who is to be woken: the queue of each inbox that was filled, and when its event is due.
+    pub(super) wakes: Vec<(Arc<str>, i64)>,
+    /// What nobody is there for any more, to be given back.
+    pub(super) orphans: Vec<Claimed>,
+}
+
+/// What an inbox gave.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) claim: Claim,
+    /// It was born for another processor.
+    pub(super) is_anothers: bool,
+    /// The lease that it stands on.
+    pub(super) token: i64,
+}
+
+impl Births {
+    /// No inbox yet.
+    pub(super) fn new(look_every: Duration) -> Self {
+        Self { look_every, ..Self::default() }
+    }
+
+    /// See [`crate::EventStore::stay`].
+    pub(super) fn stay(&self, queue: &str, claimed_by: &str, room: usize) {
+        let mut state = self.state.lock();
+        if let Some(inbox) = state.inboxes.get_mut(claimed_by).filter(|i| *i.queue == *queue) {
+            inbox.room = room;
+            return;
+        }
+        state.inboxes.insert(
+            Arc::from(claimed_by),
+            Inbox {
+                queue: Arc::from(queue),
+                room,
+                limit: 0,
+                is_open: false,
+                caught_up: false,
+                alone_until: i64::MIN,
+                looked: None,
+                rests_since: None,
+                events: Vec::new(),
+            },
+        );
+    }
+
+    /// Takes the inbox away. Returns what was in it.
+    pub(super) fn leave(&self, claimed_by: &str) -> Vec<SysId> {
+        let inbox = self.state.lock().inboxes.remove(claimed_by);
+        inbox.map_or_else(Vec::new, |inbox| inbox.events.iter().map(|e| e.fired.sys_id).collect())
+    }
+
+    /// What was born for the processor that claims, as far as its claim goes, in the order of the queue; else what was born for
+    /// another one of the queue. `None` when there is nothing.
+    pub(super) fn take(&self, request: &ClaimRequest<'_>, claims: &Claims) -> Option<Taken> {
+        let mut state = self.state.lock();
+        let own = state.inboxes.get(request.claimed_by).filter(|i| *i.queue == *request.queue)?;
+        let is_anothers = own.events.is_empty();
+        let from = if is_anothers {
+            let filled = |(_, inbox): &(&Arc<str>, &Inbox)| {
+                *inbox.queue == *request.queue && !inbox.events.is_empty()
+            };
+            let others = state.inboxes.iter().filter(filled);
+            others.max_by_key(|(_, inbox)| inbox.events.len()).map(|(by, _)| Arc::clone(by))?
+        } else {
+            Arc::from(request.claimed_by)
+        };
+        let inbox = state.inboxes.get_mut(&from)?;
+        sort(&mut inbox.events, request.by_priority);
+        let rest = inbox.events.split_off(request.limit.clamp(1, inbox.events.len()));
+        let mut events = std::mem::replace(&mut inbox.events, rest);
+        let more = !inbox.events.is_empty();
+        let next_due = Some(inbox.alone_until)
+            .filter(|due| *due > request.now.as_millis() && *due < i64::MAX)
+            .map(Instant::from_millis);
+        if is_anothers {
+            let by: Arc<str> = Arc::from(request.claimed_by);
+            events.iter_mut().for_each(|event| event.claimed_by = Arc::clone(&by));
+            claims.pass_on(&events);
+        }
+        if let Some(own) = state.inboxes.get_mut(request.claimed_by) {
+            own.rests_since = None;
+            own.limit = request.limit;
+        }
+        let claim = Claim { events, next_due, more, ..Claim::default() };
+        Some(Taken { claim, is_anothers, token: state.token })
+    }
+
+    /// Whether a look at the database would find nothing for the processor: nothing was born, and nothing else may wait. Then, when
+    /// that may be over.
+    pub(super) fn rests(&self, request: &ClaimRequest<'_>, at: Monotonic) -> Option<Claim> {
+        let mut state = self.state.lock();
+        let rests = state.rests + 1;
+        let inbox = state.inboxes.get_mut(request.claimed_by)?;
+        let now = Moment { millis: request.now.as_millis(), at };
+        if *inbox.queue != *request.queue || !inbox.events.is_empty() {
+            return None;
+        }
+        if !inbox.is_alone(now, self.look_every) {
+            return None;
+        }
+        let next_due = (inbox.alone_until < i64::MAX).then_some(inbox.alone_until);
+        (inbox.rests_since, inbox.limit) = (Some(rests), request.limit);
+        state.rests = rests;
+        Some(Claim { next_due: next_due.map(Instant::from_millis), ..Claim::default() })
+    }
+
+    /// The processor is about to look at the database: what others have told is found by that look. If nothing was left at the
+    /// last one, events may be born for it meanwhile; not when the database may have claimed for it without its knowledge.
+    pub(super) fn begin_look(&self, request: &ClaimRequest<'_>, at: Monotonic, is_answered: bool) {
+        let mut state = self.state.lock();
+        let Some(inbox) = state.inboxes.get_mut(request.claimed_by) else { return };
+        inbox.is_open = inbox.caught_up && is_answered;
+        inbox.alone_until = i64::MAX;
+        inbox.looked = Some(at);
+        inbox.limit = request.limit;
+    }
+
+    /// What the look came to; `None` when it failed.
+    pub(super) fn end_look(&self, request: &ClaimRequest<'_>, found: Option<&Claim>) {
+        let mut state = self.state.lock();
+        let rests = state.rests + 1;
+        let Some(inbox) = state.inboxes.get_mut(request.claimed_by) else { return };
+        // One that lapsed before comes alone, whatever waits behind it.
+        let is_all = |claim: &Claim| {
+            claim.order == QueueOrder::Parallel
+                && claim.events.len() < request.limit
+                && claim.events.iter().all(|event| event.lapses == 0)
+        };
+        inbox.caught_up = found.is_some_and(is_all);
+        inbox.is_open = inbox.caught_up;
+        let Some(found) = found else { return };
+        let due = if found.more { Some(i64::MIN) } else { found.next_due.map(Instant::as_millis) };
+        inbox.alone_until = inbox.alone_until.min(due.unwrap_or(i64::MAX));
+        inbox.rests_since = found.events.is_empty().then_some(rests);
+        state.rests = rests;
+    }
+
+    /// Something of `queue` that was not born waits, and is due at `due`.
+    pub(super) fn told(&self, queue: &str, due: i64) {
+        self.state.lock().shut(queue, due);
+    }
+
+    /// Promises the events of a group to those who may have them. `None` when that is nobody. An event that finds no room waits,
+    /// and what comes after it must not go before it.
+    pub(super) fn promise(
+        self: &Arc<Self>,
+        events: &[&NewEvent],
+        token: i64,
+        now: Moment,
+    ) -> Option<Promises> {
+        let mut state = self.state.lock();
+        if state.inboxes.is_empty() || token <= state.lapsed {
+            return None;
+        }
+        let mut is_any = false;
+        let to = events.iter().map(|event| {
+            if event.scheduled || event.process_on.as_millis() > now.millis {
+                return None;
+            }
+            let Some(by) = state.best(&event.queue, now, self.look_every) else {
+                state.shut(&event.queue, i64::MIN);
+                return None;
+            };
+            is_any = true;
+            Some(by)
+        });
+        let to = to.collect();
+        drop(state);
+        is_any.then(|| Promises::new(Arc::clone(self), token, to))
+    }
+
+    /// Hands over what was born under a promise, unless its lease has lapsed: then it is others' to take over.
+    pub(super) fn deliver(
+        &self,
+        promises: &Promises,
+        born: Vec<Event>,
+        (claims, now): (&Claims, i64),
+    ) -> Delivered {
+        let mut delivered = Delivered::default();
+        let mut state = self.state.lock();
+        if promises.token <= state.lapsed {
+            return delivered;
+        }
+        state.token = promises.token;
+        let mut filled: Vec<Arc<str>> = Vec::new();
+        for event in born {
+            let by = Arc::clone(&event.claimed_by);
+            let inbox = state.inboxes.get_mut(&by).filter(|inbox| inbox.queue == event.fired.queue);
+            let Some(inbox) = inbox else {
+                delivered.orphans.push(Claimed::now(&event, (None, promises.token, now), false));
+                continue;
+            };
+            if !filled.contains(&by) {
+                delivered
+                    .wakes
+                    .push((Arc::clone(&inbox.queue), event.fired.process_on.as_millis()));
+                filled.push(by);
+            }
+            claims.add(std::slice::from_ref(&event), (None, promises.token, now), false);
+            inbox.events.push(event);
+        }
+        delivered
+    }
+
+    /// Whether events of a group under way are promised to this processor.
+    pub(super) fn is_promised(&self, claimed_by: &str) -> bool {
+        self.state.lock().promised(claimed_by) > 0
+    }
+
+    /// These are given back: they are nobody's to hand out.
+    pub(super) fn take_out(&self, given: &[Claimed]) {
+        let is_given = |event: &Event| given.iter().any(|one| one.event == event.fired.sys_id);
+        for inbox in self.state.lock().inboxes.values_mut() {
+            inbox.events.retain(|event| !is_given(event));
+        }
+    }
+
+    /// The lease `token` has lapsed: what was born under it is others', and so is what will turn out to have been.
+    pub(super) fn forget(&self, token: i64) {
+        let mut state = self.state.lock();
+        state.lapsed = state.lapsed.max(token);
+        for inbox in state.inboxes.values_mut() {
+            inbox.events.clear();
+            (inbox.is_open, inbox.caught_up) = (false, false);
+        }
+        let lapsed = state.lapsed;
+        let (gone, left) =
+            std::mem::take(&mut state.in_doubt).into_iter().partition(|one| one.token <= lapsed);
+        state.in_doubt = left;
+        let gone: Vec<InDoubt> = gone;
+        gone.iter().for_each(|one| state.withdraw(&one.to));
+    }
+
+    /// The groups of which nobody knows what became of them; the caller finds out, or puts them back.
+    pub(super) fn in_doubt(&self) -> Vec<InDoubt> {
+        std::mem::take(&mut self.state.lock().in_doubt)
+    }
+
+    /// What became of it is still not known.
+    pub(super) fn still_in_doubt(&self, group: InDoubt) {
+        let mut state = self.state.lock();
+        if group.token <= state.lapsed {
+            state.withdraw(&group.to);
+        } else {
+            state.in_doubt.push(group);
+        }
+    }
+
+    /// These are promised no more.
+    pub(super) fn withdraw(&self, to: &[Option<Arc<str>>]) {
+        self.state.lock().withdraw(to);
+    }
+}
+
+impl State {
+    /// Who is to have the next event of `queue`: whoever rests, else whoever has least; of those alike, who rests longest. It is
+    /// promised to him.
+    fn best(&mut self, queue: &str, now: Moment, look_every: Duration) -> Option<Arc<str>> {
+        let of_queue = self.inboxes.iter().filter(|(_, inbox)| *inbox.queue == *queue);
+        let with_room = of_queue.filter_map(|(by, inbox)| {
+            let filled = inbox.events.len() + self.promised(by);
+            (inbox.is_alone(now, look_every) && filled < inbox.most())
+                .then_some((by, inbox, filled))
+        });
+        let (by, ..) = with_room.min_by_key(|(_, inbox, filled)| {
+            (inbox.rests_since.is_none(), *filled, inbox.rests_since)
+        })?;
+        let by = Arc::clone(by);
+        *self.promised.entry(Arc::clone(&by)).or_default() += 1;
+        Some(by)
+    }
+
+    /// Events of groups under way that are promised to this processor.
+    fn promised(&self, claimed_by: &str) -> usize {
+        self.promised.get(claimed_by).copied().unwrap_or(0)
+    }
+
+    fn shut(&mut self, queue: &str, due: i64) {
+        for inbox in self.inboxes.values_mut().filter(|inbox| *inbox.queue == *queue) {
+            inbox.alone_until = inbox.alone_until.min(due);
+        }
+    }
+
+    fn withdraw(&mut self, to: &[Option<Arc<str>>]) {
+        for by in to.iter().flatten() {
+            if let Some(promised) = self.promised.get_mut(by) {
+                *promised -= 1;
+                if *promised == 0 {
+                    self.promised.remove(by);
+                }
+            }
+        }
+    }
+}
+
+impl Inbox {
+    /// Whether nothing else of the queue is due, as far as is known.
+    fn is_alone(&self, now: Moment, look_every: Duration) -> bool {
+        let is_fresh = |at: Monotonic| now.at.saturating_duration_since(at) < look_every;
+        self.is_open && now.millis < self.alone_until && self.looked.is_some_and(is_fresh)
+    }
+
+    /// How many events it may hold.
+    fn most(&self) -> usize {
+        if self.rests_since.is_some() { self.limit } else { self.room }
+    }
+}

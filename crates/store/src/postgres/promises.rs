@@ -1,0 +1,254 @@
+//! What is promised to processors while a group of appends is under way (`births`), and what is born of it.
+
+use std::sync::Arc;
+
+use campanile_model::limits::IDEMPOTENCY_KEY_MS;
+use campanile_model::{Event, EventState, NewEvent, SysId};
+
+use super::births::Births;
+
+/// For whom the events of a group under way will be born. While a processor is promised some, they may stand in the database
+/// and not be known here yet: nothing is given back for it then. What is not kept is promised no more once this is dropped.
+#[derive(Debug)]
+pub(super) struct Promises {
+    births: Arc<Births>,
+    /// The lease that they will stand on.
+    pub(super) token: i64,
+    /// In the order of the events.
+    pub(super) to: Vec<Option<Arc<str>>>,
+}
+
+/// A group of which nobody knows whether it was committed, or what was born with it.
+#[derive(Debug)]
+pub(super) struct InDoubt {
+    pub(super) token: i64,
+    pub(super) number: i64,
+    /// What may have been born.
+    pub(super) events: Vec<SysId>,
+    pub(super) to: Vec<Option<Arc<str>>>,
+}
+
+impl Promises {
+    /// These promises of `births`, for events that will stand on the lease `token`.
+    pub(super) fn new(births: Arc<Births>, token: i64, to: Vec<Option<Arc<str>>>) -> Self {
+        Self { births, token, to }
+    }
+
+    /// Nobody knows whether the group was committed under `number`, or what was born with it: it stays promised until that is
+    /// found out.
+    pub(super) fn are_in_doubt(mut self, number: i64, events: &[&NewEvent]) {
+        let to = std::mem::take(&mut self.to);
+        let promised = events.iter().zip(&to).filter(|(_, by)| by.is_some());
+        let events = promised.map(|(event, _)| event.sys_id).collect();
+        self.births.still_in_doubt(InDoubt { token: self.token, number, events, to });
+    }
+}
+
+impl Drop for Promises {
+    fn drop(&mut self) {
+        self.births.withdraw(&self.to);
+    }
+}
+
+/// What a claim would have read of `event` after it was appended under `sequence` and claimed by `by`.
+pub(super) fn born(event: &NewEvent, sequence: i64, by: &Arc<str>) -> Event {
+    let fired = NewEvent { key_life_ms: IDEMPOTENCY_KEY_MS, content_hash: 0, ..event.clone() };
+    Event {
+        sequence,
+        origin_id: fired.sys_id,
+        state: EventState::Queued,
+        processed: None,
+        processing_duration_ms: None,
+        claimed_by: Arc::clone(by),
+        epoch: 0,
+        attempts: 0,
+        lapses: 0,
+        only_failed: false,
+        coalesced: 0,
+        error_code: Arc::from(""),
+        error_message: Arc::from(""),
+        fired,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant as Monotonic};
+
+    use campanile_model::{EventSource, Instant};
+
+    use super::*;
+    use crate::contract::{Claim, ClaimRequest};
+    use crate::postgres::births::Moment;
+    use crate::postgres::claims::Claims;
+
+    const NOW: Instant = Instant::from_millis(1_700_000_000_000);
+    const TOKEN: i64 = 3;
+    const LOOK_EVERY: Duration = Duration::from_secs(4);
+
+    struct House {
+        claims: Claims,
+        began: Monotonic,
+    }
+
+    impl House {
+        /// With a processor that has looked and rests.
+        fn new() -> Self {
+            let house = Self { claims: Claims::new(None, LOOK_EVERY), began: Monotonic::now() };
+            house.births().stay("", "by", 5);
+            house.look(&Claim::default());
+            house
+        }
+
+        fn births(&self) -> &Arc<Births> {
+            &self.claims.births
+        }
+
+        fn look(&self, found: &Claim) {
+            self.births().begin_look(&request(), self.began, true);
+            self.births().end_look(&request(), Some(found));
+        }
+
+        /// Promised so many milliseconds after the look.
+        fn promise(&self, after: u64) -> Option<Promises> {
+            let millis = NOW.as_millis() + i64::try_from(after).unwrap();
+            let now = Moment { millis, at: self.began + Duration::from_millis(after) };
+            self.births().promise(&[&event()], TOKEN, now)
+        }
+
+        /// How many were handed out, and how many found nobody.
+        fn deliver(&self, promises: &Promises) -> (usize, usize) {
+            let event = event();
+            let born = vec![born(&event, 1, &Arc::from("by"))];
+            let delivered = self.births().deliver(promises, born, (&self.claims, NOW.as_millis()));
+            let taken = self.births().take(&request(), &self.claims);
+            (taken.map_or(0, |taken| taken.claim.events.len()), delivered.orphans.len())
+        }
+    }
+
+    fn request() -> ClaimRequest<'static> {
+        ClaimRequest { queue: "", limit: 9, claimed_by: "by", by_priority: true, now: NOW }
+    }
+
+    fn event() -> NewEvent {
+        let text = || Arc::from("");
+        NewEvent {
+            sys_id: SysId::generate(NOW),
+            name: text(),
+            parm1: text(),
+            parm2: text(),
+            table: text(),
+            instance: text(),
+            descriptive_name: text(),
+            queue: text(),
+            queue_from_call: false,
+            priority: 100.0,
+            process_on: NOW,
+            created: NOW,
+            scheduled: false,
+            registered: true,
+            user_id: text(),
+            user_name: text(),
+            uri: text(),
+            snapshot: text(),
+            depth: 0,
+            cause_event: None,
+            cause_handler: text(),
+            dedupe_key: text(),
+            key_life_ms: 0,
+            content_hash: 0,
+            source: EventSource::Api,
+            coalesce_seconds: 0,
+            max_attempts: 0,
+        }
+    }
+
+    #[test]
+    fn what_was_promised_to_who_has_left_meanwhile_is_given_back() {
+        let house = House::new();
+        let promises = house.promise(0).unwrap();
+        assert!(house.births().leave("by").is_empty());
+        assert_eq!(house.deliver(&promises), (0, 1));
+        assert_eq!(house.claims.len(), 0, "nobody holds it");
+        assert!(house.promise(0).is_none());
+    }
+
+    #[test]
+    fn what_was_promised_under_a_lease_that_has_lapsed_meanwhile_is_nobodys_here() {
+        let house = House::new();
+        let promises = house.promise(0).unwrap();
+        house.claims.forget_all(TOKEN);
+        assert_eq!(house.deliver(&promises), (0, 0));
+        house.look(&Claim::default());
+        assert!(house.promise(0).is_none(), "not under that lease any more");
+    }
+
+    #[test]
+    fn while_something_is_promised_nothing_is_given_back_as_unknown() {
+        let house = House::new();
+        let promises = house.promise(0).unwrap();
+        house.claims.unanswered.note("by");
+        assert_eq!(house.claims.known_of_unanswered("by"), None);
+        let doubted = event();
+        promises.are_in_doubt(7, &[&doubted]);
+        assert_eq!(house.claims.known_of_unanswered("by"), None, "nor while it is in doubt");
+        let groups = house.births().in_doubt();
+        assert_eq!((groups.len(), &groups[0].events), (1, &vec![doubted.sys_id]));
+        house.births().withdraw(&groups[0].to);
+        assert_eq!(house.claims.known_of_unanswered("by"), Some(Vec::new()));
+        house.births().begin_look(&request(), house.began, false);
+        assert!(house.promise(0).is_none(), "nothing is born for it until that is settled");
+    }
+
+    #[test]
+    fn an_inbox_is_shut_when_something_becomes_due_and_when_others_may_have_gone_unheard() {
+        let house = House::new();
+        house.look(&Claim { next_due: Some(NOW.plus_millis(50)), ..Claim::default() });
+        assert!(house.promise(49).is_some());
+        assert!(house.promise(50).is_none());
+        house.look(&Claim::default());
+        assert!(house.promise(3_999).is_some());
+        assert!(house.promise(4_000).is_none());
+        house.look(&Claim::default());
+        house.births().told("elsewhere", 0);
+        assert!(house.promise(1).is_some());
+        house.births().told("", NOW.as_millis() + 2);
+        assert!(house.promise(1).is_some());
+        assert!(house.promise(2).is_none());
+    }
+
+    #[test]
+    fn who_rests_asks_again_when_something_is_told_or_due_and_when_others_may_have_gone_unheard() {
+        let house = House::new();
+        let rests = |after: u64| {
+            let now = NOW.plus_millis(i64::try_from(after).unwrap());
+            let at = house.began + Duration::from_millis(after);
+            house.births().rests(&ClaimRequest { now, ..request() }, at)
+        };
+        assert_eq!(rests(3_999).unwrap().next_due, None);
+        assert!(rests(4_000).is_none());
+        house.births().told("", NOW.as_millis() + 50);
+        assert_eq!(rests(49).unwrap().next_due, Some(NOW.plus_millis(50)));
+        assert!(rests(50).is_none());
+        house.look(&Claim { more: true, ..Claim::default() });
+        assert!(rests(0).is_none());
+        house.look(&Claim::default());
+        let promises = house.promise(0).unwrap();
+        assert!(rests(0).is_some(), "it is not there yet, and wakes when it comes");
+        assert_eq!(house.deliver(&promises), (1, 0));
+    }
+
+    /// Under load something always comes while a processor looks: it must not keep the inbox shut for ever.
+    #[test]
+    fn who_had_caught_up_may_be_promised_events_while_it_looks() {
+        let house = House::new();
+        house.births().told("", NOW.as_millis());
+        assert!(house.promise(0).is_none());
+        house.births().begin_look(&request(), house.began, true);
+        assert!(house.promise(0).is_some());
+        house.births().end_look(&request(), None);
+        assert!(house.promise(0).is_none(), "the look failed");
+        house.births().begin_look(&request(), house.began, true);
+        assert!(house.promise(0).is_none(), "nobody knows what waits");
+    }
+}
