@@ -215,7 +215,10 @@ impl EventStore for PostgresStore {
     }
 
     fn stay(&self, queue: &str, claimed_by: &str, room: usize) {
-        self.claims.births.stay(queue, claimed_by, room);
+        // In distributed mode, and behind a pool that mixes connections up, appends go the long way, and nothing is born.
+        if self.claims.spread().is_none() && !self.shared.is_shared {
+            self.claims.births.stay(queue, claimed_by, room);
+        }
     }
 
     fn leave(&self, claimed_by: &str) {
