@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -210,8 +211,8 @@ impl Connection {
         }
     }
 
-    /// The rows of two statements in one round trip. Each is a transaction by itself, unless they have to say how long they
-    /// wait for a lock.
+    /// The rows of two statements in one round trip, outside of a transaction. Each is one by itself, unless they have to say
+    /// how long they wait for a lock: what says so ends a transaction that is open ([`Connection::query_both_within`]).
     pub(super) fn query_both(
         &self,
         first: Asked<'_>,
@@ -248,6 +249,53 @@ impl Connection {
             let both = (first?, second?);
             ended?;
             Ok(both)
+        })
+    }
+
+    /// The same in the transaction that is open: it goes on, and says itself what goes for it.
+    pub(super) fn query_both_within(
+        &self,
+        first: Asked<'_>,
+        second: Asked<'_>,
+    ) -> Result<(Vec<Row>, Vec<Row>), Error> {
+        let prepared = (self.prepared(first.0)?, self.prepared(second.0)?);
+        self.wire.wait(async {
+            let (first, second) = tokio::join!(
+                // Sent in this order.
+                biased;
+                prepared.0.query(&self.client, first.1),
+                prepared.1.query(&self.client, second.1),
+            );
+            Ok((first?, second?))
+        })
+    }
+
+    /// The rows of one statement for each of these values, in one round trip, in the transaction that is open.
+    pub(super) fn query_each(
+        &self,
+        sql: &str,
+        values: &[Vec<&(dyn ToSql + Sync)>],
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        let form = self.prepared(sql)?;
+        self.wire.wait(async {
+            let mut asked: Vec<_> = values
+                .iter()
+                .map(|values| Some(Box::pin(form.query(&self.client, values))))
+                .collect();
+            let mut answers: Vec<Option<Result<Vec<Row>, Error>>> =
+                asked.iter().map(|_| None).collect();
+            // Sent in their order by the first turn: nothing waits for the answer to what went before.
+            std::future::poll_fn(|context| {
+                for (asked, answer) in asked.iter_mut().zip(&mut answers) {
+                    let Some(pending) = asked else { continue };
+                    if let Poll::Ready(ready) = pending.as_mut().poll(context) {
+                        (*asked, *answer) = (None, Some(ready));
+                    }
+                }
+                if asked.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            answers.into_iter().flatten().collect()
         })
     }
 

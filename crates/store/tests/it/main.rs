@@ -6,6 +6,7 @@ mod conformance;
 mod copies;
 mod copies_of_orders;
 mod distributed;
+mod distributed_claims;
 mod distributed_order;
 mod event_actions;
 mod event_claims;

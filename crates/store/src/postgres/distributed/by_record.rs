@@ -2,11 +2,13 @@
 //!
 //! As `campanile_pick_by_record`: the first event of each record that nobody handles, and, where there are fewer such records
 //! than events wanted, some that follow it. Differs because each question is a round trip: what is asked of many events is
-//! asked once, and what follows from the events at hand is not asked at all.
+//! asked in one; and because each sees what was committed until then, so nothing follows from what an earlier one has seen but
+//! where to look: what is first in a turn, and what follows it, is asked for, and whatever stands there is told, claimed or not.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::claims::Look;
@@ -51,8 +53,18 @@ struct Window {
     events: Vec<Waiting>,
     /// It has all that is due.
     is_whole: bool,
-    /// The first event of a turn that it has is the first of that turn.
-    knows_firsts: bool,
+    /// Where turns end for now: the first event that has no turn yet, and could not get it, because somebody else holds it.
+    bars: Bars,
+}
+
+/// Places by turns.
+type Bars = HashMap<i64, (i64, i64)>;
+
+impl Window {
+    /// Whether what stands at this place waits for one that has no turn yet, or is it.
+    fn is_barred(&self, turn: i64, place: (i64, i64)) -> bool {
+        self.bars.get(&turn).is_some_and(|bar| *bar <= place)
+    }
 }
 
 /// The event that a turn stands at, when it was begun.
@@ -99,19 +111,17 @@ fn pick(look: &Look<'_>) -> Result<Vec<i64>, Error> {
     let window = look_at_due(look, SEEN_MIN.max(2 * limit))?;
     let mut heads = heads(look, &window)?;
     if heads.is_empty() && !window.is_whole {
-        heads = heads_behind(look)?;
+        heads = heads_behind(look, &window)?;
     }
     if heads.is_empty() {
         return Ok(Vec::new());
     }
     let follow = (limit / heads.len()).saturating_sub(1);
-    let mut chains = Vec::with_capacity(heads.len());
-    for head in heads {
-        let mut chain = vec![head.sequence];
-        if follow > 0 && !head.was_tried {
-            chain.extend(followers(look, &window, head, follow)?);
+    let mut chains: Vec<Vec<i64>> = heads.iter().map(|head| vec![head.sequence]).collect();
+    if follow > 0 {
+        for (chain, following) in chains.iter_mut().zip(followers(look, &window, &heads, follow)?) {
+            chain.extend(following);
         }
-        chains.push(chain);
     }
     take_prefixes(look, &chains)
 }
@@ -121,35 +131,33 @@ fn look_at_due(look: &Look<'_>, seen_max: usize) -> Result<Window, Error> {
     let mut rows: Vec<Row> = Vec::new();
     let mut behind = f64::NEG_INFINITY;
     let by_priority = look.request.by_priority;
-    let (mut lanes, mut is_last) = (0, true);
     while let Some(lane) = look.lane_behind(behind)? {
         if by_priority && rows.len() >= seen_max {
-            is_last = false;
             break;
         }
-        (behind, lanes) = (lane.priority, lanes + 1);
+        behind = lane.priority;
         if lane.due > look.request.now.as_millis() {
             continue;
         }
         let wanted = if by_priority { seen_max - rows.len() } else { seen_max };
         let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
         let (queue, now) = (stored(look.request.queue), look.request.now.as_millis());
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        let values: [&(dyn ToSql + Sync); 5] =
             [&look.partition, &queue, &lane.priority, &now, &wanted];
         rows.extend(look.connection.query(LOOK_IN_TURN, &values)?);
     }
-    let mut events = with_turns(look, &rows)?;
+    let (mut events, bars) = with_turns(look, &rows)?;
     if !by_priority {
         events.sort_by_key(Waiting::place);
     }
     let is_whole = events.len() < seen_max;
     events.truncate(seen_max);
-    let knows_firsts = !by_priority || is_whole || (lanes == 1 && is_last);
-    Ok(Window { events, is_whole, knows_firsts })
+    Ok(Window { events, is_whole, bars })
 }
 
-/// The events in rows of [`LOOK_IN_TURN`]. Those from before the queue kept an order get their turn now.
-fn with_turns(look: &Look<'_>, rows: &[Row]) -> Result<Vec<Waiting>, Error> {
+/// The events in rows of [`LOOK_IN_TURN`], and [the bars](Window::bars) among them. Those from before the queue kept an order
+/// get their turn now.
+fn with_turns(look: &Look<'_>, rows: &[Row]) -> Result<(Vec<Waiting>, Bars), Error> {
     let mut without: HashMap<i64, i64> = HashMap::new();
     let mut events = Vec::with_capacity(rows.len());
     for row in rows {
@@ -173,14 +181,22 @@ fn with_turns(look: &Look<'_>, rows: &[Row]) -> Result<Vec<Waiting>, Error> {
             was_tried: attempts > 0 || lapses > 0,
         });
     }
+    let mut bars = Bars::new();
     if !without.is_empty() {
-        // What somebody is about to change is had by nobody, and those behind it wait.
+        // What somebody is about to change is had by nobody, now or in a moment, and those behind it wait: claimed without a turn
+        // it would be seen by nobody.
         let held = hold(look, &without.keys().copied().collect::<Vec<_>>())?;
+        for event in &events {
+            if without.contains_key(&event.sequence) && !held.contains(&event.sequence) {
+                let bar = bars.entry(event.turn).or_insert(event.place());
+                *bar = event.place().min(*bar);
+            }
+        }
         let (sequences, turns): (Vec<i64>, Vec<i64>) =
             without.into_iter().filter(|(sequence, _)| held.contains(sequence)).unzip();
         look.connection.execute(GIVE_TURNS, &[&look.partition, &sequences, &turns])?;
     }
-    Ok(events)
+    Ok((events, bars))
 }
 
 /// Those of the window whose turn it is, as many as are wanted.
@@ -194,18 +210,25 @@ fn heads(look: &Look<'_>, window: &Window) -> Result<Vec<Waiting>, Error> {
     }
     let turns: Vec<i64> = firsts.keys().copied().collect();
     let begun = begun(look, &turns)?;
+    let mut candidates = window.events.iter().filter(|event| match begun.get(&event.turn) {
+        Some(begun) => !begun.is_claimed && begun.place == event.place(),
+        None => {
+            firsts[&event.turn].sequence == event.sequence
+                && !window.is_barred(event.turn, event.place())
+        }
+    });
     let mut heads = Vec::new();
-    for event in &window.events {
-        if heads.len() >= look.request.limit {
+    while heads.len() < look.request.limit {
+        let asked: Vec<&Waiting> =
+            candidates.by_ref().take(look.request.limit - heads.len()).collect();
+        if asked.is_empty() {
             break;
         }
-        let is_head = match begun.get(&event.turn) {
-            Some(begun) => !begun.is_claimed && begun.place == event.place(),
-            None if firsts[&event.turn].sequence != event.sequence => false,
-            None => window.knows_firsts || first_of(look, event.turn)? == Some(event.sequence),
-        };
-        if is_head {
-            heads.push(*event);
+        // Behind the look at what was begun: what was given back since stands there again, before what follows it.
+        for (event, first) in asked.iter().zip(firsts_of(look, &asked)?) {
+            if begun.contains_key(&event.turn) || first == Some(event.sequence) {
+                heads.push(**event);
+            }
         }
     }
     Ok(heads)
@@ -230,15 +253,20 @@ fn begun(look: &Look<'_>, turns: &[i64]) -> Result<HashMap<i64, Begun>, Error> {
     Ok(found)
 }
 
-fn first_of(look: &Look<'_>, turn: i64) -> Result<Option<i64>, Error> {
+/// The first event of the turn of each.
+fn firsts_of(look: &Look<'_>, events: &[&Waiting]) -> Result<Vec<Option<i64>>, Error> {
     let queue = stored(look.request.queue);
-    let row = look.connection.query_first(FIRST_OF_TURN, &[&look.partition, &queue, &turn])?;
-    row.map(|row| row.try_get(0)).transpose()
+    let values: Vec<Vec<&(dyn ToSql + Sync)>> = events
+        .iter()
+        .map(|event| -> Vec<&(dyn ToSql + Sync)> { vec![&look.partition, &queue, &event.turn] })
+        .collect();
+    let firsts = look.connection.query_each(FIRST_OF_TURN, &values)?;
+    firsts.iter().map(|rows| rows.first().map(|row| row.try_get(0)).transpose()).collect()
 }
 
 /// Events whose turn it is where all that was seen waits for records that are being handled. From a record by chance, so that
 /// each has its turn.
-fn heads_behind(look: &Look<'_>) -> Result<Vec<Waiting>, Error> {
+fn heads_behind(look: &Look<'_>, window: &Window) -> Result<Vec<Waiting>, Error> {
     let now = look.request.now.as_millis();
     let queue = stored(look.request.queue);
     let chance = i64::try_from(RandomState::new().hash_one(now) >> 1).unwrap_or(0);
@@ -276,6 +304,7 @@ fn heads_behind(look: &Look<'_>) -> Result<Vec<Waiting>, Error> {
                     was_tried: true,
                     ..first
                 },
+                None if window.is_barred(first.turn, first.place()) => continue,
                 None => first,
             };
             if head.process_on <= now && heads.len() < look.request.limit {
@@ -296,34 +325,37 @@ fn heads_behind(look: &Look<'_>) -> Result<Vec<Waiting>, Error> {
     Ok(heads)
 }
 
-/// Up to `count` events that follow `head` in its turn.
+/// Up to `count` events that follow each of these in its turn; none where it was tried before.
 fn followers(
     look: &Look<'_>,
     window: &Window,
-    head: Waiting,
+    heads: &[Waiting],
     count: usize,
-) -> Result<Vec<i64>, Error> {
-    if window.is_whole {
-        let mut behind: Vec<&Waiting> = window
-            .events
-            .iter()
-            .filter(|event| event.turn == head.turn && event.place() > head.place())
-            .collect();
-        behind.sort_by_key(|event| event.place());
-        return Ok(behind.iter().take(count).map(|event| event.sequence).collect());
+) -> Result<Vec<Vec<i64>>, Error> {
+    let queue = stored(look.request.queue);
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let counts: Vec<i64> =
+        heads.iter().map(|head| if head.was_tried { 0 } else { count }).collect();
+    let values: Vec<Vec<&(dyn ToSql + Sync)>> = heads
+        .iter()
+        .zip(&counts)
+        .map(|(head, count)| -> Vec<&(dyn ToSql + Sync)> {
+            vec![&look.partition, &queue, &head.turn, &head.process_on, &head.sequence, count]
+        })
+        .collect();
+    let mut followers = Vec::with_capacity(heads.len());
+    for (head, rows) in heads.iter().zip(look.connection.query_each(FOLLOWERS, &values)?) {
+        let mut following = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (sequence, process_on): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            if window.is_barred(head.turn, (process_on, sequence)) {
+                break;
+            }
+            following.push(sequence);
+        }
+        followers.push(following);
     }
-    let rows = look.connection.query(
-        FOLLOWERS,
-        &[
-            &look.partition,
-            &stored(look.request.queue),
-            &head.turn,
-            &head.process_on,
-            &head.sequence,
-            &i64::try_from(count).unwrap_or(i64::MAX),
-        ],
-    )?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+    Ok(followers)
 }
 
 /// Of each chain what can be had, up to the first that somebody else is about to change: what follows it must wait.
@@ -342,4 +374,48 @@ fn hold(look: &Look<'_>, sequences: &[i64]) -> Result<HashSet<i64>, Error> {
     let queue = stored(look.request.queue);
     let rows = look.connection.query(HOLD_THESE, &[&look.partition, &sequences, &queue, &now])?;
     rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use campanile_model::Instant;
+
+    use super::*;
+    use crate::contract::ClaimRequest;
+    use crate::postgres::DatabaseUrl;
+    use crate::postgres::address::Address;
+    use crate::postgres::connection::Connection;
+    use crate::postgres::distributed::plan_tests::partitioned;
+
+    /// Each priority is a look of its own: the first event came to one that was looked at already, the second to the next.
+    #[test]
+    fn what_came_between_two_looks_is_not_passed_by_what_came_behind_it() {
+        let database = partitioned();
+        database.run(
+            "INSERT INTO sysevent_live (sequence, sys_id, queue, derived_priority, process_on, sys_created_on, name, turn, \
+             \"partition\", depth, source, queue_from_call, registered, scheduled, max_attempts, coalesce_seconds) \
+             SELECT n, 'e' || n, 'q', 100 * n, 5, 0, 'n', 7, 3, 0, 'api', false, true, false, 0, 0 \
+             FROM generate_series(1, 2) AS made (n)",
+        );
+        let address = Address::parse(&DatabaseUrl::from(database.url())).unwrap();
+        let connection = Connection::open(&address).unwrap();
+        let request = ClaimRequest {
+            queue: "q",
+            limit: 9,
+            claimed_by: "n/q/0",
+            by_priority: true,
+            now: Instant::from_millis(10),
+        };
+        let look = Look { connection: &connection, request: &request, partition: 3 };
+        let [first, second] = [1, 2].map(|sequence: i64| Waiting {
+            sequence,
+            priority: 100.0,
+            process_on: 5,
+            turn: 7,
+            was_tried: false,
+        });
+        let seen = |events| Window { events, is_whole: true, bars: Bars::new() };
+        assert_eq!(heads(&look, &seen(vec![second])).unwrap(), []);
+        assert_eq!(heads(&look, &seen(vec![first, second])).unwrap(), [first]);
+    }
 }

@@ -50,7 +50,7 @@ pub(super) fn expect_lease(
 ) -> Result<Rule, Error> {
     let queue = stored(queue);
     let (expected, order) =
-        connection.query_both((EXPECT_LEASE, &[&token, &queue]), (ORDER, &[&queue]))?;
+        connection.query_both_within((EXPECT_LEASE, &[&token, &queue]), (ORDER, &[&queue]))?;
     if !expected.first().map_or(Ok(false), |row| row.try_get(1))? {
         return Ok(Rule::Changing);
     }
@@ -66,7 +66,7 @@ pub(super) fn rule_behind(
     queue: &str,
     before: Asked<'_>,
 ) -> Result<(Vec<Row>, Rule), Error> {
-    let (rows, order) = connection.query_both(before, (ORDER, &[&stored(queue)]))?;
+    let (rows, order) = connection.query_both_within(before, (ORDER, &[&stored(queue)]))?;
     Ok((rows, rule(&order)?))
 }
 
@@ -90,6 +90,16 @@ struct Due {
     lapses: i64,
     process_on: i64,
 }
+
+/// The first due events, as one look has seen them.
+struct First {
+    events: Vec<i64>,
+    /// The priority of all of them, and none before it or, where they come by arrival, behind it was looked at.
+    only: Option<f64>,
+}
+
+/// Looks that have nothing in common, one after the other, before nothing is taken: at each something has come that is first.
+const LOOKS_MAX: usize = 10;
 
 /// A priority that has waiting events.
 #[derive(Clone, Copy)]
@@ -219,7 +229,7 @@ impl Look<'_> {
 
     /// Due events of all priorities in the order of arrival, held: the first of each are looked at.
     fn by_arrival(&self) -> Result<Vec<i64>, Error> {
-        let sequences = self.first_by_arrival()?;
+        let sequences = self.first_by_arrival()?.events;
         let rows = self.connection.query(
             HOLD_THESE,
             &[
@@ -235,39 +245,54 @@ impl Look<'_> {
         Ok(picked)
     }
 
-    /// The first due events in the queue's order, only looked at.
+    /// The first due events in the queue's order, only looked at: none of them is behind one that is missing.
+    ///
+    /// Each priority is a statement of its own. What arrives at one that was looked at is missed, and what arrives behind it
+    /// at the next one is seen: so they are what two looks in a row have in common, or of one priority alone.
     ///
     /// # Errors
     /// What PostgreSQL said.
     pub(super) fn first_due_events(&self) -> Result<Vec<i64>, Error> {
+        let First { events, only } = self.look_at_first()?;
+        if let Some(only) = only
+            && let Some(lane) = self.lane_behind(f64::NEG_INFINITY)?
+            && lane.priority.total_cmp(&only).is_eq()
+        {
+            return Ok(events);
+        }
+        agreed(events, || Ok(self.look_at_first()?.events))
+    }
+
+    fn look_at_first(&self) -> Result<First, Error> {
         if !self.request.by_priority {
             return self.first_by_arrival();
         }
-        let mut first: Vec<i64> = Vec::new();
-        let mut behind = f64::NEG_INFINITY;
-        while first.len() < self.request.limit {
+        let mut events: Vec<i64> = Vec::new();
+        let (mut behind, mut lanes) = (f64::NEG_INFINITY, 0);
+        while events.len() < self.request.limit {
             let Some(lane) = self.lane_behind(behind)? else { break };
-            behind = lane.priority;
+            (behind, lanes) = (lane.priority, lanes + 1);
             if lane.due <= self.request.now.as_millis() {
-                let due = self.due(LOOK_AT_DUE, lane, self.request.limit - first.len())?;
-                first.extend(due.iter().map(|due| due.sequence));
+                let due = self.due(LOOK_AT_DUE, lane, self.request.limit - events.len())?;
+                events.extend(due.iter().map(|due| due.sequence));
             }
         }
-        Ok(first)
+        Ok(First { events, only: (lanes == 1).then_some(behind) })
     }
 
-    fn first_by_arrival(&self) -> Result<Vec<i64>, Error> {
+    fn first_by_arrival(&self) -> Result<First, Error> {
         let mut first = Vec::new();
-        let mut behind = f64::NEG_INFINITY;
+        let (mut behind, mut lanes) = (f64::NEG_INFINITY, 0);
         while let Some(lane) = self.lane_behind(behind)? {
-            behind = lane.priority;
+            (behind, lanes) = (lane.priority, lanes + 1);
             if lane.due <= self.request.now.as_millis() {
                 first.extend(self.due(LOOK_AT_DUE, lane, self.request.limit)?);
             }
         }
         first.sort_unstable_by_key(|due| (due.process_on, due.sequence));
         first.truncate(self.request.limit);
-        Ok(first.iter().map(|due| due.sequence).collect())
+        let events = first.iter().map(|due| due.sequence).collect();
+        Ok(First { events, only: (lanes == 1).then_some(behind) })
     }
 
     fn due(&self, statement: &str, lane: Lane, limit: usize) -> Result<Vec<Due>, Error> {
@@ -317,6 +342,23 @@ impl Look<'_> {
 
 fn read_due(row: &Row) -> Result<Due, Error> {
     Ok(Due { sequence: row.try_get(0)?, lapses: row.try_get(1)?, process_on: row.try_get(2)? })
+}
+
+/// What two looks in a row have in common at the beginning: between the two it was so. `before` was the first of them.
+fn agreed<E>(
+    mut before: Vec<i64>,
+    mut look: impl FnMut() -> Result<Vec<i64>, E>,
+) -> Result<Vec<i64>, E> {
+    for _ in 0..LOOKS_MAX {
+        let mut seen = look()?;
+        let common = before.iter().zip(&seen).take_while(|(l, r)| l == r).count();
+        if common > 0 || seen.is_empty() {
+            seen.truncate(common);
+            return Ok(seen);
+        }
+        before = seen;
+    }
+    Ok(Vec::new())
 }
 
 /// Picks of `found` what may be claimed together: one that lapsed before comes alone. Returns whether more may be picked.
@@ -409,6 +451,23 @@ mod tests {
     use crate::postgres::DatabaseUrl;
     use crate::postgres::address::Address;
     use crate::postgres::distributed::plan_tests::partitioned;
+
+    #[test]
+    fn looks_go_on_until_two_begin_alike() {
+        let after = |looks: &[&[i64]]| {
+            let mut looks = looks.iter().map(|look| look.to_vec());
+            let first = looks.next().unwrap();
+            agreed(first, || looks.next().ok_or("one look too many")).unwrap()
+        };
+        assert_eq!(after(&[&[1, 2], &[1, 2, 3]]), [1, 2]);
+        // The first came to a priority that had been looked at, the second behind it to the next.
+        assert_eq!(after(&[&[2], &[1, 2], &[1, 2]]), [1, 2]);
+        assert_eq!(after(&[&[2], &[1, 3], &[1]]), [1]);
+        assert_eq!(after(&[&[1], &[]]), [0; 0], "it was cancelled");
+        let anew: Vec<Vec<i64>> = (0..=20).map(|look| vec![-look]).collect();
+        let anew: Vec<&[i64]> = anew.iter().map(Vec::as_slice).collect();
+        assert_eq!(after(&anew), [0; 0], "somebody else may have a look");
+    }
 
     #[test]
     fn whoever_hears_nothing_finds_the_queues_that_have_events_and_their_partitions() {

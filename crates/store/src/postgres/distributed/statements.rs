@@ -127,14 +127,14 @@ statements! {
     HOLD_THESE = "3, '{1,2}', 'q', 10" =>
         "SELECT sequence, lapses, process_on FROM sysevent_live WHERE \"partition\" = $1 AND sequence = ANY ($2) \
          AND state <> 'queued' AND queue = $3 AND process_on <= $4 ORDER BY process_on, sequence FOR UPDATE SKIP LOCKED";
-    /// Claims what is held.
+    /// Claims what is held. What comes back is what this claim took: nothing that another one has.
     CLAIM = "3, '{1,2}', 'node/q/1', 1" =>
         concat!("UPDATE sysevent_live SET state = 'queued', claimed_by = $3, claim_token = $4 \
-         WHERE \"partition\" = $1 AND sequence = ANY ($2) RETURNING ", columns!(), ", claimed_by");
+         WHERE \"partition\" = $1 AND sequence = ANY ($2) AND state <> 'queued' RETURNING ", columns!(), ", claimed_by");
     /// The same where their turn may not be written yet.
     CLAIM_IN_TURN = "3, '{1,2}', 'node/q/1', 1, 0" =>
         concat!("UPDATE sysevent_live SET state = 'queued', claimed_by = $3, claim_token = $4, turn = coalesce(turn, $5) \
-         WHERE \"partition\" = $1 AND sequence = ANY ($2) RETURNING ", columns!(), ", claimed_by");
+         WHERE \"partition\" = $1 AND sequence = ANY ($2) AND state <> 'queued' RETURNING ", columns!(), ", claimed_by");
 
     /// Events arrive in a queue that keeps an order: numbers and turns in the places of those that they had, and when they are
     /// due if they are for now.
@@ -167,7 +167,7 @@ statements! {
          ORDER BY process_on, sequence LIMIT 1";
     /// Those that follow one in its turn.
     FOLLOWERS = "3, 'q', 0, 0, 0, 5" =>
-        "SELECT sequence FROM sysevent_live WHERE \"partition\" = $1 AND queue = $2 AND turn = $3 \
+        "SELECT sequence, process_on FROM sysevent_live WHERE \"partition\" = $1 AND queue = $2 AND turn = $3 \
          AND (process_on, sequence) > ($4, $5) ORDER BY process_on, sequence LIMIT $6";
     /// Events of the turns behind one, turn by turn.
     TURNS_BEHIND = "3, 'q', -1, 5" =>
