@@ -305,7 +305,9 @@ impl From<StoreError> for ApiError {
             StoreError::EventUnknown(_) => {
                 Self::new(StatusCode::NOT_FOUND, "event_unknown", "No Record found", text)
             }
-            StoreError::StateConflict { .. } | StoreError::QueueAtWork { .. } => {
+            StoreError::StateConflict { .. }
+            | StoreError::QueueAtWork { .. }
+            | StoreError::QueueHasOneTurn { .. } => {
                 Self::new(StatusCode::CONFLICT, "state_conflict", "State conflict", text)
             }
             StoreError::KeyReused { .. } => Self::unprocessable("key_reused", text),

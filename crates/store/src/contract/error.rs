@@ -122,6 +122,15 @@ pub enum StoreError {
         /// The queue.
         queue: String,
     },
+    /// Events of a queue that is to keep the order of each record wait where they came one after another.
+    #[error(
+        "queue '{queue}' cannot keep the order of each record while events wait in it that came while it was sequential: let it \
+         handle them, or move them to another queue, then set the order"
+    )]
+    QueueHasOneTurn {
+        /// The queue.
+        queue: String,
+    },
     /// Another database is being copied into this one, or that was broken off.
     #[error(
         "{place} holds an unfinished copy of {source_place}: end it with the same 'campanile copy' once more, or empty it"

@@ -8,11 +8,12 @@ use campanile_model::partition::partition;
 use campanile_model::{NewEvent, QueueOrder};
 use campanile_store::testing::{PgBouncer, Stranger, TestDatabase};
 use campanile_store::{
-    ClaimRequest, EventStore, Lease, NextState, PostgresOptions, PostgresStore, QueueRule, Store,
+    ClaimRequest, EventAction, EventStore, Lease, NextState, PostgresOptions, PostgresStore,
+    QueueRule, Store, StoreError,
 };
 
 use crate::events_at_hand::{
-    BY, MODE, NOW, distributed, event, finish, names, request, wait_until,
+    BY, MODE, NOW, distributed, event, finish, names, record, request, wait_until,
 };
 
 /// A program that hears of nothing by itself.
@@ -181,4 +182,56 @@ fn nothing_is_claimed_past_an_event_without_a_turn_that_somebody_holds() {
     holder.run("ROLLBACK");
     finish(&store, &first[0], NextState::Processed);
     assert_eq!(names(&store.claim(&request(9)).unwrap().events), ["held", "last"]);
+}
+
+#[test]
+fn what_nobody_told_of_is_looked_for_everywhere_while_an_order_is_new() {
+    let database = distributed();
+    let store = node(database.url());
+    set(&store, "", QueueOrder::Sequential);
+    assert_eq!(store.claim(&request(9)).unwrap().events, [], "it has looked everywhere");
+    store.append_blocking(vec![event("first"), event("next")], MODE).unwrap();
+    // As one left it that did not know of the order.
+    database.run(
+        "UPDATE sysevent_live SET \"partition\" = (\"partition\" + 1) % 16, turn = NULL WHERE name = 'first'",
+    );
+    assert_eq!(names(&store.claim(&request(9)).unwrap().events), ["first", "next"]);
+}
+
+#[test]
+fn an_event_that_is_brought_home_while_somebody_looks_for_it_is_found_there() {
+    let database = distributed();
+    let store = node(database.url());
+    let sys_id = event("a").sys_id;
+    store.append_blocking(vec![NewEvent { sys_id, ..event("a") }], MODE).unwrap();
+    let claiming = database.stranger();
+    claiming.run("BEGIN; UPDATE sysevent_live SET \"partition\" = (\"partition\" + 1) % 16");
+    std::thread::scope(|scope| {
+        let action = EventAction::Cancel { sys_id, now: NOW, record: record("cancel", &[sys_id]) };
+        let cancelling = scope.spawn(|| store.act(action));
+        wait_until("it waits for the event", || {
+            let waiting = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
+                 AND wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'";
+            !database.texts(waiting).is_empty()
+        });
+        claiming.run("COMMIT");
+        cancelling.join().unwrap().unwrap();
+    });
+    assert_eq!(database.texts("SELECT state FROM sysevent_log"), ["cancelled"]);
+}
+
+#[test]
+fn a_queue_that_was_sequential_keeps_the_order_of_records_once_it_is_empty() {
+    let database = distributed();
+    let store = node(database.url());
+    set(&store, "", QueueOrder::Sequential);
+    store.append_blocking(vec![event("a")], MODE).unwrap();
+    let mut tx = Arc::clone(&store).write().unwrap();
+    let by_record = QueueRule { order: QueueOrder::ByRecord, halts: false };
+    let error = tx.set_queue_order("", Some(by_record)).unwrap_err();
+    drop(tx);
+    assert_eq!(error, StoreError::QueueHasOneTurn { queue: String::new() });
+    let claimed = store.claim(&request(9)).unwrap().events;
+    finish(&store, &claimed[0], NextState::Processed);
+    set(&store, "", QueueOrder::ByRecord);
 }

@@ -93,7 +93,7 @@ struct Found {
     event: Event,
 }
 
-/// The event in `place`, held.
+/// The event in `place`, held. One that was brought to another partition between the two questions is asked for once more.
 fn find(
     connection: &Connection,
     place: Place,
@@ -105,10 +105,16 @@ fn find(
             ("SELECT \"partition\" FROM sysevent_log WHERE lower(sys_id) = $1", BY_KEY_IN_LOG)
         }
     };
-    for row in connection.query(asks_all, &[&key(sys_id)])? {
-        let partition: i64 = row.try_get(0)?;
-        if let Some(row) = connection.query_first(holds, &[&partition, &key(sys_id)])? {
-            return Ok(Some(Found { partition, event: read_event(&row)? }));
+    for _ in 0..2 {
+        let stands = connection.query(asks_all, &[&key(sys_id)])?;
+        for row in &stands {
+            let partition: i64 = row.try_get(0)?;
+            if let Some(row) = connection.query_first(holds, &[&partition, &key(sys_id)])? {
+                return Ok(Some(Found { partition, event: read_event(&row)? }));
+            }
+        }
+        if stands.is_empty() {
+            break;
         }
     }
     Ok(None)

@@ -25,8 +25,10 @@ use crate::postgres::text::{read, stored};
 const EXPECT_LEASE: &str =
     "SELECT campanile_expect_lease($1), pg_try_advisory_xact_lock_shared(1667329395, hashtext($2))";
 
-/// The order that a queue keeps, and whether it is halted. Asked behind that lock.
-const ORDER: &str = "SELECT kind, halted_at IS NOT NULL FROM sysevent_queue_order WHERE queue = $1";
+/// The order that a queue keeps, whether it is halted, and whether the order is so new that programs may not know of it. Asked
+/// behind that lock.
+const ORDER: &str = "SELECT kind, halted_at IS NOT NULL, clock_timestamp() < set_at + interval '1 minute' \
+     FROM sysevent_queue_order WHERE queue = $1";
 
 /// What a claim finds when it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub(super) enum Rule {
     Halted,
 }
 
-/// The rule of the queue, for the rest of the transaction.
+/// The rule of the queue, for the rest of the transaction, and whether it is new.
 ///
 /// # Errors
 /// The client's error, so that a lapsed lease is told from others.
@@ -47,14 +49,15 @@ pub(super) fn expect_lease(
     connection: &Connection,
     queue: &str,
     token: i64,
-) -> Result<Rule, Error> {
+) -> Result<(Rule, bool), Error> {
     let queue = stored(queue);
     let (expected, order) =
         connection.query_both_within((EXPECT_LEASE, &[&token, &queue]), (ORDER, &[&queue]))?;
     if !expected.first().map_or(Ok(false), |row| row.try_get(1))? {
-        return Ok(Rule::Changing);
+        return Ok((Rule::Changing, true));
     }
-    rule(&order)
+    let is_new = order.first().map_or(Ok(false), |row| row.try_get(2))?;
+    Ok((rule(&order)?, is_new))
 }
 
 /// The rule as it stands now.
@@ -183,7 +186,7 @@ fn claim_in_turn(
     token: i64,
 ) -> Result<Result<Option<Found>, Rule>, Error> {
     let now = request.now.as_millis();
-    let rule = expect_lease(connection, request.queue, token)?;
+    let (rule, _) = expect_lease(connection, request.queue, token)?;
     if rule != Rule::Is(QueueOrder::Parallel) {
         return Ok(Err(rule));
     }

@@ -4,6 +4,8 @@
 //! another, so each sees what the one before it took. With order by record that is a matter of one partition; a sequential
 //! queue has one partition.
 
+use std::cell::RefCell;
+
 use campanile_model::{Event, Instant, QueueOrder};
 use tokio_postgres::{Error, Row};
 
@@ -29,6 +31,16 @@ pub(super) struct InTurn<'a> {
     pub(super) spread: &'a Spread,
     pub(super) request: &'a ClaimRequest<'a>,
     pub(super) token: i64,
+    /// What is to be noted once the transaction is committed.
+    noted: RefCell<Noted>,
+}
+
+/// What looks have found. Nothing was found by a transaction that is rolled back.
+#[derive(Debug, Default)]
+struct Noted {
+    looks: Vec<(Turn, Ended)>,
+    /// A partition to which events were brought.
+    came_to: Option<i64>,
 }
 
 /// What one transaction came to.
@@ -58,14 +70,18 @@ pub(in crate::postgres) fn claim(
     let request = &ClaimRequest { limit, ..request.clone() };
     let now = request.now.as_millis();
     let turns = spread.turns();
-    let claim = InTurn { connection, spread, request, token };
+    let claim = InTurn { connection, spread, request, token, noted: RefCell::default() };
     let mut to_look_at = turns.to_look_at(request.queue, now).into_iter().peekable();
     while to_look_at.peek().is_some() {
         connection.batch(connection.begin_by_index())?;
-        let worked = claim.expect(order).map(|refused| match (refused, order) {
-            (Some(refused), _) => Ok(refused),
-            (None, QueueOrder::Sequential) => sequential::step(&claim, &mut to_look_at),
-            (None, _) => by_record::step(&claim, &mut to_look_at).map_err(StoreError::from),
+        let worked = claim.expect(order).map(|expected| match (expected, order) {
+            (Expected::Not(refused), _) => Ok(refused),
+            (Expected::Is { is_new }, QueueOrder::Sequential) => {
+                sequential::step(&claim, &mut to_look_at, is_new)
+            }
+            (Expected::Is { .. }, _) => {
+                by_record::step(&claim, &mut to_look_at).map_err(StoreError::from)
+            }
         });
         let ended =
             connection.batch(if matches!(worked, Ok(Ok(_))) { "COMMIT" } else { "ROLLBACK" });
@@ -74,6 +90,7 @@ pub(in crate::postgres) fn claim(
             Err(error) => return Ok(Err(error)),
         };
         ended?;
+        claim.note();
         match step {
             Step::Took { turn, rows, ended } => {
                 return Ok(took(&claim, (claims, order), turn, &rows, ended));
@@ -89,6 +106,14 @@ pub(in crate::postgres) fn claim(
     // Something came during the looks.
     let next_due = if more { Some(now) } else { due }.map(Instant::from_millis);
     Ok(Ok(Claim { next_due, order, ..Claim::default() }))
+}
+
+/// Whether a queue keeps the order that it is believed to keep.
+enum Expected {
+    /// It does. While that is new, programs may not know it yet.
+    Is { is_new: bool },
+    /// Nothing is to be had.
+    Not(Step),
 }
 
 /// Notes what was taken, and brings it into its order.
@@ -114,15 +139,26 @@ fn took(
 }
 
 impl InTurn<'_> {
-    /// Why nothing is to be had; `None` when the queue keeps this order and goes on.
-    fn expect(&self, order: QueueOrder) -> Result<Option<Step>, Error> {
-        Ok(match expect_lease(self.connection, self.request.queue, self.token)? {
-            Rule::Is(kept) if kept == order => None,
-            Rule::Changing => Some(self.held()),
+    fn expect(&self, order: QueueOrder) -> Result<Expected, Error> {
+        let (rule, is_new) = expect_lease(self.connection, self.request.queue, self.token)?;
+        Ok(match rule {
+            Rule::Is(kept) if kept == order => Expected::Is { is_new },
+            Rule::Changing => Expected::Not(self.held()),
             // Of another kind than this program believes: it hears of that.
-            Rule::Is(_) => Some(Step::Stop(Some(self.now() + LOOK_AGAIN_MS))),
-            Rule::Halted => Some(Step::Stop(None)),
+            Rule::Is(_) => Expected::Not(Step::Stop(Some(self.now() + LOOK_AGAIN_MS))),
+            Rule::Halted => Expected::Not(Step::Stop(None)),
         })
+    }
+
+    /// Behind the commit.
+    fn note(&self) {
+        let Noted { looks, came_to } = self.noted.take();
+        for (turn, ended) in looks {
+            self.spread.turns().seen(self.request.queue, turn, ended);
+        }
+        if came_to.is_some() {
+            self.spread.woken(self.request.queue, came_to);
+        }
     }
 
     /// What is to be had belongs to another transaction for a moment.
@@ -153,9 +189,14 @@ impl InTurn<'_> {
         row.map_or(Ok(false), |row| row.try_get(0))
     }
 
-    /// Notes how a look has ended.
+    /// Notes how a look has ended, if this transaction is committed.
     pub(super) fn seen(&self, turn: Turn, ended: Ended) {
-        self.spread.turns().seen(self.request.queue, turn, ended);
+        self.noted.borrow_mut().looks.push((turn, ended));
+    }
+
+    /// Notes that events were brought to `partition`, if this transaction is committed: nobody is told.
+    pub(super) fn came_to(&self, partition: i64) {
+        self.noted.borrow_mut().came_to = Some(partition);
     }
 
     /// How a look has ended behind which this partition has what it has now. What is due and waits for its turn is woken for at

@@ -70,11 +70,12 @@ pub(in crate::postgres) fn write_batch(
     for (partition, part) in &parts {
         ended.extend(write_part(connection, *partition, part, token, &mut written)?);
     }
-    halt(connection, claims, &parts, &ended)?;
     // Behind the runs of attempts that are given up.
     for given in batch.iter().filter_map(Pending::given_back) {
         written.effects.extend(&holders::give_back(connection, &claims.not_again(given), token)?);
     }
+    // Last, as in the folder above: whoever sets an order takes events first, and then its row.
+    halt(connection, claims, &parts, &ended)?;
     ended.retain(|event| claims.has_fired(event));
     written.fired = ended;
     Ok(written)

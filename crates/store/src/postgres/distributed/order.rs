@@ -6,7 +6,7 @@ use campanile_model::QueueOrder;
 
 use super::Spread;
 use super::spread::{turn_of, turn_of_record};
-use super::statements::{BEGUN, GIVE_TURNS, HOLD_BEGUN, WITHOUT_TURN};
+use super::statements::{BEGUN, FIRST_OF_TURN, GIVE_TURNS, HOLD_BEGUN, WITHOUT_TURN};
 use super::strays::relocate;
 use crate::contract::StoreError;
 use crate::postgres::connection::Connection;
@@ -17,6 +17,9 @@ use crate::postgres::text::stored;
 /// claimed is seen, and nothing is claimed as before.
 const HOLD_OFF_CLAIMS: &str = "SELECT pg_advisory_xact_lock(1667329395, hashtext($1))::text";
 
+/// The turn of all events of a sequential queue.
+const ONE_TURN: i64 = 0;
+
 /// Events that get their turn in one statement.
 const TURNS_MAX: i64 = 500;
 
@@ -24,8 +27,9 @@ const TURNS_MAX: i64 = 500;
 /// is, so what waits for its next attempt elsewhere is brought there.
 ///
 /// # Errors
-/// [`StoreError::QueueAtWork`] when an event of a queue that becomes sequential is being handled elsewhere. What PostgreSQL
-/// said.
+/// [`StoreError::QueueAtWork`] when an event of a queue that becomes sequential is being handled elsewhere;
+/// [`StoreError::QueueHasOneTurn`] when events of a queue that keeps the order of records from now on stand together, as they
+/// arrived while it was sequential, and not with what comes about their records. What PostgreSQL said.
 pub(in crate::postgres) fn begin(
     connection: &Connection,
     queue: &str,
@@ -35,6 +39,13 @@ pub(in crate::postgres) fn begin(
     connection.query(HOLD_OFF_CLAIMS, &[&stored(queue)])?;
     let home = (order == QueueOrder::Sequential).then(|| spread.home_of(queue));
     for partition in spread.all() {
+        if order == QueueOrder::ByRecord
+            && connection
+                .query_first(FIRST_OF_TURN, &[&partition, &stored(queue), &ONE_TURN])?
+                .is_some()
+        {
+            return Err(StoreError::QueueHasOneTurn { queue: queue.to_owned() });
+        }
         let mut turns: HashMap<i64, i64> = HashMap::new();
         for row in connection.query(HOLD_BEGUN, &[&partition, &stored(queue)])? {
             let event = read_event(&row)?;

@@ -18,30 +18,36 @@ use crate::contract::StoreError;
 use crate::postgres::claims::HELD_BY_OTHERS_MS;
 use crate::postgres::text::stored;
 
-/// Brings home what is due elsewhere, and takes what can be had once nothing is.
+/// Brings home what is due elsewhere, and takes what can be had once nothing is. While the order is new it is looked for in all
+/// partitions, whatever this program knows of them: it may not have heard yet of what one that does not know of it appended.
 ///
 /// # Errors
 /// What PostgreSQL said.
 pub(super) fn step(
     claim: &InTurn<'_>,
     to_look_at: &mut Peekable<IntoIter<Turn>>,
+    is_new: bool,
 ) -> Result<Step, StoreError> {
     if !claim.hold_claims(None)? {
         return Ok(claim.held());
     }
     let home = claim.spread.home_of(claim.request.queue);
-    let (at_home, elsewhere): (Vec<Turn>, Vec<Turn>) =
+    let (at_home, mut elsewhere): (Vec<Turn>, Vec<Turn>) =
         to_look_at.by_ref().partition(|turn| turn.partition == home);
+    if is_new {
+        let others = claim.spread.all().filter(|partition| *partition != home);
+        let turns = claim.spread.turns();
+        elsewhere = others.map(|partition| turns.turn(claim.request.queue, partition)).collect();
+    }
     match strays::bring_home(claim, home, &elsewhere)? {
         Brought::Nothing if at_home.is_empty() => return Ok(Step::GoOn),
         Brought::Nothing | Brought::All => {}
-        // Nobody is told of what came home so.
         Brought::Some => {
-            claim.spread.woken(claim.request.queue, Some(home));
+            claim.came_to(home);
             return Ok(Step::Stop(Some(claim.now())));
         }
         Brought::Held => {
-            claim.spread.woken(claim.request.queue, Some(home));
+            claim.came_to(home);
             return Ok(claim.held());
         }
     }
