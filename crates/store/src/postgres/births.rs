@@ -13,14 +13,21 @@ use campanile_model::{Event, Instant, NewEvent, QueueOrder, SysId};
 use parking_lot::Mutex;
 
 use super::claims::{Claimed, Claims, sort};
+use super::inbox::{Inbox, Moment};
 use super::promises::{InDoubt, Promises};
 use crate::contract::{Claim, ClaimRequest};
+
+/// A processor that has been busy for longer than this part of the time for which others may go unheard (a hundred milliseconds of
+/// four seconds) is slow: nothing is born for it, and what was is given back.
+const SLOW_PART: u32 = 40;
 
 /// The inboxes of this program.
 #[derive(Debug, Default)]
 pub(super) struct Births {
     /// After so long without a look at the database an inbox is shut: others may have told of events, and not been heard.
     look_every: Duration,
+    /// So long may a processor be busy before it counts as slow.
+    slow_after: Duration,
     state: Mutex<State>,
 }
 
@@ -38,33 +45,6 @@ struct State {
     promised: HashMap<Arc<str>, usize>,
     /// Groups of which nobody knows what became of them.
     in_doubt: Vec<InDoubt>,
-}
-
-/// What was born for one processor, and whether more may be.
-#[derive(Debug)]
-struct Inbox {
-    queue: Arc<str>,
-    /// Most events while its processor is busy: others must not wait for what is slow.
-    room: usize,
-    /// Most events that it claims at once.
-    limit: usize,
-    is_open: bool,
-    /// The last look at the database found fewer events than it would have taken.
-    caught_up: bool,
-    /// From here on something else of the queue is due, or may be; in milliseconds.
-    alone_until: i64,
-    /// When the last look at the database began.
-    looked: Option<Monotonic>,
-    /// Since which of the looks that found nothing its processor rests.
-    rests_since: Option<u64>,
-    events: Vec<Event>,
-}
-
-/// A moment, by the clock that says what is due and by the one that is never set.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) millis: i64,
-    pub(super) at: Monotonic,
 }
 
 /// What became of the events that were born.
@@ -89,7 +69,7 @@ pub(super) struct Taken {
 impl Births {
     /// No inbox yet.
     pub(super) fn new(look_every: Duration) -> Self {
-        Self { look_every, ..Self::default() }
+        Self { look_every, slow_after: look_every / SLOW_PART, ..Self::default() }
     }
 
     /// See [`crate::EventStore::stay`].
@@ -99,20 +79,7 @@ impl Births {
             inbox.room = room;
             return;
         }
-        state.inboxes.insert(
-            Arc::from(claimed_by),
-            Inbox {
-                queue: Arc::from(queue),
-                room,
-                limit: 0,
-                is_open: false,
-                caught_up: false,
-                alone_until: i64::MIN,
-                looked: None,
-                rests_since: None,
-                events: Vec::new(),
-            },
-        );
+        state.inboxes.insert(Arc::from(claimed_by), Inbox::new(queue, room));
     }
 
     /// Takes the inbox away. Returns what was in it.
@@ -123,7 +90,11 @@ impl Births {
 
     /// What was born for the processor that claims, as far as its claim goes, in the order of the queue; else what was born for
     /// another one of the queue. `None` when there is nothing.
-    pub(super) fn take(&self, request: &ClaimRequest<'_>, claims: &Claims) -> Option<Taken> {
+    pub(super) fn take(
+        &self,
+        request: &ClaimRequest<'_>,
+        (claims, at): (&Claims, Monotonic),
+    ) -> Option<Taken> {
         let mut state = self.state.lock();
         let own = state.inboxes.get(request.claimed_by).filter(|i| *i.queue == *request.queue)?;
         let is_anothers = own.events.is_empty();
@@ -150,7 +121,7 @@ impl Births {
             claims.pass_on(&events);
         }
         if let Some(own) = state.inboxes.get_mut(request.claimed_by) {
-            own.rests_since = None;
+            (own.rests_since, own.busy_since) = (None, Some(at));
             own.limit = request.limit;
         }
         let claim = Claim { events, next_due, more, ..Claim::default() };
@@ -171,7 +142,8 @@ impl Births {
             return None;
         }
         let next_due = (inbox.alone_until < i64::MAX).then_some(inbox.alone_until);
-        (inbox.rests_since, inbox.limit) = (Some(rests), request.limit);
+        (inbox.rests_since, inbox.busy_since) = (Some(rests), None);
+        inbox.limit = request.limit;
         state.rests = rests;
         Some(Claim { next_due: next_due.map(Instant::from_millis), ..Claim::default() })
     }
@@ -184,11 +156,19 @@ impl Births {
         inbox.is_open = inbox.caught_up && is_answered;
         inbox.alone_until = i64::MAX;
         inbox.looked = Some(at);
+        // The database may keep it waiting.
+        (inbox.rests_since, inbox.busy_since) = (None, Some(at));
         inbox.limit = request.limit;
     }
 
-    /// What the look came to; `None` when it failed.
-    pub(super) fn end_look(&self, request: &ClaimRequest<'_>, found: Option<&Claim>) {
+    /// What the look came to; `None` when it failed. While the database may have claimed for the processor without its knowledge
+    /// nothing is born for it: what is promised to it keeps that from being given back.
+    pub(super) fn end_look(
+        &self,
+        request: &ClaimRequest<'_>,
+        found: Option<&Claim>,
+        (at, is_answered): (Monotonic, bool),
+    ) {
         let mut state = self.state.lock();
         let rests = state.rests + 1;
         let Some(inbox) = state.inboxes.get_mut(request.claimed_by) else { return };
@@ -199,11 +179,12 @@ impl Births {
                 && claim.events.iter().all(|event| event.lapses == 0)
         };
         inbox.caught_up = found.is_some_and(is_all);
-        inbox.is_open = inbox.caught_up;
+        inbox.is_open = inbox.caught_up && is_answered;
         let Some(found) = found else { return };
         let due = if found.more { Some(i64::MIN) } else { found.next_due.map(Instant::as_millis) };
         inbox.alone_until = inbox.alone_until.min(due.unwrap_or(i64::MAX));
         inbox.rests_since = found.events.is_empty().then_some(rests);
+        inbox.busy_since = (!found.events.is_empty()).then_some(at);
         state.rests = rests;
     }
 
@@ -229,7 +210,7 @@ impl Births {
             if event.scheduled || event.process_on.as_millis() > now.millis {
                 return None;
             }
-            let Some(by) = state.best(&event.queue, now, self.look_every) else {
+            let Some(by) = state.best(&event.queue, now, (self.look_every, self.slow_after)) else {
                 state.shut(&event.queue, i64::MIN);
                 return None;
             };
@@ -287,6 +268,19 @@ impl Births {
         }
     }
 
+    /// Takes out what was born for processors that turned out to be slow: who they are, and the events.
+    pub(super) fn of_slow(&self, at: Monotonic) -> Vec<(Arc<str>, Vec<SysId>)> {
+        let mut state = self.state.lock();
+        let slow = state
+            .inboxes
+            .iter_mut()
+            .filter(|(_, inbox)| !inbox.events.is_empty() && inbox.is_slow(at, self.slow_after));
+        slow.map(|(by, inbox)| {
+            (Arc::clone(by), inbox.events.drain(..).map(|event| event.fired.sys_id).collect())
+        })
+        .collect()
+    }
+
     /// The lease `token` has lapsed: what was born under it is others', and so is what will turn out to have been.
     pub(super) fn forget(&self, token: i64) {
         let mut state = self.state.lock();
@@ -325,14 +319,19 @@ impl Births {
 }
 
 impl State {
-    /// Who is to have the next event of `queue`: whoever rests, else whoever has least; of those alike, who rests longest. It is
-    /// promised to him.
-    fn best(&mut self, queue: &str, now: Moment, look_every: Duration) -> Option<Arc<str>> {
+    /// Who is to have the next event of `queue`: whoever rests, else whoever has least and is not slow; of those alike, who rests
+    /// longest. It is promised to him.
+    fn best(
+        &mut self,
+        queue: &str,
+        now: Moment,
+        (look_every, slow_after): (Duration, Duration),
+    ) -> Option<Arc<str>> {
         let of_queue = self.inboxes.iter().filter(|(_, inbox)| *inbox.queue == *queue);
         let with_room = of_queue.filter_map(|(by, inbox)| {
             let filled = inbox.events.len() + self.promised(by);
-            (inbox.is_alone(now, look_every) && filled < inbox.most())
-                .then_some((by, inbox, filled))
+            let may_have = inbox.is_alone(now, look_every) && !inbox.is_slow(now.at, slow_after);
+            (may_have && filled < inbox.most()).then_some((by, inbox, filled))
         });
         let (by, ..) = with_room.min_by_key(|(_, inbox, filled)| {
             (inbox.rests_since.is_none(), *filled, inbox.rests_since)
@@ -362,18 +361,5 @@ impl State {
                 }
             }
         }
-    }
-}
-
-impl Inbox {
-    /// Whether nothing else of the queue is due, as far as is known.
-    fn is_alone(&self, now: Moment, look_every: Duration) -> bool {
-        let is_fresh = |at: Monotonic| now.at.saturating_duration_since(at) < look_every;
-        self.is_open && now.millis < self.alone_until && self.looked.is_some_and(is_fresh)
-    }
-
-    /// How many events it may hold.
-    fn most(&self) -> usize {
-        if self.rests_since.is_some() { self.limit } else { self.room }
     }
 }

@@ -127,15 +127,31 @@ impl Claims {
         self.claimed.lock().get(event).and_then(|claimed| claimed.partition)
     }
 
-    /// Notes what was claimed just now under `token`; `partition` in distributed mode; whether others may wait for its end.
+    /// Notes what was claimed just now under `token`; `partition` in distributed mode; whether others may wait for its end. The
+    /// same claim may have been made before, and undone by a crash of the server (`UNSYNCED`): who handles the event under that
+    /// one ends first, and what comes of it counts for nothing.
     pub(super) fn add(
         &self,
         events: &[Event],
         (partition, token, now): (Option<i64>, i64, i64),
         in_turn: bool,
     ) {
-        let new = |event| Claimed::now(event, (partition, token, now), in_turn);
-        self.claimed.lock().extend(events.iter().map(|event| (event.fired.sys_id, new(event))));
+        let mut lost = self.lost.lock();
+        let mut all = self.claimed.lock();
+        for event in events {
+            let new = Claimed::now(event, (partition, token, now), in_turn);
+            let same = |old: &&Claimed| old.held == new.held && old.epoch == new.epoch;
+            if let Some(undone) = all.get(&new.event).filter(same) {
+                if undone.ending {
+                    // Its end is the event's, under whichever of the two.
+                    continue;
+                }
+                if undone.slot.is_some() {
+                    lost.insert(new.event);
+                }
+            }
+            all.insert(new.event, new);
+        }
     }
 
     /// Notes that these claims are those of the `claimed_by` that stands in them by now.

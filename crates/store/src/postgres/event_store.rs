@@ -1,6 +1,7 @@
 //! The events half of the store: each promise of [`EventStore`].
 
 use std::sync::Arc;
+use std::time::Instant as Monotonic;
 
 use campanile_model::{Event, HandlerRun, Instant, NewEvent, QueueOrder, SysId};
 
@@ -157,8 +158,8 @@ impl PostgresStore {
     }
 
     /// What was claimed at its append. Where the queue keeps an order by now, that is given back: it goes by turns.
-    fn take_born(&self, request: &ClaimRequest<'_>) -> Option<Claim> {
-        let taken = self.claims.births.take(request, &self.claims)?;
+    fn take_born(&self, request: &ClaimRequest<'_>, at: Monotonic) -> Option<Claim> {
+        let taken = self.claims.births.take(request, (&self.claims, at))?;
         let events = &taken.claim.events;
         if self.shared.orders.may_be_kept(request.queue) {
             let ids: Vec<SysId> = events.iter().map(|event| event.fired.sys_id).collect();
@@ -197,20 +198,20 @@ impl EventStore for PostgresStore {
     }
 
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError> {
-        if let Some(claim) = self.take_born(request) {
+        let now = Monotonic::now();
+        if let Some(claim) = self.take_born(request, now) {
             return Ok(claim);
         }
         let births = &self.claims.births;
-        let now = std::time::Instant::now();
         if let Some(rest) = births.rests(request, now)
             && let Some(claim) = self.unless_stale(request, rest)
         {
             return Ok(claim);
         }
-        let is_answered = !self.claims.unanswered.has(request.claimed_by);
-        births.begin_look(request, now, is_answered);
+        let is_answered = || !self.claims.unanswered.has(request.claimed_by);
+        births.begin_look(request, now, is_answered());
         let looked = self.look(request);
-        births.end_look(request, looked.as_ref().ok());
+        births.end_look(request, looked.as_ref().ok(), (Monotonic::now(), is_answered()));
         looked
     }
 

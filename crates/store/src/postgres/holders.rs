@@ -1,11 +1,15 @@
 //! Who holds claimed events, as their rows say: passed on, and given back.
 
+use std::time::Instant as Monotonic;
+
 use campanile_model::Event;
 
 use super::claims::Claimed;
 use super::connection::Connection;
 use super::distributed;
 use super::effects::Effects;
+use super::pending::Pending;
+use super::store::Shared;
 use super::text::stored;
 use crate::contract::StoreError;
 
@@ -53,4 +57,14 @@ pub(super) fn give_back(
         }
     }
     Ok(effects)
+}
+
+/// Gives back what was born for processors that turned out to be slow: somebody idle may be found for it, on another node too.
+pub(super) fn give_back_of_slow(shared: &Shared, at: Monotonic) {
+    for (by, born) in shared.claims.births.of_slow(at) {
+        let given = shared.claims.take_out(&by, &born);
+        for of_one_lease in given.chunk_by(|l, r| l.held.token == r.held.token) {
+            shared.pending.push(Pending::GiveBack(of_one_lease.to_vec()));
+        }
+    }
 }

@@ -45,6 +45,7 @@ mod failure;
 mod fate;
 mod group_fate;
 mod holders;
+mod inbox;
 mod insert;
 mod lapses;
 mod line;

@@ -19,6 +19,7 @@ use super::connection::{Connection, Listener};
 use super::distributed::Spread;
 use super::doubts;
 use super::effects::{Effects, Wake};
+use super::holders;
 use super::nodes::working;
 use super::polls::{self, Polls};
 use super::store::Shared;
@@ -249,6 +250,7 @@ pub(super) fn run(shared: &Arc<Shared>, first: Line) {
     let mut line = Some(first);
     while let Some(notices) = shared.notices.next() {
         doubts::resolve(shared);
+        holders::give_back_of_slow(shared, Monotonic::now());
         if line.as_ref().is_none_or(Line::is_closed) {
             line = match open(shared) {
                 Ok(line) => {

@@ -79,8 +79,9 @@ mod tests {
 
     use super::*;
     use crate::contract::{Claim, ClaimRequest};
-    use crate::postgres::births::Moment;
+
     use crate::postgres::claims::Claims;
+    use crate::postgres::inbox::Moment;
 
     const NOW: Instant = Instant::from_millis(1_700_000_000_000);
     const TOKEN: i64 = 3;
@@ -106,7 +107,7 @@ mod tests {
 
         fn look(&self, found: &Claim) {
             self.births().begin_look(&request(), self.began, true);
-            self.births().end_look(&request(), Some(found));
+            self.births().end_look(&request(), Some(found), (self.began, true));
         }
 
         /// Promised so many milliseconds after the look.
@@ -121,7 +122,7 @@ mod tests {
             let event = event();
             let born = vec![born(&event, 1, &Arc::from("by"))];
             let delivered = self.births().deliver(promises, born, (&self.claims, NOW.as_millis()));
-            let taken = self.births().take(&request(), &self.claims);
+            let taken = self.births().take(&request(), (&self.claims, self.began));
             (taken.map_or(0, |taken| taken.claim.events.len()), delivered.orphans.len())
         }
     }
@@ -198,6 +199,8 @@ mod tests {
         assert_eq!(house.claims.known_of_unanswered("by"), Some(Vec::new()));
         house.births().begin_look(&request(), house.began, false);
         assert!(house.promise(0).is_none(), "nothing is born for it until that is settled");
+        house.births().end_look(&request(), Some(&Claim::default()), (house.began, false));
+        assert!(house.promise(0).is_none(), "nor after a look that was answered");
     }
 
     #[test]
@@ -238,6 +241,38 @@ mod tests {
         assert_eq!(house.deliver(&promises), (1, 0));
     }
 
+    #[test]
+    fn nothing_is_born_for_who_has_been_busy_for_long_and_what_was_is_taken_out() {
+        let house = House::new();
+        let promises = house.promise(3_000).unwrap();
+        assert_eq!(house.deliver(&promises), (1, 0), "in hand since the beginning");
+        let promises = house.promise(100).unwrap();
+        let queued = born(&event(), 2, &Arc::from("by"));
+        let id = queued.fired.sys_id;
+        house.births().deliver(&promises, vec![queued], (&house.claims, NOW.as_millis()));
+        drop(promises);
+        assert!(house.promise(101).is_none());
+        let of_slow = |after| house.births().of_slow(house.began + Duration::from_millis(after));
+        assert_eq!(of_slow(100), []);
+        assert_eq!(of_slow(101), [(Arc::from("by"), vec![id])]);
+        assert_eq!(of_slow(101), []);
+    }
+
+    /// A look may hang; and what is born while it goes on must not fill a batch, as for one that rests.
+    #[test]
+    fn who_looks_is_as_busy_as_who_has_events_in_hand() {
+        let house = House::new();
+        house.births().begin_look(&request(), house.began, true);
+        let all: Vec<_> = std::iter::from_fn(|| house.promise(100)).take(9).collect();
+        assert_eq!(all.len(), 5, "its room");
+        house.look(&Claim::default());
+        house.births().begin_look(&request(), house.began, true);
+        drop(all);
+        assert!(house.promise(101).is_none());
+        house.look(&Claim::default());
+        assert!(house.promise(101).is_some(), "it rests again");
+    }
+
     /// Under load something always comes while a processor looks: it must not keep the inbox shut for ever.
     #[test]
     fn who_had_caught_up_may_be_promised_events_while_it_looks() {
@@ -246,7 +281,7 @@ mod tests {
         assert!(house.promise(0).is_none());
         house.births().begin_look(&request(), house.began, true);
         assert!(house.promise(0).is_some());
-        house.births().end_look(&request(), None);
+        house.births().end_look(&request(), None, (house.began, true));
         assert!(house.promise(0).is_none(), "the look failed");
         house.births().begin_look(&request(), house.began, true);
         assert!(house.promise(0).is_none(), "nobody knows what waits");

@@ -7,8 +7,8 @@ use std::time::Duration;
 use campanile_model::{Event, NewEvent, SysId};
 use campanile_store::testing::{Cut, Proxy, TestDatabase};
 use campanile_store::{
-    ClaimRequest, EventAction, EventStore, NextState, PostgresStore, Store, StoreError,
-    TAKE_BACK_AFTER,
+    ClaimRequest, EventAction, EventStore, NextState, PostgresOptions, PostgresStore, Store,
+    StoreError, TAKE_BACK_AFTER,
 };
 
 use crate::events_at_hand::{
@@ -278,6 +278,32 @@ fn who_is_busy_and_slow_has_nothing_born_for_it() {
     assert_eq!(rows(&database)[1], "b ready");
 }
 
+/// One event in a long script must not keep those behind it from whoever is idle, on another node too.
+#[test]
+fn what_was_born_for_a_processor_that_turns_out_to_be_slow_is_others() {
+    let database = TestDatabase::create();
+    let options =
+        PostgresOptions { watch: Duration::from_secs(4), ..still(database.url(), "node") };
+    let store = PostgresStore::open(&options).unwrap();
+    let other = node(&database);
+    let (tell, told) = channel();
+    other.set_wake_listener(Arc::new(move |queue, _| tell.send(queue.to_owned()).unwrap()));
+    rest(&store, BY);
+    append(&store, &["slow"]);
+    let slow = claim(&store, 9);
+    append(&store, &["behind"]);
+    told.recv_timeout(Duration::from_secs(60)).unwrap();
+    wait_until("it is given back", || {
+        rows(&database) == ["behind ready".to_owned(), format!("slow queued {BY}")]
+    });
+    let found = other.claim(&ClaimRequest { claimed_by: OTHER, ..request(9) }).unwrap().events;
+    assert_eq!(names(&found), ["behind"]);
+    assert!(!store.begin(&found[0].fired.sys_id, BY, 0));
+    assert!(claim(&store, 9).is_empty());
+    finish(&other, &found);
+    finish(&store, &slow);
+}
+
 #[test]
 fn events_are_born_for_who_rests_and_an_idle_processor_takes_what_was_born_for_a_busy_one() {
     let database = TestDatabase::create();
@@ -451,6 +477,44 @@ fn a_born_group_whose_answer_was_lost_is_handed_out_once() {
         rest(&store, BY);
     }
     assert_eq!(database.texts("SELECT count(*)::text FROM sysevent_log"), ["40"]);
+}
+
+/// What is promised to a processor keeps what was claimed without its knowledge from being given back.
+#[test]
+fn nothing_is_born_for_who_may_have_claimed_what_it_does_not_know_of() {
+    let (store, proxy, database) = behind_proxy();
+    store.append_blocking(vec![NewEvent { scheduled: true, ..event("a") }], MODE).unwrap();
+    proxy.cut_next_commit(Cut::After);
+    store.claim(&request(9)).unwrap_err();
+    finish(&store, &claim(&store, 9));
+    rest(&store, BY);
+    append(&store, &["b"]);
+    assert_eq!(rows(&database), ["b ready"]);
+}
+
+/// No claim waits for the disk: a crash of the server may undo it, while the lease and what follows it stay.
+#[test]
+fn an_event_whose_claim_was_undone_by_a_crash_of_the_server_is_begun_again_after_its_handler_has_ended()
+ {
+    let database = TestDatabase::create();
+    let store = node(&database);
+    append(&store, &["a"]);
+    let undo = || {
+        database
+            .run("UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL");
+    };
+    let other = |limit| store.claim(&ClaimRequest { claimed_by: OTHER, ..request(limit) }).unwrap();
+    let id = claim(&store, 9)[0].fired.sys_id;
+    assert!(store.begin(&id, BY, 0));
+    undo();
+    let again = other(9).events;
+    assert_eq!(names(&again), ["a"]);
+    assert!(!store.begin(&id, OTHER, 1), "it is being handled still");
+    store.complete(completion(&again[0], NextState::Processed));
+    assert_eq!(rows(&database), ["a ready"], "what the first handler did counts for nothing");
+    finish(&store, &other(9).events);
+    let log = "SELECT name || ' ' || attempts FROM sysevent_log";
+    assert_eq!(database.texts(log), ["a 1"]);
 }
 
 #[test]
