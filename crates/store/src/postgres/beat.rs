@@ -53,9 +53,13 @@ pub(super) fn run(
             if !working(open, shared.node.token())?.is_empty() {
                 shared.notices.has_company();
             }
+            // Whoever leaves tells nobody of what it gives back: before the others are seen to be fewer.
+            let gone = Node::last_gone(open)?;
+            if gone != last_gone {
+                shared.claims.births.may_have_missed_some();
+            }
             shared.node.look_around(open)?;
             shared.orders.forget();
-            let gone = Node::last_gone(open)?;
             if gone != last_gone {
                 last_gone = gone;
                 shared.notices.changed_elsewhere(None);

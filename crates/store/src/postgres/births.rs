@@ -128,8 +128,9 @@ impl Births {
         Some(Taken { claim, is_anothers, token: state.token })
     }
 
-    /// Whether a look at the database would find nothing for the processor: nothing was born, and nothing else may wait. Then, when
-    /// that may be over.
+    /// Whether a look at the database would find nothing for the processor, which comes from what was born for it: nothing more
+    /// was, and nothing else may wait. Then, when that may be over. One that rests already was woken by something else, or polls,
+    /// and looks.
     pub(super) fn rests(&self, request: &ClaimRequest<'_>, at: Monotonic) -> Option<Claim> {
         let mut state = self.state.lock();
         let rests = state.rests + 1;
@@ -138,7 +139,7 @@ impl Births {
         if *inbox.queue != *request.queue || !inbox.events.is_empty() {
             return None;
         }
-        if !inbox.is_alone(now, self.look_every) {
+        if inbox.rests_since.is_some() || !inbox.is_alone(now, self.look_every) {
             return None;
         }
         let next_due = (inbox.alone_until < i64::MAX).then_some(inbox.alone_until);
@@ -191,6 +192,13 @@ impl Births {
     /// Something of `queue` that was not born waits, and is due at `due`.
     pub(super) fn told(&self, queue: &str, due: i64) {
         self.state.lock().shut(queue, due);
+    }
+
+    /// Something that nobody told of may wait in any queue.
+    pub(super) fn may_have_missed_some(&self) {
+        for inbox in self.state.lock().inboxes.values_mut() {
+            inbox.alone_until = i64::MIN;
+        }
     }
 
     /// Promises the events of a group to those who may have them. `None` when that is nobody. An event that finds no room waits,

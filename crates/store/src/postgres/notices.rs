@@ -256,6 +256,7 @@ pub(super) fn run(shared: &Arc<Shared>, first: Line) {
                 Ok(line) => {
                     // What others told meanwhile was not heard.
                     shared.orders.forget();
+                    shared.claims.births.may_have_missed_some();
                     shared.notices.changed_elsewhere(None);
                     Some(line)
                 }

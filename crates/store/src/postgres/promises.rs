@@ -228,14 +228,23 @@ mod tests {
             let at = house.began + Duration::from_millis(after);
             house.births().rests(&ClaimRequest { now, ..request() }, at)
         };
+        let served = || assert_eq!(house.deliver(&house.promise(0).unwrap()), (1, 0));
+        served();
         assert_eq!(rests(3_999).unwrap().next_due, None);
+        assert!(rests(0).is_none(), "it rests already: something else has woken it, or it polls");
+        served();
         assert!(rests(4_000).is_none());
         house.births().told("", NOW.as_millis() + 50);
         assert_eq!(rests(49).unwrap().next_due, Some(NOW.plus_millis(50)));
+        served();
         assert!(rests(50).is_none());
-        house.look(&Claim { more: true, ..Claim::default() });
+        house.births().may_have_missed_some();
+        assert!(rests(0).is_none(), "a program has gone, and told nobody");
+        let events = vec![born(&event(), 2, &Arc::from("by"))];
+        house.look(&Claim { events, more: true, ..Claim::default() });
         assert!(rests(0).is_none());
         house.look(&Claim::default());
+        served();
         let promises = house.promise(0).unwrap();
         assert!(rests(0).is_some(), "it is not there yet, and wakes when it comes");
         assert_eq!(house.deliver(&promises), (1, 0));

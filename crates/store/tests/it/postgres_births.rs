@@ -374,6 +374,18 @@ fn whoever_waits_is_woken_and_other_programs_are_not_told() {
 }
 
 #[test]
+fn who_comes_from_what_was_born_rests_and_who_rests_already_looks_for_what_nobody_told_of() {
+    let database = TestDatabase::create();
+    let (store, other) = (resting(&database), resting(&database));
+    append(&store, &["own"]);
+    finish(&store, &claim(&store, 9));
+    append(&other, &["untold"]);
+    database.run("UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL");
+    assert!(claim(&store, 9).is_empty(), "it has looked a moment ago, and was told nothing since");
+    assert_eq!(names(&claim(&store, 9)), ["untold"], "it was woken for something, or polls");
+}
+
+#[test]
 fn an_order_or_a_lapse_that_this_program_has_not_heard_of_lets_nothing_be_born() {
     let database = TestDatabase::create();
     let store = resting(&database);
@@ -556,6 +568,7 @@ struct Hands {
 /// each is handled once in the end.
 #[test]
 fn whatever_comes_in_whichever_order_each_event_is_in_one_pair_of_hands_and_ends_once() {
+    let mut born_in_all = 0;
     for seed in 0..6 {
         let database = TestDatabase::create();
         let mut dice = Dice(seed);
@@ -603,7 +616,7 @@ fn whatever_comes_in_whichever_order_each_event_is_in_one_pair_of_hands_and_ends
                 }
             }
         }
-        assert!(born > 10, "seed {seed}: {born}");
+        born_in_all += born;
         for hands in &mut all {
             hands.store.leave(&hands.name);
             finish(&hands.store, &std::mem::take(&mut hands.held));
@@ -615,6 +628,8 @@ fn whatever_comes_in_whichever_order_each_event_is_in_one_pair_of_hands_and_ends
              WHERE attempts = 1 AND lapses = 0";
         assert_eq!(database.texts(ended), [format!("{fired} {fired}")], "seed {seed}");
     }
+    // How many depends on how fast all this runs: nothing is born for who is busy for long.
+    assert!(born_in_all > 30, "{born_in_all}");
 }
 
 /// The same at once: appends race with looks, with processors that leave, and with those that take what is another's.
