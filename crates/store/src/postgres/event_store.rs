@@ -228,9 +228,13 @@ impl EventStore for PostgresStore {
     }
 
     fn begin(&self, event: &SysId, claimed_by: &str, slot: usize) -> bool {
-        // Whoever stood still for so long must not begin what others may have taken over.
-        let is_own =
-            self.shared.node.is_sure() && self.claims.begin(event, claimed_by, slot).is_some();
+        // Whoever stood still for so long must not begin what others may have taken over. If nobody has, nobody else would ever
+        // handle it; what is being handled under a lapsed lease is ended by who handles it.
+        if !self.shared.node.is_sure() {
+            self.give_back(self.claims.take_out(claimed_by, std::slice::from_ref(event)));
+            return false;
+        }
+        let is_own = self.claims.begin(event, claimed_by, slot).is_some();
         if is_own {
             self.shared.pending.note_handling();
         }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use campanile_model::{Event, EventState};
 use campanile_store::testing::TestDatabase;
-use campanile_store::{EventStore, NextState, PostgresOptions, PostgresStore, Store, StoreError};
+use campanile_store::{
+    EventStore, Lease, NextState, PostgresOptions, PostgresStore, Store, StoreError,
+};
 
 use crate::conformance::engine::{Bench, key};
 use crate::events_at_hand::{BY, MODE, completion, event, request, wait_until};
@@ -26,6 +28,20 @@ fn claim_one(store: &PostgresStore) -> Event {
         !claimed.is_empty()
     });
     claimed.remove(0)
+}
+
+/// Alone on the database: nobody takes over, and its lease goes on with the next beat.
+#[test]
+fn who_stood_still_past_its_lease_gives_back_what_it_may_not_begin() {
+    let database = TestDatabase::create();
+    let options = still(database.url(), "alone");
+    let lease = Lease { lasts: Duration::from_millis(1), ..options.lease };
+    let alone = PostgresStore::open(&PostgresOptions { lease, ..options }).unwrap();
+    alone.append_blocking(vec![event("a")], MODE).unwrap();
+    let claimed = claim_one(&alone);
+    assert!(!alone.begin(&claimed.fired.sys_id, BY, 0));
+    assert_eq!(database.texts("SELECT state FROM sysevent_live"), ["ready"]);
+    assert_eq!(claim_one(&alone).fired.sys_id, claimed.fired.sys_id, "nobody else would come");
 }
 
 #[test]
