@@ -6,6 +6,7 @@ use std::sync::Arc;
 use campanile_model::{Nodes, Record, SysId, TableDef};
 
 use super::budget::budget;
+use super::left_behind;
 use super::nodes::working;
 use super::old_snapshots::OLD;
 use super::read_tx::PostgresReadTx;
@@ -104,7 +105,13 @@ impl Store for PostgresStore {
 
     /// Differs because there are others.
     fn concerns(&self) -> Result<Vec<Concern>, StoreError> {
-        self.concerns_about(OLD)
+        let mut concerns = self.concerns_about(OLD)?;
+        if let Some(spread) = self.claims.spread() {
+            let connection = self.readers.take()?;
+            let left = left_behind::concerns(&connection, spread);
+            concerns.extend(left.map_err(|error| self.located(error))?);
+        }
+        Ok(concerns)
     }
 
     fn gauges(&self) -> Vec<(&'static str, f64)> {

@@ -13,7 +13,7 @@
 //! lapses others take over (`lapses`).
 //! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
 //!
-//! What others do to the database (`old_snapshots`) is told.
+//! What others do to the database (`old_snapshots`) is told, and what waits for a decision (`left_behind`).
 //! Distributed mode (`distributed`) has its own statements for rows of events; where the two part, the ordinary file asks for it.
 //!
 //! Copies of everything: `dump` reads, `load` writes.
@@ -48,6 +48,7 @@ mod holders;
 mod inbox;
 mod insert;
 mod lapses;
+mod left_behind;
 mod line;
 mod load;
 mod marks;

@@ -8,20 +8,20 @@ use campanile_model::partition::partition;
 use campanile_model::{EventState, NewEvent, Outcome, QueueOrder};
 use campanile_store::testing::TestDatabase;
 use campanile_store::{
-    Claim, ClaimRequest, EventAction, EventStore, Lease, NextState, PostgresLoader,
-    PostgresOptions, PostgresStore, QueueRule, ReprocessOptions, Store, StoreError,
+    ClaimRequest, EventAction, EventStore, Lease, NextState, PostgresLoader, PostgresOptions,
+    PostgresStore, QueueRule, ReprocessOptions, Store, StoreError,
 };
 
 use crate::events_at_hand::{
-    BY, HASH_PARTITIONS, MODE, NOW, completion, distributed, event, event_at, failed, finish,
-    names, record, request, run_of, wait_until,
+    BY, HASH_PARTITIONS, MODE, NOW, completion, distributed, event, failed, finish, names, record,
+    request, run_of, wait_until,
 };
 
-const SEQUENTIAL: QueueRule = QueueRule { order: QueueOrder::Sequential, halts: false };
+pub(crate) const SEQUENTIAL: QueueRule = QueueRule { order: QueueOrder::Sequential, halts: false };
 const HALTING: QueueRule = QueueRule { halts: true, ..SEQUENTIAL };
 
 /// A program that hears of nothing by itself.
-fn node(database: &TestDatabase, name: &str) -> Arc<PostgresStore> {
+pub(crate) fn node(database: &TestDatabase, name: &str) -> Arc<PostgresStore> {
     let rarely = Duration::from_secs(900);
     PostgresStore::open(&PostgresOptions {
         node: name.to_owned(),
@@ -38,33 +38,33 @@ fn try_set(store: &Arc<PostgresStore>, queue: &str, rule: QueueRule) -> Result<(
     tx.commit().map(drop)
 }
 
-fn set(store: &Arc<PostgresStore>, queue: &str, rule: QueueRule) {
+pub(crate) fn set(store: &Arc<PostgresStore>, queue: &str, rule: QueueRule) {
     try_set(store, queue, rule).unwrap();
 }
 
 /// Where a sequential queue lives.
-fn home(queue: &str) -> String {
+pub(crate) fn home(queue: &str) -> String {
     partition(queue, 16).to_string()
 }
 
 /// About different records, so that they stand in different partitions.
-fn about(record: usize, name: &str) -> NewEvent {
+pub(crate) fn about(record: usize, name: &str) -> NewEvent {
     NewEvent { instance: Arc::from(format!("{record:032}")), ..event(name) }
 }
 
-fn in_queue(queue: &str, event: NewEvent) -> NewEvent {
+pub(crate) fn in_queue(queue: &str, event: NewEvent) -> NewEvent {
     NewEvent { queue: Arc::from(queue), ..event }
 }
 
 /// The partitions of what waits in `queue`, in the order of its names.
-fn partitions(database: &TestDatabase, queue: &str) -> Vec<String> {
+pub(crate) fn partitions(database: &TestDatabase, queue: &str) -> Vec<String> {
     database.texts(&format!(
         "SELECT \"partition\"::text FROM sysevent_live WHERE queue = '{queue}' ORDER BY name"
     ))
 }
 
 /// Claims and ends one event after the other. Returns their names.
-fn drain(store: &Arc<PostgresStore>, queue: &str) -> Vec<String> {
+pub(crate) fn drain(store: &Arc<PostgresStore>, queue: &str) -> Vec<String> {
     let mut got = Vec::new();
     loop {
         let claim = store.claim(&ClaimRequest { queue, ..request(3) }).unwrap();
@@ -93,97 +93,57 @@ fn a_sequential_queue_has_all_that_arrives_in_one_partition_and_one_order() {
     assert_eq!(drain(&store, "mail"), (0..21).map(|n| format!("{n:02}")).collect::<Vec<_>>());
 }
 
+/// It comes again as it is told, and rests when it is told that there is nothing.
 #[test]
-fn what_waited_in_other_partitions_when_a_queue_became_sequential_comes_home_and_in_its_order() {
-    for is_partitioned in [false, true] {
+fn a_processor_that_stays_gets_all_of_a_backlog_in_its_order() {
+    for order in [QueueOrder::Sequential, QueueOrder::ByRecord] {
         let database = distributed();
-        if is_partitioned {
-            database.run(HASH_PARTITIONS);
-        }
         let store = node(&database, "n");
-        // More than one transaction brings home.
-        let before: Vec<NewEvent> = (0..1_200).map(|n| about(n, &n.to_string())).collect();
-        store.append_blocking(before, MODE).unwrap();
-        let mut expected = database.texts("SELECT name FROM sysevent_live ORDER BY sequence");
-        expected.push("last".to_owned());
-        let later = NewEvent { scheduled: true, ..event_at("later", 100.0, 60_000) };
-        store
-            .append_blocking(vec![NewEvent { instance: about(7, "").instance, ..later }], MODE)
-            .unwrap();
-        set(&store, "", SEQUENTIAL);
-        store.append_blocking(vec![about(3, "last")], MODE).unwrap();
-        let mut got = Vec::new();
-        let mut looks = 0;
-        while got.len() < 1_201 {
-            looks += 1;
-            assert!(looks < 100, "{} after {looks} looks", got.len());
-            let claim = store.claim(&request(100)).unwrap();
-            got.extend(names(&claim.events));
-            assert!(
-                !claim.events.is_empty() || claim.next_due.is_some_and(|due| due <= NOW),
-                "the rest may be had at once"
-            );
-            for event in &claim.events {
-                store.complete(completion(event, NextState::Processed));
+        let numbered = |from: usize| -> Vec<NewEvent> {
+            (from..from + 40).map(|n| about(n % 13, &format!("{n:03}"))).collect()
+        };
+        // Before it kept an order, since then, and while its processor works and rests.
+        store.append_blocking(numbered(0), MODE).unwrap();
+        set(&store, "", QueueRule { order, halts: false });
+        store.append_blocking(numbered(40), MODE).unwrap();
+        store.stay("", BY, 5);
+        let mut got: Vec<(String, String)> = Vec::new();
+        let mut work = || {
+            for _ in 0..300 {
+                let claim = store.claim(&request(7)).unwrap();
+                for event in &claim.events {
+                    got.push((event.fired.instance.to_string(), event.fired.name.to_string()));
+                    assert!(store.begin(&event.fired.sys_id, BY, 0));
+                    finish(&store, event, NextState::Processed);
+                    if got.len() == 50 {
+                        store.append_blocking(numbered(80), MODE).unwrap();
+                    }
+                }
+                let comes_again = claim.more || claim.next_due.is_some_and(|due| due <= NOW);
+                if claim.events.is_empty() && !comes_again {
+                    return got.len();
+                }
             }
-            store.flush().unwrap();
+            panic!("it does not come to rest");
+        };
+        assert_eq!(work(), 120, "{order:?}");
+        store.append_blocking(numbered(120), MODE).unwrap();
+        assert_eq!(database.texts("SELECT DISTINCT state FROM sysevent_live"), ["ready"]);
+        assert_eq!(work(), 160, "{order:?}");
+        store.leave(BY);
+        let by_sequence = "SELECT name FROM sysevent_log ORDER BY sequence";
+        let names = |got: &[(String, String)]| -> Vec<String> {
+            got.iter().map(|(_, name)| name.clone()).collect()
+        };
+        if order == QueueOrder::Sequential {
+            assert_eq!(names(&got), database.texts(by_sequence));
+        } else {
+            got.sort_by(|l, r| l.0.cmp(&r.0));
+            for of_record in got.chunk_by(|l, r| l.0 == r.0) {
+                assert!(names(of_record).is_sorted(), "{of_record:?}");
+            }
         }
-        assert!(got == expected, "in the order of their numbers");
-        assert_ne!(partitions(&database, ""), [home("")], "what is for later is fetched then");
-        let then = ClaimRequest { now: NOW.plus_millis(60_000), ..request(1) };
-        assert_eq!(names(&store.claim(&then).unwrap().events), ["later"]);
-        assert_eq!(partitions(&database, ""), [home("")]);
     }
-}
-
-#[test]
-fn what_a_program_appends_that_does_not_know_yet_is_brought_home() {
-    let database = distributed();
-    let (store, unaware) = (node(&database, "n"), node(&database, "unaware"));
-    unaware.append_blocking(vec![in_queue("other", event("it has looked"))], MODE).unwrap();
-    set(&store, "mail", SEQUENTIAL);
-    let events = (0..8).map(|n| in_queue("mail", about(n, &n.to_string()))).collect();
-    unaware.append_blocking(events, MODE).unwrap();
-    assert!(partitions(&database, "mail").iter().any(|at| *at != home("mail")));
-    let expected =
-        database.texts("SELECT name FROM sysevent_live WHERE queue = 'mail' ORDER BY sequence");
-    let first = store.claim(&ClaimRequest { queue: "mail", ..request(1) }).unwrap().events;
-    assert_eq!(names(&first), expected[..1]);
-    assert_eq!(partitions(&database, "mail"), vec![home("mail"); 8]);
-    // It is told when it claims, and takes no part in no turn of before.
-    let by_other = ClaimRequest { queue: "mail", claimed_by: "other", ..request(9) };
-    assert_eq!(unaware.claim(&by_other).unwrap().events, []);
-    finish(&store, &first[0], NextState::Processed);
-    let mut rest = Claim::default();
-    wait_until("it hears of the end", || {
-        rest = unaware.claim(&by_other).unwrap();
-        !rest.events.is_empty()
-    });
-    assert_eq!((names(&rest.events), rest.order), (expected[1..].to_vec(), QueueOrder::Sequential));
-}
-
-#[test]
-fn what_was_tried_elsewhere_comes_home_with_its_runs_and_holds_the_queue() {
-    let database = distributed();
-    let store = node(&database, "n");
-    let elsewhere = |name: &str| about(if home("") == "0" { 1 } else { 2 }, name);
-    store.append_blocking(vec![elsewhere("tried")], MODE).unwrap();
-    let tried = store.claim(&request(1)).unwrap().events.remove(0);
-    let mut end = completion(&tried, NextState::RetryAt(NOW.plus_millis(5_000)));
-    end.runs = vec![run_of(&tried, Outcome::Succeeded), run_of(&tried, Outcome::Failed)];
-    let runs = end.runs.clone();
-    store.complete(end);
-    store.flush().unwrap();
-    set(&store, "", SEQUENTIAL);
-    store.append_blocking(vec![elsewhere("next")], MODE).unwrap();
-    assert_eq!(partitions(&database, ""), vec![home(""); 2]);
-    assert_eq!(store.claim(&request(9)).unwrap().events, [], "its next attempt is first");
-    let then = ClaimRequest { now: NOW.plus_millis(5_000), ..request(9) };
-    let again = store.claim(&then).unwrap().events;
-    assert_eq!((names(&again), again[0].attempts), (vec!["tried".to_owned()], 1));
-    assert_eq!(store.runs(&tried.fired.sys_id, Some(0)).unwrap(), runs, "no handler runs again");
-    let apart = "SELECT count(*)::text FROM sysevent_run JOIN sysevent_live USING (\"partition\")";
-    assert_eq!(database.texts(apart), ["4"], "they stand where it stands");
 }
 
 #[test]
@@ -349,19 +309,6 @@ fn an_order_is_refused_while_a_program_works_that_knows_none_in_partitions() {
     assert_eq!(database.texts(stops), [""; 0]);
     set(&store, "", SEQUENTIAL);
     assert_eq!(database.texts(stops), ["partition_order"]);
-}
-
-#[test]
-fn what_was_begun_where_a_sequential_queue_does_not_look_is_told() {
-    let database = distributed();
-    let store = node(&database, "n");
-    set(&store, "mail", SEQUENTIAL);
-    store.append_blocking(vec![in_queue("mail", event("a"))], MODE).unwrap();
-    assert_eq!(store.integrity_problems().unwrap(), [""; 0]);
-    // As nobody of ours does it.
-    database.run("UPDATE sysevent_live SET \"partition\" = (\"partition\" + 1) % 16, attempts = 1");
-    let told = store.integrity_problems().unwrap();
-    assert!(told.len() == 1 && told[0].contains("'mail'"), "{told:?}");
 }
 
 #[test]

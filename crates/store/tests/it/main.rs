@@ -8,6 +8,7 @@ mod copies_of_orders;
 mod distributed;
 mod distributed_claims;
 mod distributed_order;
+mod distributed_strays;
 mod event_actions;
 mod event_claims;
 mod event_clock;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use campanile_model::partition::partition;
 use campanile_model::{NewEvent, QueueOrder};
 
+use super::strays::Told;
 use super::turns::Turns;
 
 /// How the rows of a database are spread.
@@ -12,6 +13,7 @@ use super::turns::Turns;
 pub(in crate::postgres) struct Spread {
     partitions: i64,
     turns: Turns,
+    told_strays: Told,
 }
 
 impl Spread {
@@ -19,7 +21,7 @@ impl Spread {
     pub(in crate::postgres) fn new(partitions: i64, first: i64) -> Self {
         let count = usize::try_from(partitions).unwrap_or(1).max(1);
         let first = usize::try_from(first.rem_euclid(partitions.max(1))).unwrap_or(0);
-        Self { partitions, turns: Turns::new(count, first) }
+        Self { partitions, turns: Turns::new(count, first), told_strays: Told::default() }
     }
 
     /// Every partition.
@@ -53,13 +55,18 @@ impl Spread {
     }
 
     /// The partition in which a sequential queue has all its events: who handles one after the other asks one place.
-    pub(super) fn home_of(&self, queue: &str) -> i64 {
+    pub(in crate::postgres) fn home_of(&self, queue: &str) -> i64 {
         partition(&queue.to_ascii_lowercase(), self.partitions.unsigned_abs())
     }
 
     /// Which partitions to look at.
     pub(super) fn turns(&self) -> &Turns {
         &self.turns
+    }
+
+    /// Of which events it was told that they cannot come to the partition of their queue.
+    pub(super) fn told_strays(&self) -> &Told {
+        &self.told_strays
     }
 
     /// Events of `queue` have come, in `partition` if that is known.

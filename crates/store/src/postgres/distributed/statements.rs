@@ -118,7 +118,22 @@ statements! {
         "SELECT sequence, lapses, process_on FROM sysevent_live WHERE \"partition\" = $1 AND state = 'ready' \
          AND queue = $2 AND derived_priority = $3 AND process_on <= $4 ORDER BY process_on, sequence LIMIT $5 \
          FOR UPDATE SKIP LOCKED";
-    /// The same, only looked at.
+    /// The same behind one of them, with their keys.
+    HOLD_STRAYS = "3, 'q', 100, 10, 0, 0, 5" =>
+        "SELECT sequence, process_on, sys_id FROM sysevent_live WHERE \"partition\" = $1 AND state = 'ready' \
+         AND queue = $2 AND derived_priority = $3 AND process_on <= $4 AND (process_on, sequence) > ($5, $6) \
+         ORDER BY process_on, sequence LIMIT $7 FOR UPDATE SKIP LOCKED";
+    /// When the first waiting event of one priority is due, but these.
+    FIRST_BUT = "3, 'q', 100, '{1,2}'" =>
+        "SELECT process_on FROM sysevent_live WHERE \"partition\" = $1 AND state = 'ready' AND queue = $2 \
+         AND derived_priority = $3 AND NOT (sequence = ANY ($4)) ORDER BY process_on, sequence LIMIT 1";
+    /// Which of these keys stand here.
+    STAND = "3, '{0198}'" =>
+        "SELECT lower(sys_id) FROM sysevent_live WHERE \"partition\" = $1 AND lower(sys_id) = ANY ($2)";
+    /// The same in the log.
+    STAND_IN_LOG = "3, '{0197}'" =>
+        "SELECT lower(sys_id) FROM sysevent_log WHERE \"partition\" = $1 AND lower(sys_id) = ANY ($2)";
+    /// The first due events of one priority, only looked at.
     LOOK_AT_DUE = "3, 'q', 100, 10, 5" =>
         "SELECT sequence, lapses, process_on FROM sysevent_live WHERE \"partition\" = $1 AND state = 'ready' \
          AND queue = $2 AND derived_priority = $3 AND process_on <= $4 ORDER BY process_on, sequence LIMIT $5";
