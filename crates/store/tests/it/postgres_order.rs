@@ -12,7 +12,7 @@ use campanile_store::{
 };
 
 use crate::events_at_hand::{
-    MODE, NOW, completion, distributed, event, failed, names, request, wait_until,
+    BY, MODE, NOW, completion, distributed, event, failed, names, record, request, wait_until,
 };
 use crate::postgres_at_hand::waits;
 
@@ -191,6 +191,43 @@ fn queues_are_halted_in_the_order_of_their_names() {
             .run("SELECT FROM sysevent_queue_order WHERE queue = 'b' FOR UPDATE NOWAIT; ROLLBACK");
         store.flush().unwrap();
         assert_eq!(store.halts().unwrap().len(), 2);
+    });
+}
+
+/// What follows an event that fails is given back. Where that cannot be done at once, both are written together: first what is
+/// given back, then the halt, since whoever sets an order takes events and then its row.
+#[test]
+fn a_queue_that_halts_while_what_follows_is_given_back_lets_nothing_pass() {
+    on_each(|database, _| {
+        let store = node(database, "n");
+        halting(&store, "");
+        store.append_blocking(["bad", "b", "c"].map(event).into(), MODE).unwrap();
+        let claimed = store.claim(&request(9)).unwrap().events;
+        assert_eq!(names(&claimed), ["bad", "b", "c"]);
+        database.run(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION USING ERRCODE = '55P03'; END $$; \
+             CREATE TRIGGER refuse BEFORE INSERT ON sysevent_log FOR EACH ROW EXECUTE FUNCTION refuse()",
+        );
+        store.complete(completion(&claimed[0], failed()));
+        store.release(BY, &[claimed[1].fired.sys_id, claimed[2].fired.sys_id]);
+        let setter = database.stranger();
+        setter.run("BEGIN; SELECT FROM sysevent_live WHERE name = 'b' FOR NO KEY UPDATE");
+        database.run("DROP TRIGGER refuse ON sysevent_log");
+        wait_until("the completer waits for what is given back", || {
+            waits(database, "claim_token = NULL")
+        });
+        setter.run("SELECT FROM sysevent_queue_order FOR UPDATE NOWAIT; ROLLBACK");
+        wait_until("both are written", || store.flush().is_ok());
+        let stands = "SELECT state FROM sysevent_live ORDER BY name";
+        assert_eq!(database.texts(stands), ["ready", "ready"], "they were given back");
+        assert_eq!(store.halts().unwrap()[0].event, claimed[0].fired.sys_id);
+        let (by_other, other) =
+            (node(database, "other"), ClaimRequest { claimed_by: "other", ..request(9) });
+        assert_eq!(by_other.claim(&other).unwrap().events, []);
+        assert_eq!(store.claim(&request(9)).unwrap().events, []);
+        assert!(store.resume("", record("resume", &[])).unwrap().is_some());
+        assert_eq!(names(&store.claim(&request(9)).unwrap().events), ["b", "c"]);
     });
 }
 

@@ -221,3 +221,63 @@ impl InTurn<'_> {
         })
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::postgres::DatabaseUrl;
+    use crate::postgres::address::Address;
+    use crate::postgres::distributed::plan_tests::partitioned;
+    use crate::postgres::distributed::strays::{Brought, bring_home};
+
+    #[test]
+    fn what_comes_to_a_partition_between_the_look_at_it_and_the_commit_is_noted() {
+        let database = partitioned();
+        let address = Address::parse(&DatabaseUrl::from(database.url())).unwrap();
+        let connection = Connection::open(&address).unwrap();
+        let spread = Spread::new(16, 0);
+        let request = ClaimRequest {
+            queue: "q",
+            limit: 9,
+            claimed_by: "n/q/0",
+            by_priority: true,
+            now: Instant::from_millis(10),
+        };
+        let (spread, request) = (&spread, &request);
+        let claim = InTurn {
+            connection: &connection,
+            spread,
+            request,
+            token: 1,
+            noted: RefCell::default(),
+        };
+        let home = spread.home_of("q");
+        let place = (home + 1) % 16;
+        let look = || {
+            let all = spread.turns().to_look_at("q", 10).into_iter();
+            let elsewhere: Vec<Turn> = all.filter(|turn| turn.partition != home).collect();
+            connection.batch("BEGIN").unwrap();
+            bring_home(&claim, home, &elsewhere).unwrap()
+        };
+        let end = || {
+            connection.batch("COMMIT").unwrap();
+            claim.note();
+        };
+        assert_eq!(look(), Brought::Nothing);
+        end();
+        assert_eq!(spread.turns().what_waits("q", 10), (false, None), "it has looked at all");
+        spread.woken("q", Some(place));
+        assert_eq!(look(), Brought::Nothing);
+        // By a program that does not know yet, and tells.
+        database.run(&format!(
+            "INSERT INTO sysevent_live (sys_id, queue, derived_priority, process_on, sys_created_on, name, \"partition\", depth, \
+             source, queue_from_call, registered, scheduled, max_attempts, coalesce_seconds) \
+             VALUES ('{:032}', 'q', 100, 5, 0, 'n', {place}, 0, 'api', false, true, false, 0, 0)",
+            1
+        ));
+        spread.woken("q", Some(place));
+        end();
+        assert_eq!(spread.turns().what_waits("q", 10), (true, None));
+        assert_eq!(look(), Brought::All);
+    }
+}
