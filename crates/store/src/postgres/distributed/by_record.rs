@@ -5,22 +5,19 @@
 //! asked in one; and because each sees what was committed until then, so nothing follows from what an earlier one has seen but
 //! where to look: what is first in a turn, and what follows it, is asked for, and whatever stands there is told, claimed or not.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
+use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Row};
 
-use super::claims::Look;
 use super::claims_in_turn::{InTurn, Step};
-use super::spread::turn_of_record;
-use super::statements::{
-    BEGUN_OF_TURNS, CLAIM, FIRST_OF_TURN, FOLLOWERS, GIVE_TURNS, HOLD_THESE, LOOK_IN_TURN,
-    TURNS_BEHIND,
-};
+use super::looks::Look;
+use super::statements::{BEGUN_OF_TURNS, CLAIM, FIRST_OF_TURN, FOLLOWERS, TURNS_BEHIND};
 use super::turns::{Ended, Turn};
+use super::window::{Waiting, Window, hold, look_at_due};
 use crate::postgres::claims::HELD_BY_OTHERS_MS;
-use crate::postgres::text::{read, stored};
+use crate::postgres::text::stored;
 
 /// Fewest events that are looked at in the queue's order; twice what is wanted when that is more. Behind so many that wait for
 /// their records, records are looked at instead.
@@ -29,43 +26,6 @@ const SEEN_MIN: usize = 200;
 /// Looks at records behind that, and events in each.
 const LOOKS_BEHIND: usize = 20;
 const SEEN_BEHIND: i64 = 500;
-
-/// A waiting event.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Waiting {
-    sequence: i64,
-    priority: f64,
-    process_on: i64,
-    turn: i64,
-    /// It was tried before: it is tried alone.
-    was_tried: bool,
-}
-
-impl Waiting {
-    /// Its place in its turn.
-    fn place(&self) -> (i64, i64) {
-        (self.process_on, self.sequence)
-    }
-}
-
-/// The first due events of a partition, in the order of the queue.
-struct Window {
-    events: Vec<Waiting>,
-    /// It has all that is due.
-    is_whole: bool,
-    /// Where turns end for now: the first event that has no turn yet, and could not get it, because somebody else holds it.
-    bars: Bars,
-}
-
-/// Places by turns.
-type Bars = HashMap<i64, (i64, i64)>;
-
-impl Window {
-    /// Whether what stands at this place waits for one that has no turn yet, or is it.
-    fn is_barred(&self, turn: i64, place: (i64, i64)) -> bool {
-        self.bars.get(&turn).is_some_and(|bar| *bar <= place)
-    }
-}
 
 /// The event that a turn stands at, when it was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,79 +84,6 @@ fn pick(look: &Look<'_>) -> Result<Vec<i64>, Error> {
         }
     }
     take_prefixes(look, &chains)
-}
-
-/// The first due events, each with its turn.
-fn look_at_due(look: &Look<'_>, seen_max: usize) -> Result<Window, Error> {
-    let mut rows: Vec<Row> = Vec::new();
-    let mut behind = f64::NEG_INFINITY;
-    let by_priority = look.request.by_priority;
-    while let Some(lane) = look.lane_behind(behind)? {
-        if by_priority && rows.len() >= seen_max {
-            break;
-        }
-        behind = lane.priority;
-        if lane.due > look.request.now.as_millis() {
-            continue;
-        }
-        let wanted = if by_priority { seen_max - rows.len() } else { seen_max };
-        let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let (queue, now) = (stored(look.request.queue), look.request.now.as_millis());
-        let values: [&(dyn ToSql + Sync); 5] =
-            [&look.partition, &queue, &lane.priority, &now, &wanted];
-        rows.extend(look.connection.query(LOOK_IN_TURN, &values)?);
-    }
-    let (mut events, bars) = with_turns(look, &rows)?;
-    if !by_priority {
-        events.sort_by_key(Waiting::place);
-    }
-    let is_whole = events.len() < seen_max;
-    events.truncate(seen_max);
-    Ok(Window { events, is_whole, bars })
-}
-
-/// The events in rows of [`LOOK_IN_TURN`], and [the bars](Window::bars) among them. Those from before the queue kept an order
-/// get their turn now.
-fn with_turns(look: &Look<'_>, rows: &[Row]) -> Result<(Vec<Waiting>, Bars), Error> {
-    let mut without: HashMap<i64, i64> = HashMap::new();
-    let mut events = Vec::with_capacity(rows.len());
-    for row in rows {
-        let sequence: i64 = row.try_get(0)?;
-        let turn = if let Some(turn) = row.try_get(3)? {
-            turn
-        } else {
-            let text = |at: usize| -> Result<String, Error> {
-                Ok(read(row.try_get::<_, Option<&str>>(at)?.unwrap_or_default()).into_owned())
-            };
-            let turn = turn_of_record(&text(6)?, &text(7)?, &text(8)?);
-            without.insert(sequence, turn);
-            turn
-        };
-        let (attempts, lapses): (i64, i64) = (row.try_get(4)?, row.try_get(5)?);
-        events.push(Waiting {
-            sequence,
-            priority: row.try_get(1)?,
-            process_on: row.try_get(2)?,
-            turn,
-            was_tried: attempts > 0 || lapses > 0,
-        });
-    }
-    let mut bars = Bars::new();
-    if !without.is_empty() {
-        // What somebody is about to change is had by nobody, now or in a moment, and those behind it wait: claimed without a turn
-        // it would be seen by nobody.
-        let held = hold(look, &without.keys().copied().collect::<Vec<_>>())?;
-        for event in &events {
-            if without.contains_key(&event.sequence) && !held.contains(&event.sequence) {
-                let bar = bars.entry(event.turn).or_insert(event.place());
-                *bar = event.place().min(*bar);
-            }
-        }
-        let (sequences, turns): (Vec<i64>, Vec<i64>) =
-            without.into_iter().filter(|(sequence, _)| held.contains(sequence)).unzip();
-        look.connection.execute(GIVE_TURNS, &[&look.partition, &sequences, &turns])?;
-    }
-    Ok((events, bars))
 }
 
 /// Those of the window whose turn it is, as many as are wanted.
@@ -368,14 +255,6 @@ fn take_prefixes(look: &Look<'_>, chains: &[Vec<i64>]) -> Result<Vec<i64>, Error
         .collect())
 }
 
-/// Those of these events that wait and are due, held, unless somebody else holds them.
-fn hold(look: &Look<'_>, sequences: &[i64]) -> Result<HashSet<i64>, Error> {
-    let now = look.request.now.as_millis();
-    let queue = stored(look.request.queue);
-    let rows = look.connection.query(HOLD_THESE, &[&look.partition, &sequences, &queue, &now])?;
-    rows.iter().map(|row| row.try_get(0)).collect()
-}
-
 #[cfg(all(test, feature = "testing"))]
 mod tests {
     use campanile_model::Instant;
@@ -386,6 +265,7 @@ mod tests {
     use crate::postgres::address::Address;
     use crate::postgres::connection::Connection;
     use crate::postgres::distributed::plan_tests::partitioned;
+    use crate::postgres::distributed::window::Bars;
 
     /// Each priority is a look of its own: the first event came to one that was looked at already, the second to the next.
     #[test]

@@ -10,7 +10,9 @@ use campanile_model::{Event, Instant, QueueOrder};
 use tokio_postgres::{Error, Row};
 
 use super::Spread;
-use super::claims::{Look, Rule, expect_lease, give_back_unknown};
+use super::claims::give_back_unknown;
+use super::looks::Look;
+use super::rule::{Rule, expect_lease};
 use super::statements::NEXT_RETRY;
 use super::turns::{Ended, Turn};
 use super::{by_record, sequential};

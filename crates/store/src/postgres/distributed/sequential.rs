@@ -9,8 +9,9 @@ use std::vec::IntoIter;
 use campanile_model::QueueOrder;
 use tokio_postgres::Error;
 
-use super::claims::{Look, Rule, rule_behind};
 use super::claims_in_turn::{InTurn, Step};
+use super::looks::Look;
+use super::rule::{Rule, rule_behind};
 use super::statements::{BEGUN, CLAIM_IN_TURN, HOLD_THESE};
 use super::strays::{self, Brought};
 use super::turns::{Ended, Turn};

@@ -13,8 +13,8 @@ use std::collections::HashSet;
 use parking_lot::Mutex;
 use tokio_postgres::{Error, Row};
 
-use super::claims::{Lane, Look};
 use super::claims_in_turn::InTurn;
+use super::looks::{Lane, Look};
 use super::rows::{Taken, put_elsewhere};
 use super::statements::{FIRST_BUT, HOLD_STRAYS, STAND, STAND_IN_LOG, TAKE};
 use super::turns::{Ended, Turn};
