@@ -258,16 +258,8 @@ impl Connection {
         first: Asked<'_>,
         second: Asked<'_>,
     ) -> Result<(Vec<Row>, Vec<Row>), Error> {
-        let prepared = (self.prepared(first.0)?, self.prepared(second.0)?);
-        self.wire.wait(async {
-            let (first, second) = tokio::join!(
-                // Sent in this order.
-                biased;
-                prepared.0.query(&self.client, first.1),
-                prepared.1.query(&self.client, second.1),
-            );
-            Ok((first?, second?))
-        })
+        let [first, second] = self.query_all([first, second])?;
+        Ok((first, second))
     }
 
     /// The rows of one statement for each of these values, in one round trip, in the transaction that is open.
@@ -277,26 +269,64 @@ impl Connection {
         values: &[Vec<&(dyn ToSql + Sync)>],
     ) -> Result<Vec<Vec<Row>>, Error> {
         let form = self.prepared(sql)?;
-        self.wire.wait(async {
-            let mut asked: Vec<_> = values
-                .iter()
-                .map(|values| Some(Box::pin(form.query(&self.client, values))))
-                .collect();
-            let mut answers: Vec<Option<Result<Vec<Row>, Error>>> =
-                asked.iter().map(|_| None).collect();
-            // Sent in their order by the first turn: nothing waits for the answer to what went before.
-            std::future::poll_fn(|context| {
-                for (asked, answer) in asked.iter_mut().zip(&mut answers) {
-                    let Some(pending) = asked else { continue };
-                    if let Poll::Ready(ready) = pending.as_mut().poll(context) {
-                        (*asked, *answer) = (None, Some(ready));
-                    }
+        let asked = values.iter().map(|values| (&form, values.as_slice()));
+        self.wire.wait(self.answers(asked))
+    }
+
+    /// The rows of each of these statements, in one round trip, in the transaction that is open. Each sees what is committed when it
+    /// is its turn, and what those before it did.
+    pub(super) fn query_all<const N: usize>(
+        &self,
+        asked: [Asked<'_>; N],
+    ) -> Result<[Vec<Row>; N], Error> {
+        self.begin_all(None, asked)
+    }
+
+    /// The same in a transaction that `begin` begins.
+    pub(super) fn begin_all<const N: usize>(
+        &self,
+        begin: Option<&str>,
+        asked: [Asked<'_>; N],
+    ) -> Result<[Vec<Row>; N], Error> {
+        let forms = asked
+            .iter()
+            .map(|(sql, _)| self.prepared(sql))
+            .collect::<Result<Vec<Form>, Error>>()?;
+        let asked = forms.iter().zip(asked).map(|(form, (_, values))| (form, values));
+        let answers = self.wire.wait(async {
+            let (begun, answers) = tokio::join!(
+                // Sent in this order.
+                biased;
+                self.batch_if_any(begin),
+                self.answers(asked),
+            );
+            begun?;
+            answers
+        })?;
+        let mut answers = answers.into_iter();
+        Ok(std::array::from_fn(|_| answers.next().unwrap_or_default()))
+    }
+
+    /// Sent in their order by the first turn: nothing waits for the answer to what went before.
+    async fn answers<'a>(
+        &'a self,
+        asked: impl Iterator<Item = (&'a Form, Values<'a>)>,
+    ) -> Result<Vec<Vec<Row>>, Error> {
+        let mut asked: Vec<_> =
+            asked.map(|(form, values)| Some(Box::pin(form.query(&self.client, values)))).collect();
+        let mut answers: Vec<Option<Result<Vec<Row>, Error>>> =
+            asked.iter().map(|_| None).collect();
+        std::future::poll_fn(|context| {
+            for (asked, answer) in asked.iter_mut().zip(&mut answers) {
+                let Some(pending) = asked else { continue };
+                if let Poll::Ready(ready) = pending.as_mut().poll(context) {
+                    (*asked, *answer) = (None, Some(ready));
                 }
-                if asked.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-            answers.into_iter().flatten().collect()
+            }
+            if asked.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
         })
+        .await;
+        answers.into_iter().flatten().collect()
     }
 
     async fn batch_if_any(&self, sql: Option<&str>) -> Result<(), Error> {

@@ -185,6 +185,24 @@ fn nothing_is_claimed_past_an_event_without_a_turn_that_somebody_holds() {
 }
 
 #[test]
+fn nothing_is_claimed_past_an_event_that_somebody_holds() {
+    for order in [QueueOrder::Sequential, QueueOrder::ByRecord] {
+        let database = distributed();
+        let store = node(database.url());
+        set(&store, "", order);
+        let events = ["first", "held", "last"].map(|name| about(1, name));
+        store.append_blocking(events.into(), MODE).unwrap();
+        let holder = database.stranger();
+        holder.run("BEGIN; SELECT 1 FROM sysevent_live WHERE name = 'held' FOR UPDATE");
+        let first = store.claim(&request(9)).unwrap().events;
+        assert_eq!(names(&first), ["first"], "{order:?}");
+        holder.run("ROLLBACK");
+        finish(&store, &first[0], NextState::Processed);
+        assert_eq!(names(&store.claim(&request(9)).unwrap().events), ["held", "last"], "{order:?}");
+    }
+}
+
+#[test]
 fn what_nobody_told_of_is_looked_for_everywhere_while_an_order_is_new() {
     let database = distributed();
     let store = node(database.url());

@@ -17,6 +17,7 @@ use super::statements::{BEGUN_OF_TURNS, CLAIM, FIRST_OF_TURN, FOLLOWERS, TURNS_B
 use super::turns::{Ended, Turn};
 use super::window::{Waiting, Window, hold, look_at_due};
 use crate::postgres::claims::HELD_BY_OTHERS_MS;
+use crate::postgres::connection::Asked;
 use crate::postgres::text::stored;
 
 /// Fewest events that are looked at in the queue's order; twice what is wanted when that is more. Behind so many that wait for
@@ -56,12 +57,13 @@ pub(super) fn step(
         }
         let picked = pick(&look)?;
         if picked.is_empty() {
-            claim.seen(turn, claim.ended(turn.partition, false)?);
+            claim.seen(turn, claim.ended(turn.partition)?);
             return Ok(Step::GoOn);
         }
         let by = stored(claim.request.claimed_by);
-        let rows = claim.connection.query(CLAIM, &[&turn.partition, &picked, &by, &claim.token])?;
-        return Ok(Step::Took { turn, rows, ended: claim.ended(turn.partition, true)? });
+        let take: Asked<'_> = (CLAIM, &[&turn.partition, &picked, &by, &claim.token]);
+        let (rows, ended) = claim.take(turn.partition, take)?;
+        return Ok(Step::Took { turn, rows, ended });
     }
     Ok(Step::GoOn)
 }

@@ -10,7 +10,7 @@ use tokio_postgres::{Error, Row};
 
 use super::Spread;
 use super::looks::Look;
-use super::rule::{Rule, expect_lease};
+use super::rule::{self, Rule};
 use super::statements::{CLAIM, GIVE_BACK, GIVE_BACK_OTHERS, NEXT_QUEUE};
 use super::turns::{Ended, Turn};
 use crate::contract::{Claim, ClaimRequest, StoreError};
@@ -41,7 +41,6 @@ pub(in crate::postgres) fn claim(
         let next_due = due.map(Instant::from_millis);
         return Ok(Ok(Claim { next_due, ..Claim::default() }));
     }
-    connection.batch(connection.begin_by_index())?;
     let worked = claim_in_turn(connection, spread, &to_look_at, request, token);
     let ended = connection.batch(if worked.is_ok() { "COMMIT" } else { "ROLLBACK" });
     let claimed = worked?;
@@ -94,7 +93,7 @@ fn claim_in_turn(
     token: i64,
 ) -> Result<Result<Option<Found>, Rule>, Error> {
     let now = request.now.as_millis();
-    let (rule, _) = expect_lease(connection, request.queue, token)?;
+    let (rule, _) = rule::begin(connection, request.queue, token)?;
     if rule != Rule::Is(QueueOrder::Parallel) {
         return Ok(Err(rule));
     }

@@ -11,14 +11,14 @@ use tokio_postgres::{Error, Row};
 
 use super::Spread;
 use super::claims::give_back_unknown;
-use super::looks::Look;
-use super::rule::{Rule, expect_lease};
-use super::statements::NEXT_RETRY;
+use super::looks::{Lane, Look, read_lane};
+use super::rule::{self, Rule};
+use super::statements::{NEXT_LANE, NEXT_RETRY};
 use super::turns::{Ended, Turn};
 use super::{by_record, sequential};
 use crate::contract::{Claim, ClaimRequest, StoreError};
 use crate::postgres::claims::{Claims, HELD_BY_OTHERS_MS, sort};
-use crate::postgres::connection::Connection;
+use crate::postgres::connection::{Asked, Connection};
 use crate::postgres::events::read_event;
 use crate::postgres::text::stored;
 use crate::postgres::turns::{CLAIM_EVENTS_MAX, LOOK_AGAIN_MS, put_in_turn};
@@ -75,8 +75,7 @@ pub(in crate::postgres) fn claim(
     let claim = InTurn { connection, spread, request, token, noted: RefCell::default() };
     let mut to_look_at = turns.to_look_at(request.queue, now).into_iter().peekable();
     while to_look_at.peek().is_some() {
-        connection.batch(connection.begin_by_index())?;
-        let worked = claim.expect(order).map(|expected| match (expected, order) {
+        let worked = claim.begin(order).map(|expected| match (expected, order) {
             (Expected::Not(refused), _) => Ok(refused),
             (Expected::Is { is_new }, QueueOrder::Sequential) => {
                 sequential::step(&claim, &mut to_look_at, is_new)
@@ -141,8 +140,9 @@ fn took(
 }
 
 impl InTurn<'_> {
-    fn expect(&self, order: QueueOrder) -> Result<Expected, Error> {
-        let (rule, is_new) = expect_lease(self.connection, self.request.queue, self.token)?;
+    /// Begins a transaction.
+    fn begin(&self, order: QueueOrder) -> Result<Expected, Error> {
+        let (rule, is_new) = rule::begin(self.connection, self.request.queue, self.token)?;
         Ok(match rule {
             Rule::Is(kept) if kept == order => Expected::Is { is_new },
             Rule::Changing => Expected::Not(self.held()),
@@ -201,26 +201,48 @@ impl InTurn<'_> {
         self.noted.borrow_mut().came_to = Some(partition);
     }
 
-    /// How a look has ended behind which this partition has what it has now. What is due and waits for its turn is woken for at
-    /// the end of what it waits for; if that is lost, it is looked for again.
+    /// How a look at this partition has ended that took nothing.
     ///
     /// # Errors
     /// What PostgreSQL said.
-    pub(super) fn ended(&self, partition: i64, has_taken: bool) -> Result<Ended, Error> {
-        let now = self.now();
-        let due = self.look(partition).first_due()?;
-        let retry = self
-            .connection
-            .query_first(NEXT_RETRY, &[&partition, &stored(self.request.queue), &now])?;
-        let retry: Option<i64> = retry.map(|row| row.try_get(0)).transpose()?;
+    pub(super) fn ended(&self, partition: i64) -> Result<Ended, Error> {
+        let (queue, now) = (stored(self.request.queue), self.now());
+        let retry: Asked<'_> = (NEXT_RETRY, &[&partition, &queue, &now]);
+        let (first, retry) = self.look(partition).first_lane_and(retry)?;
+        Ok(Ended::Unserved(self.look_again(partition, first, &retry)?.1))
+    }
+
+    /// Takes what is picked by `take`, and sees how the look at this partition has ended behind that, in one round trip.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn take(&self, partition: i64, take: Asked<'_>) -> Result<(Vec<Row>, Ended), Error> {
+        let (queue, now) = (stored(self.request.queue), self.now());
+        let [rows, first, retry] = self.connection.query_all([
+            take,
+            (NEXT_LANE, &[&partition, &queue, &f64::NEG_INFINITY]),
+            (NEXT_RETRY, &[&partition, &queue, &now]),
+        ])?;
+        let (due, later) = self.look_again(partition, read_lane(&first)?, &retry)?;
         let is_due = due.is_some_and(|due| due <= now);
-        Ok(if is_due && has_taken {
-            Ended::Served(due)
-        } else {
-            let later = if is_due { Some(now + LOOK_AGAIN_MS) } else { due };
-            let due = later.into_iter().chain(retry).min();
-            if has_taken { Ended::Served(due) } else { Ended::Unserved(due) }
-        })
+        Ok((rows, Ended::Served(if is_due { due } else { later })))
+    }
+
+    /// When the first event of a partition is due, of which the first priority and the next attempt are known; and when it is to
+    /// be looked at again by who took nothing. What is due and waits for its turn is woken for at the end of what it waits for;
+    /// if that is lost, it is looked for again.
+    fn look_again(
+        &self,
+        partition: i64,
+        first: Option<Lane>,
+        retry: &[Row],
+    ) -> Result<(Option<i64>, Option<i64>), Error> {
+        let now = self.now();
+        let due = self.look(partition).first_due_from(first)?;
+        let retry: Option<i64> = retry.first().map(|row| row.try_get(0)).transpose()?;
+        let is_due = due.is_some_and(|due| due <= now);
+        let later = if is_due { Some(now + LOOK_AGAIN_MS) } else { due };
+        Ok((due, later.into_iter().chain(retry).min()))
     }
 }
 

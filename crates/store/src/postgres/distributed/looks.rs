@@ -6,7 +6,7 @@ use tokio_postgres::{Error, Row};
 
 use super::statements::{HOLD_DUE, HOLD_THESE, LOOK_AT_DUE, NEXT_LANE};
 use crate::contract::ClaimRequest;
-use crate::postgres::connection::Connection;
+use crate::postgres::connection::{Asked, Connection};
 use crate::postgres::text::stored;
 
 /// One claim at one partition.
@@ -87,12 +87,15 @@ impl Look<'_> {
 
     /// The first due events in the queue's order, only looked at: none of them is behind one that is missing.
     ///
-    /// Each priority is a statement of its own. What arrives at one that was looked at is missed, and what arrives behind it
+    /// `first` is the first priority that has waiting events, as it was seen before. Each priority is a statement of its own. What arrives at one that was looked at is missed, and what arrives behind it
     /// at the next one is seen: so they are what two looks in a row have in common, or of one priority alone.
     ///
     /// # Errors
     /// What PostgreSQL said.
-    pub(super) fn first_due_events(&self) -> Result<Vec<i64>, Error> {
+    pub(super) fn first_due_events(&self, first: Option<Lane>) -> Result<Vec<i64>, Error> {
+        if let Some(events) = first.map_or(Ok(None), |first| self.of_first_lane(first))? {
+            return Ok(events);
+        }
         let First { events, only } = self.look_at_first()?;
         if let Some(only) = only
             && let Some(lane) = self.lane_behind(f64::NEG_INFINITY)?
@@ -101,6 +104,28 @@ impl Look<'_> {
             return Ok(events);
         }
         agreed(events, || Ok(self.look_at_first()?.events))
+    }
+
+    /// The same in one round trip, where all of them are of this priority and it is the first one behind that look too; `None`
+    /// where others may be among them.
+    fn of_first_lane(&self, lane: Lane) -> Result<Option<Vec<i64>>, Error> {
+        let now = self.request.now.as_millis();
+        if lane.due > now {
+            return Ok(None);
+        }
+        let (queue, limit) = (stored(self.request.queue), self.request.limit);
+        let wanted = i64::try_from(limit).unwrap_or(i64::MAX);
+        let [due, behind, first] = self.connection.query_all([
+            (LOOK_AT_DUE, &[&self.partition, &queue, &lane.priority, &now, &wanted]),
+            (NEXT_LANE, &[&self.partition, &queue, &lane.priority]),
+            (NEXT_LANE, &[&self.partition, &queue, &f64::NEG_INFINITY]),
+        ])?;
+        let due = due.iter().map(read_due).collect::<Result<Vec<_>, _>>()?;
+        let is_full = self.request.by_priority && due.len() >= limit;
+        let is_first = read_lane(&first)?
+            .is_some_and(|first| first.priority.total_cmp(&lane.priority).is_eq());
+        let is_all = is_first && (is_full || behind.is_empty());
+        Ok(is_all.then(|| due.iter().map(|due| due.sequence).collect()))
     }
 
     fn look_at_first(&self) -> Result<First, Error> {
@@ -155,10 +180,22 @@ impl Look<'_> {
     /// # Errors
     /// What PostgreSQL said.
     pub(super) fn lane_behind(&self, priority: f64) -> Result<Option<Lane>, Error> {
-        let row = self
-            .connection
-            .query_first(NEXT_LANE, &[&self.partition, &stored(self.request.queue), &priority])?;
-        row.map(|row| Ok(Lane { priority: row.try_get(0)?, due: row.try_get(1)? })).transpose()
+        let queue = stored(self.request.queue);
+        read_lane(&self.connection.query(NEXT_LANE, &[&self.partition, &queue, &priority])?)
+    }
+
+    /// The first priority that has waiting events, and the rows of another question, in one round trip.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn first_lane_and(
+        &self,
+        asked: Asked<'_>,
+    ) -> Result<(Option<Lane>, Vec<Row>), Error> {
+        let queue = stored(self.request.queue);
+        let first: Asked<'_> = (NEXT_LANE, &[&self.partition, &queue, &f64::NEG_INFINITY]);
+        let (lane, rows) = self.connection.query_both_within(first, asked)?;
+        Ok((read_lane(&lane)?, rows))
     }
 
     /// When the first waiting event is due, or was; of those that are due, not necessarily the first.
@@ -166,18 +203,35 @@ impl Look<'_> {
     /// # Errors
     /// What PostgreSQL said.
     pub(super) fn first_due(&self) -> Result<Option<i64>, Error> {
+        self.first_due_from(self.lane_behind(f64::NEG_INFINITY)?)
+    }
+
+    /// The same where the first priority that has waiting events is known.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) fn first_due_from(&self, first: Option<Lane>) -> Result<Option<i64>, Error> {
         let now = self.request.now.as_millis();
         let mut earliest: Option<i64> = None;
-        let mut behind = f64::NEG_INFINITY;
-        while let Some(lane) = self.lane_behind(behind)? {
-            behind = lane.priority;
-            earliest = Some(earliest.map_or(lane.due, |earliest| earliest.min(lane.due)));
-            if lane.due <= now {
+        let mut lane = first;
+        while let Some(Lane { priority, due }) = lane {
+            earliest = Some(earliest.map_or(due, |earliest| earliest.min(due)));
+            if due <= now {
                 break;
             }
+            lane = self.lane_behind(priority)?;
         }
         Ok(earliest)
     }
+}
+
+/// The priority in a row of [`NEXT_LANE`], if there is one.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) fn read_lane(rows: &[Row]) -> Result<Option<Lane>, Error> {
+    let row = rows.first();
+    row.map(|row| Ok(Lane { priority: row.try_get(0)?, due: row.try_get(1)? })).transpose()
 }
 
 fn read_due(row: &Row) -> Result<Due, Error> {
@@ -215,9 +269,14 @@ fn until_lapsed(found: &[Due], picked: &mut Vec<i64>) -> bool {
     true
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests {
+    use campanile_model::Instant;
+
     use super::*;
+    use crate::postgres::DatabaseUrl;
+    use crate::postgres::address::Address;
+    use crate::postgres::distributed::plan_tests::partitioned;
 
     #[test]
     fn looks_go_on_until_two_begin_alike() {
@@ -234,5 +293,30 @@ mod tests {
         let anew: Vec<Vec<i64>> = (0..=20).map(|look| vec![-look]).collect();
         let anew: Vec<&[i64]> = anew.iter().map(Vec::as_slice).collect();
         assert_eq!(after(&anew), [0; 0], "somebody else may have a look");
+    }
+
+    #[test]
+    fn the_first_due_events_are_of_the_first_priority_alone_where_that_is_still_the_first() {
+        let database = partitioned();
+        database.run(
+            "INSERT INTO sysevent_live (sequence, sys_id, queue, derived_priority, process_on, sys_created_on, name, turn, \
+             \"partition\", depth, source, queue_from_call, registered, scheduled, max_attempts, coalesce_seconds) \
+             SELECT n, 'e' || n, 'q', 100 * n, 9 - n, 0, 'n', 0, 3, 0, 'api', false, true, false, 0, 0 \
+             FROM generate_series(1, 2) AS made (n)",
+        );
+        let address = Address::parse(&DatabaseUrl::from(database.url())).unwrap();
+        let connection = Connection::open(&address).unwrap();
+        let first_due = |limit, by_priority, (priority, due)| {
+            let now = Instant::from_millis(10);
+            let request = ClaimRequest { queue: "q", limit, claimed_by: "n/q/0", by_priority, now };
+            let look = Look { connection: &connection, request: &request, partition: 3 };
+            look.first_due_events(Some(Lane { priority, due })).unwrap()
+        };
+        let (first, second) = ((100.0, 8), (200.0, 7));
+        assert_eq!(first_due(1, true, first), [1]);
+        assert_eq!(first_due(1, true, second), [1], "it has come since that was the first");
+        assert_eq!(first_due(9, true, first), [1, 2]);
+        assert_eq!(first_due(1, false, first), [2], "the second has arrived before");
+        assert_eq!(first_due(9, true, (50.0, 5)), [1, 2], "it has gone since");
     }
 }

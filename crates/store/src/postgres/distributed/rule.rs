@@ -27,18 +27,21 @@ pub(super) enum Rule {
     Halted,
 }
 
-/// The rule of the queue, for the rest of the transaction, and whether it is new.
+/// Begins the transaction of a claim, in one round trip with its first questions. The rule of the queue, for the rest of the
+/// transaction, and whether it is new.
 ///
 /// # Errors
-/// The client's error, so that a lapsed lease is told from others.
-pub(super) fn expect_lease(
+/// The client's error, so that a lapsed lease is told from others; the transaction may have begun.
+pub(super) fn begin(
     connection: &Connection,
     queue: &str,
     token: i64,
 ) -> Result<(Rule, bool), Error> {
     let queue = stored(queue);
-    let (expected, order) =
-        connection.query_both_within((EXPECT_LEASE, &[&token, &queue]), (ORDER, &[&queue]))?;
+    let [expected, order] = connection.begin_all(
+        Some(connection.begin_by_index()),
+        [(EXPECT_LEASE, &[&token, &queue]), (ORDER, &[&queue])],
+    )?;
     if !expected.first().map_or(Ok(false), |row| row.try_get(1))? {
         return Ok((Rule::Changing, true));
     }

@@ -7,16 +7,17 @@ use std::iter::Peekable;
 use std::vec::IntoIter;
 
 use campanile_model::QueueOrder;
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 
 use super::claims_in_turn::{InTurn, Step};
-use super::looks::Look;
+use super::looks::{Lane, Look};
 use super::rule::{Rule, rule_behind};
 use super::statements::{BEGUN, CLAIM_IN_TURN, HOLD_THESE};
 use super::strays::{self, Brought};
 use super::turns::{Ended, Turn};
 use crate::contract::StoreError;
 use crate::postgres::claims::HELD_BY_OTHERS_MS;
+use crate::postgres::connection::Asked;
 use crate::postgres::text::stored;
 
 /// Brings home what is due elsewhere, and takes what can be had once nothing is. While the order is new it is looked for in all
@@ -54,17 +55,18 @@ pub(super) fn step(
     }
     let turn = claim.spread.turns().turn(claim.request.queue, home);
     let look = claim.look(home);
-    let due = look.first_due()?;
+    let (queue, now) = (stored(claim.request.queue), claim.now());
+    let (first, begun) = look.first_lane_and((BEGUN, &[&home, &queue]))?;
+    let due = look.first_due_from(first)?;
     if due.is_none_or(|due| due > claim.now()) {
         claim.seen(turn, Ended::Unserved(due));
         return Ok(Step::GoOn);
     }
-    let wanted = pick(&look)?;
+    let wanted = pick(&look, first, &begun)?;
     if wanted.is_empty() {
-        claim.seen(turn, claim.ended(home, false)?);
+        claim.seen(turn, claim.ended(home)?);
         return Ok(Step::GoOn);
     }
-    let (queue, now) = (stored(claim.request.queue), claim.now());
     let (held, rule) = rule_behind(
         claim.connection,
         claim.request.queue,
@@ -83,16 +85,14 @@ pub(super) fn step(
         return Ok(Step::GoOn);
     }
     let by = stored(claim.request.claimed_by);
-    let rows =
-        claim.connection.query(CLAIM_IN_TURN, &[&home, &picked, &by, &claim.token, &0_i64])?;
-    Ok(Step::Took { turn, rows, ended: claim.ended(home, true)? })
+    let take: Asked<'_> = (CLAIM_IN_TURN, &[&home, &picked, &by, &claim.token, &0_i64]);
+    let (rows, ended) = claim.take(home, take)?;
+    Ok(Step::Took { turn, rows, ended })
 }
 
-/// The events that can be had together, in the order of the queue.
-fn pick(look: &Look<'_>) -> Result<Vec<i64>, Error> {
-    let queue = stored(look.request.queue);
-    let begun = look.connection.query_first(BEGUN, &[&look.partition, &queue])?;
-    let Some(begun) = begun else { return look.first_due_events() };
+/// The events that can be had together, in the order of the queue: `first` is its first priority, `begun` what was begun in it.
+fn pick(look: &Look<'_>, first: Option<Lane>, begun: &[Row]) -> Result<Vec<i64>, Error> {
+    let Some(begun) = begun.first() else { return look.first_due_events(first) };
     let (state, process_on): (&str, i64) = (begun.try_get(1)?, begun.try_get(2)?);
     if state == "queued" || process_on > look.request.now.as_millis() {
         return Ok(Vec::new());

@@ -11,12 +11,13 @@
 use std::collections::HashSet;
 
 use parking_lot::Mutex;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::claims_in_turn::InTurn;
-use super::looks::{Lane, Look};
+use super::looks::{Lane, Look, read_lane};
 use super::rows::{Taken, put_elsewhere};
-use super::statements::{FIRST_BUT, HOLD_STRAYS, STAND, STAND_IN_LOG, TAKE};
+use super::statements::{FIRST_BUT, HOLD_STRAYS, NEXT_LANE, STAND, STAND_IN_LOG, TAKE};
 use super::turns::{Ended, Turn};
 use crate::contract::StoreError;
 use crate::postgres::claims::HELD_BY_OTHERS_MS;
@@ -71,9 +72,9 @@ pub(super) fn bring_home(
 ) -> Result<Brought, StoreError> {
     let mut brought = Brought::Nothing;
     let mut room = STRAYS_MAX;
-    for turn in elsewhere {
+    for (turn, lane) in elsewhere.iter().zip(first_lanes(claim, elsewhere)?) {
         let look = claim.look(turn.partition);
-        let mut due = look.first_due()?;
+        let mut due = look.first_due_from(lane)?;
         if due.is_some_and(|due| due <= claim.now()) {
             let Strays { to_bring, left } = hold(claim, (turn.partition, home), room)?;
             room -= to_bring.len();
@@ -95,6 +96,22 @@ pub(super) fn bring_home(
         claim.seen(*turn, Ended::Unserved(due));
     }
     Ok(brought)
+}
+
+/// The first priority that has waiting events in each of these partitions, in one round trip.
+fn first_lanes(claim: &InTurn<'_>, turns: &[Turn]) -> Result<Vec<Option<Lane>>, Error> {
+    if turns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let queue = stored(claim.request.queue);
+    let values: Vec<Vec<&(dyn ToSql + Sync)>> = turns
+        .iter()
+        .map(|turn| -> Vec<&(dyn ToSql + Sync)> {
+            vec![&turn.partition, &queue, &f64::NEG_INFINITY]
+        })
+        .collect();
+    let lanes = claim.connection.query_each(NEXT_LANE, &values)?;
+    lanes.iter().map(|rows| read_lane(rows)).collect()
 }
 
 /// What is due of the queue in one partition, held; without what somebody else holds.

@@ -3,12 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
-use super::looks::Look;
+use super::looks::{Lane, Look, read_lane};
 use super::spread::turn_of_record;
-use super::statements::{GIVE_TURNS, HOLD_THESE, LOOK_IN_TURN};
+use super::statements::{GIVE_TURNS, HOLD_THESE, LOOK_IN_TURN, NEXT_LANE};
 use crate::postgres::text::{read, stored};
 
 /// A waiting event.
@@ -54,22 +53,25 @@ impl Window {
 /// What PostgreSQL said.
 pub(super) fn look_at_due(look: &Look<'_>, seen_max: usize) -> Result<Window, Error> {
     let mut rows: Vec<Row> = Vec::new();
-    let mut behind = f64::NEG_INFINITY;
     let by_priority = look.request.by_priority;
-    while let Some(lane) = look.lane_behind(behind)? {
+    let (queue, now) = (stored(look.request.queue), look.request.now.as_millis());
+    let mut lane = look.lane_behind(f64::NEG_INFINITY)?;
+    while let Some(Lane { priority, due }) = lane {
         if by_priority && rows.len() >= seen_max {
             break;
         }
-        behind = lane.priority;
-        if lane.due > look.request.now.as_millis() {
+        if due > now {
+            lane = look.lane_behind(priority)?;
             continue;
         }
         let wanted = if by_priority { seen_max - rows.len() } else { seen_max };
         let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let (queue, now) = (stored(look.request.queue), look.request.now.as_millis());
-        let values: [&(dyn ToSql + Sync); 5] =
-            [&look.partition, &queue, &lane.priority, &now, &wanted];
-        rows.extend(look.connection.query(LOOK_IN_TURN, &values)?);
+        let (found, next) = look.connection.query_both_within(
+            (LOOK_IN_TURN, &[&look.partition, &queue, &priority, &now, &wanted]),
+            (NEXT_LANE, &[&look.partition, &queue, &priority]),
+        )?;
+        rows.extend(found);
+        lane = read_lane(&next)?;
     }
     let (mut events, bars) = with_turns(look, &rows)?;
     if !by_priority {
