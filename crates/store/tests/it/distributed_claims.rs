@@ -202,6 +202,22 @@ fn nothing_is_claimed_past_an_event_that_somebody_holds() {
     }
 }
 
+/// By what it believes its turn is another.
+#[test]
+fn who_has_not_heard_that_a_queue_keeps_another_order_takes_nothing() {
+    let database = distributed();
+    let (store, deaf) = (node(database.url()), node(database.url()));
+    set(&store, "", QueueOrder::ByRecord);
+    store.append_blocking((1..9).map(|record| about(record, "n")).collect(), MODE).unwrap();
+    let by_deaf = ClaimRequest { claimed_by: "deaf", ..request(1) };
+    let heard = deaf.claim(&by_deaf).unwrap();
+    assert_eq!((heard.events.len(), heard.order), (1, QueueOrder::ByRecord));
+    finish(&deaf, &heard.events[0], NextState::Processed);
+    set(&store, "", QueueOrder::Sequential);
+    assert_eq!(store.claim(&request(1)).unwrap().events.len(), 1);
+    assert_eq!(deaf.claim(&by_deaf).unwrap().events, []);
+}
+
 #[test]
 fn what_nobody_told_of_is_looked_for_everywhere_while_an_order_is_new() {
     let database = distributed();

@@ -7,6 +7,7 @@ mod copies;
 mod copies_of_orders;
 mod distributed;
 mod distributed_claims;
+mod distributed_fences;
 mod distributed_order;
 mod distributed_strays;
 mod event_actions;
