@@ -214,6 +214,7 @@ fn who_has_not_heard_that_a_queue_keeps_another_order_takes_nothing() {
     assert_eq!((heard.events.len(), heard.order), (1, QueueOrder::ByRecord));
     finish(&deaf, &heard.events[0], NextState::Processed);
     set(&store, "", QueueOrder::Sequential);
+    assert_eq!(deaf.claim(&by_deaf).unwrap().events, [], "nobody would see it where it stands");
     assert_eq!(store.claim(&request(1)).unwrap().events.len(), 1);
     assert_eq!(deaf.claim(&by_deaf).unwrap().events, []);
 }
