@@ -81,6 +81,12 @@ pub(crate) const SQLITE: &[Migration] = &[
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/sqlite/0009_admit_older.sql"),
     },
+    Migration {
+        number: 10,
+        name: "floors",
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/sqlite/0010_floors.sql"),
+    },
 ];
 
 /// PostgreSQL's.
@@ -141,6 +147,12 @@ pub(crate) const POSTGRES: &[Migration] = &[
         // One that comes back under a new lease is refused where a queue keeps an order that it does not know.
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/postgres/0009_admit_older.sql"),
+    },
+    Migration {
+        number: 10,
+        name: "floors",
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/postgres/0010_floors.sql"),
     },
 ];
 

@@ -56,7 +56,7 @@ pub(super) fn run(
             // Whoever leaves tells nobody of what it gives back: before the others are seen to be fewer.
             let gone = Node::last_gone(open)?;
             if gone != last_gone {
-                shared.claims.births.may_have_missed_some();
+                shared.claims.may_have_missed_some();
             }
             shared.node.look_around(open)?;
             shared.orders.forget();

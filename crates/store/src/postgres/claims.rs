@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Monotonic};
 
 use campanile_model::{Event, Instant, SysId};
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use super::births::Births;
 use super::connection::Connection;
 use super::distributed::{self, Spread};
 use super::events::{COLUMNS, read_event};
+use super::floors::Floors;
 use super::unanswered::{Unanswered, give_back_unknown};
 use crate::contract::{Claim, ClaimRequest, StoreError, TAKE_BACK_AFTER};
 
@@ -40,6 +41,8 @@ pub(super) struct Claims {
     pub(super) unanswered: Unanswered,
     /// What was claimed for its processors at the append, and not handed out yet.
     pub(super) births: Arc<Births>,
+    /// From where on claims look.
+    pub(super) floors: Arc<Floors>,
 }
 
 /// What this node knows of an event.
@@ -115,6 +118,12 @@ impl Claims {
     /// None yet; `spread` in distributed mode; how long others may go unheard.
     pub(super) fn new(spread: Option<Arc<Spread>>, unheard_max: Duration) -> Self {
         Self { spread, births: Arc::new(Births::new(unheard_max)), ..Self::default() }
+    }
+
+    /// Something that nobody told of may wait in any queue.
+    pub(super) fn may_have_missed_some(&self) {
+        self.births.may_have_missed_some();
+        self.floors.may_have_missed_some();
     }
 
     /// How rows are spread, in distributed mode.
@@ -344,14 +353,18 @@ pub(super) fn claim(
     }
     if let Some(known) = claims.known_of_unanswered(request.claimed_by) {
         give_back_unknown(connection, request.claimed_by, token, &known)?;
+        claims.floors.told(request.queue, i64::MIN);
     }
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
     let now = request.now.as_millis();
     let queue = super::text::stored(request.queue);
+    let look = claims.floors.look(request.queue, Monotonic::now());
     let (rows, first) = connection.query_both_with(
         Some(UNSYNCED),
         (
-            &format!("SELECT {COLUMNS}, claimed_by FROM campanile_claim($1, $2, $3, $4, $5, $6)"),
+            &format!(
+                "SELECT {COLUMNS}, claimed_by FROM campanile_claim_from($1, $2, $3, $4, $5, $6, $7, $8)"
+            ),
             &[
                 &queue,
                 &limit,
@@ -359,15 +372,22 @@ pub(super) fn claim(
                 &token,
                 &now,
                 &request.by_priority,
+                &look.lanes,
+                &look.from,
             ],
         ),
-        ("SELECT campanile_next_due($1)", &[&queue]),
+        (
+            "SELECT campanile_next_due_from($1, $2, $3, $4)",
+            &[&queue, &now, &look.lanes, &look.from],
+        ),
     )?;
     let events: Result<Vec<Event>, StoreError> = rows.iter().map(read_event).collect();
     let mut events = match events {
         Ok(events) => events,
         Err(error) => return Ok(Err(error)),
     };
+    let claimed = events.iter().map(|event| (event.fired.priority, event.fired.process_on));
+    look.found(claimed.map(|(lane, due)| (lane, due.as_millis())), Monotonic::now());
     sort(&mut events, request.by_priority);
     claims.add(&events, (None, token, now), false);
     let due: Option<i64> = first.first().map_or(Ok(None), |row| row.try_get(0))?;

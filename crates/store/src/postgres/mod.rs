@@ -8,7 +8,7 @@
 //!
 //! Events: rows in two places (`events`). All appends that wait (`line`) are one transaction (`writer`, `plain`, `append`, `insert`,
 //! `group_fate`), and so are completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their
-//! indexes (`plans`). Claims are rows (`claims`, `holders`, `unanswered`), and what has a processor that waits for it is born as one (`births`,
+//! indexes (`plans`). Claims are rows (`claims`, `floors`, `holders`, `unanswered`), and what has a processor that waits for it is born as one (`births`,
 //! `promises`, `doubts`); they stand on the lease of their program (`nodes`, `beat`), and when it
 //! lapses others take over (`lapses`).
 //! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
@@ -43,6 +43,7 @@ mod event_store;
 mod events;
 mod failure;
 mod fate;
+mod floors;
 mod group_fate;
 mod holders;
 mod inbox;

@@ -15,10 +15,12 @@ use parking_lot::{Condvar, Mutex};
 use tokio_postgres::AsyncMessage;
 
 use super::births::Births;
+use super::claims::Claims;
 use super::connection::{Connection, Listener};
 use super::distributed::Spread;
 use super::doubts;
 use super::effects::{Effects, Wake};
+use super::floors::Floors;
 use super::holders;
 use super::nodes::working;
 use super::polls::{self, Polls};
@@ -59,6 +61,8 @@ pub(super) struct Notices {
     spread: Option<Arc<Spread>>,
     /// Told before whoever is woken: what waits comes before what may be born.
     births: Arc<Births>,
+    /// The same: what is due before what was claimed last is to be found.
+    floors: Arc<Floors>,
     state: Mutex<State>,
     filled: Condvar,
 }
@@ -105,8 +109,9 @@ impl std::fmt::Debug for Notices {
 
 impl Notices {
     /// `spread` in distributed mode.
-    pub(super) fn new(spread: Option<Arc<Spread>>, births: Arc<Births>) -> Self {
-        Self { spread, births, ..Self::default() }
+    pub(super) fn new(spread: Option<Arc<Spread>>, claims: &Claims) -> Self {
+        let (births, floors) = (Arc::clone(&claims.births), Arc::clone(&claims.floors));
+        Self { spread, births, floors, ..Self::default() }
     }
 
     /// Sets who is told in this program.
@@ -163,6 +168,7 @@ impl Notices {
             spread.woken(queue, partition);
         }
         self.births.told(queue, due);
+        self.floors.told(queue, due);
         self.wake(queue, due);
     }
 
@@ -256,7 +262,7 @@ pub(super) fn run(shared: &Arc<Shared>, first: Line) {
                 Ok(line) => {
                     // What others told meanwhile was not heard.
                     shared.orders.forget();
-                    shared.claims.births.may_have_missed_some();
+                    shared.claims.may_have_missed_some();
                     shared.notices.changed_elsewhere(None);
                     Some(line)
                 }

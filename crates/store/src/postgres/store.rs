@@ -226,7 +226,7 @@ impl PostgresStore {
             node,
             line: Line::default(),
             pending: PendingLine::default(),
-            notices: Notices::new(spread, Arc::clone(&claims.births)),
+            notices: Notices::new(spread, &claims),
             orders: Orders::default(),
             clock: options.clock.clone(),
             commits: AtomicU64::new(0),

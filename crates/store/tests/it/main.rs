@@ -27,6 +27,7 @@ mod postgres_at_hand;
 mod postgres_births;
 mod postgres_commits;
 mod postgres_fences;
+mod postgres_floors;
 mod postgres_nodes;
 mod postgres_order;
 mod postgres_pools;
