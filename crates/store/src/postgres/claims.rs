@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant as Monotonic};
 
 use campanile_model::{Event, Instant, SysId};
@@ -43,6 +44,28 @@ pub(super) struct Claims {
     pub(super) births: Arc<Births>,
     /// From where on claims look.
     pub(super) floors: Arc<Floors>,
+    pub(super) asked: Asked,
+}
+
+/// How often the database was asked for events to claim, and for how long in all.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    count: AtomicU64,
+    micros: AtomicU64,
+}
+
+impl Asked {
+    /// Once more.
+    pub(super) fn note(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// How often, and for how many microseconds.
+    pub(super) fn so_far(&self) -> (u64, u64) {
+        (self.count.load(Ordering::Relaxed), self.micros.load(Ordering::Relaxed))
+    }
 }
 
 /// What this node knows of an event.

@@ -110,10 +110,12 @@ impl PostgresStore {
         for _ in 0..3 {
             let token = self.shared.node.token();
             let order = order::of(&*self.shared.orders.known(&connection)?, request.queue);
+            let began = Monotonic::now();
             let claimed = match order {
                 QueueOrder::Parallel => claims::claim(&connection, &self.claims, request, token),
                 order => turns::claim(&connection, &self.claims, request, (token, order)),
             };
+            self.claims.asked.note(began.elapsed());
             match claimed {
                 Ok(Ok(claim)) if order == QueueOrder::Parallel && claim.order != order => {
                     self.shared.orders.forget();

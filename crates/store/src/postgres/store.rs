@@ -367,6 +367,7 @@ impl PostgresStore {
         let lapses = self.shared.lapses.load(Ordering::Relaxed);
         #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
         let float = |n: u64| n as f64;
+        let (claims, claim_micros) = self.claims.asked.so_far();
         let mut numbers = vec![
             ("schema_version", schema),
             ("reader_connections", number(readers)),
@@ -375,6 +376,8 @@ impl PostgresStore {
             ("writer_connections_busy", number(writers - writers_idle)),
             ("completions_waiting", number(self.shared.pending.len())),
             ("claimed_events", number(self.claims.len())),
+            ("claims", float(claims)),
+            ("claims_seconds", float(claim_micros) / 1e6),
             ("lapses_counted", float(lapses)),
             ("named_statements", number(usize::from(self.shared.address.learned().is_none()))),
             ("hears_other_nodes", number(usize::from(self.shared.of_notices.is_some()))),

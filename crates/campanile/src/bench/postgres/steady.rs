@@ -25,13 +25,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks at the beginning and at the end that are set beside each other: a tenth of all, and at least so many.
 const LOOKS_MIN: usize = 5;
 
-/// What a claim begins with: the way to the next events, past those that are dead.
-const WALK: &str = "SELECT sequence FROM sysevent_live WHERE state = 'ready' AND queue = '' \
-     ORDER BY queue, derived_priority, process_on, sequence LIMIT 100";
-
-const BY_INDEX: &str =
-    "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off";
-
 /// Holds a snapshot until the connection ends.
 const HOLD: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM sysevent_live";
 
@@ -73,8 +66,8 @@ fn stretch(place: &Place, pace: f64, time: Duration, how: &str) -> Result<Vec<Fi
     let callers = UNANSWERED[0];
     let has_ended = AtomicBool::new(false);
     let began = Instant::now();
-    let walks = std::thread::scope(|scope| {
-        let looks = std::thread::Builder::new()
+    let looks = std::thread::scope(|scope| {
+        let looking = std::thread::Builder::new()
             .name("bench-looks".to_owned())
             .spawn_scoped(scope, || look(place, &has_ended))
             .map_err(Failure::failed)?;
@@ -85,18 +78,19 @@ fn stretch(place: &Place, pace: f64, time: Duration, how: &str) -> Result<Vec<Fi
             })
         });
         has_ended.store(true, Ordering::Release);
-        let walks = looks.join().map_err(|_panic| Failure::failed("the looks ended in a panic"))?;
+        let looks =
+            looking.join().map_err(|_panic| Failure::failed("the looks ended in a panic"))?;
         fired?;
-        walks
+        looks
     })?;
     let bare = Bare::connect(&place.database.url)?;
     let (dead, megabytes) = (dead_rows(&bare)?, live_megabytes(&bare)?);
     // What is left behind counts as time.
     place.house.wait_until_done()?;
     let done = per_second(count, began.elapsed());
-    let some = (walks.len() / 10).max(LOOKS_MIN).min(walks.len());
-    let median_us = |walks: &[Duration]| Spread::new(walks.to_vec()).percentile_ms(50) * 1e3;
-    let (first, last) = (median_us(&walks[..some]), median_us(&walks[walks.len() - some..]));
+    let some = (looks.len() / 10).max(LOOKS_MIN).min(looks.len());
+    let median_us = |looks: &[Duration]| Spread::new(looks.to_vec()).percentile_ms(50) * 1e3;
+    let (first, last) = (median_us(&looks[..some]), median_us(&looks[looks.len() - some..]));
     let named = |what: &str| format!("PostgreSQL: {what}, {how}");
     Ok(vec![
         Figure::new(named("fired to done at 80 % of the sustained rate"), done, Unit::PerSecond)
@@ -108,7 +102,7 @@ fn stretch(place: &Place, pace: f64, time: Duration, how: &str) -> Result<Vec<Fi
             megabytes,
             Unit::Megabytes,
         ),
-        Figure::new(named("way of a claim to its events, at the end"), last, Unit::Micros)
+        Figure::new(named("a look for events to claim, at the end"), last, Unit::Micros)
             .beside(first, "at the beginning"),
     ])
 }
@@ -127,20 +121,24 @@ fn wait_until(moment: Instant) {
     }
 }
 
-/// How long the way of a claim takes, again and again.
-fn look(place: &Place, has_ended: &AtomicBool) -> Result<Vec<Duration>, Failure> {
-    let bare = Bare::connect(&place.database.url)?;
-    let walk = bare.prepared(WALK)?;
-    let mut walks = Vec::new();
+/// How long the node's looks for events to claim take, second by second; nothing for a second in which none was needed.
+fn look(place: &Place, has_ended: &AtomicBool) -> Vec<Duration> {
+    let gauges = || {
+        let gauges = place.house.engine.store().gauges();
+        let of = |name| gauges.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, n)| *n);
+        (of("claims"), of("claims_seconds"))
+    };
+    let mut looks = Vec::new();
+    let mut before = gauges();
     while !has_ended.load(Ordering::Acquire) {
-        bare.run(BY_INDEX)?;
-        let began = Instant::now();
-        bare.numbers(&walk, &[])?;
-        walks.push(began.elapsed());
-        bare.run("COMMIT")?;
         std::thread::sleep(LOOK_EVERY);
+        let now = gauges();
+        if now.0 > before.0 {
+            looks.push(Duration::from_secs_f64((now.1 - before.1) / (now.0 - before.0)));
+        }
+        before = now;
     }
-    Ok(walks)
+    looks
 }
 
 /// In words.
