@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_postgres::Row;
+
 use super::append::{FORGET_INTERNAL_KEYS, internal_keys_of};
 use super::completions::{Written, begin_with_finals, write_batch};
 use super::connection::Connection;
 use super::effects::Effects;
-use super::nodes::{COMPLETING, WRITE_HANDLING};
+use super::nodes::COMPLETING;
+use super::own_row::{OwnRow, WRITE_HANDLING, WRITE_HANDLING_BY_KEY};
 use super::pending::{Pending, Work};
 use super::statements::Values;
 use super::store::Shared;
@@ -21,6 +24,8 @@ pub(super) struct Completer {
     pub(super) shared: Arc<Shared>,
     /// `None` after it was lost.
     pub(super) connection: Option<Connection>,
+    /// Where it stands which events are being handled.
+    pub(super) row: OwnRow,
 }
 
 impl Completer {
@@ -104,9 +109,11 @@ impl Completer {
         // What was claimed under a lease that has lapsed since is late, whatever this program holds by now.
         let present = shared.node.token();
         let token = token.unwrap_or(present);
+        let row = std::mem::take(&mut self.row);
+        let is_spread = shared.claims.spread().is_some();
         let connection = self.connection()?;
         let begin = connection.begin_by_index();
-        let work = || -> Result<Written, StoreError> {
+        let work = || -> Result<(Written, Vec<Row>), StoreError> {
             let at_once = begin_with_finals(connection, begin, &shared.claims, batch, token)?;
             let written = if let Some(written) = at_once {
                 written
@@ -116,19 +123,42 @@ impl Completer {
             };
             let handling = shared.claims.handling();
             let (low, high) = internal_keys_of(&written.fired);
-            let handling: Values<'_> = &[&present, &COMPLETING, &handling];
+            let place = row.place(present);
+            let handling: Values<'_> = &[&present, &COMPLETING, &handling, &place];
+            let write = if is_spread {
+                (WRITE_HANDLING_BY_KEY, &handling[..3])
+            } else {
+                (WRITE_HANDLING, handling)
+            };
             let keys: Values<'_> = &[&low, &high];
-            connection.commit_with([
-                handling_changed.then_some((WRITE_HANDLING, handling)),
+            let changed = connection.commit_with([
+                handling_changed.then_some(write),
                 (!low.is_empty()).then_some((FORGET_INTERNAL_KEYS, keys)),
             ])?;
-            Ok(written)
+            Ok((written, changed))
         };
-        let written = work();
-        if written.is_err() && connection.batch("ROLLBACK").is_err() {
-            self.connection = None;
+        match work() {
+            Ok((written, changed)) => {
+                self.row =
+                    if *handling_changed { self.stands(&row, &changed, present) } else { row };
+                Ok(written)
+            }
+            Err(error) => {
+                if connection.batch("ROLLBACK").is_err() {
+                    self.connection = None;
+                }
+                Err(error)
+            }
         }
-        written
+    }
+
+    /// Where it stands now which events are being handled. Where it stood before, somebody has moved it: it is to be written again.
+    fn stands(&self, before: &OwnRow, changed: &[Row], token: i64) -> OwnRow {
+        let place = changed.first().and_then(|row| row.try_get(0).ok());
+        if place.is_none() && before.place(token).is_some() {
+            self.shared.pending.note_handling();
+        }
+        OwnRow::at(token, place)
     }
 
     /// After the commit: what has ended is nobody's any more, and what failed waits again.

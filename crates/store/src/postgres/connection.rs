@@ -180,20 +180,22 @@ impl Connection {
         })
     }
 
-    /// Does `changes` in the transaction and commits it, in one round trip, as [`Connection::begin_with`].
-    pub(super) fn commit_with(&self, changes: [Option<Asked<'_>>; 2]) -> Result<(), Error> {
+    /// Does `changes` in the transaction and commits it, in one round trip, as [`Connection::begin_with`]. Returns the rows of the
+    /// first.
+    pub(super) fn commit_with(&self, changes: [Option<Asked<'_>>; 2]) -> Result<Vec<Row>, Error> {
         let [first, second] = changes;
         let (first, second) = (self.prepared_if_any(first)?, self.prepared_if_any(second)?);
         self.wire.wait(async {
             let (first, second, committed) = tokio::join!(
                 biased;
-                self.execute_if_any(first.as_ref()),
+                self.query_if_any(first.as_ref()),
                 self.execute_if_any(second.as_ref()),
                 self.client.batch_execute("COMMIT"),
             );
-            first?;
+            let rows = first?;
             second?;
-            committed
+            committed?;
+            Ok(rows)
         })
     }
 
@@ -202,6 +204,13 @@ impl Connection {
         change: Option<Asked<'a>>,
     ) -> Result<Option<(Form, Values<'a>)>, Error> {
         change.map(|(sql, params)| Ok((self.prepared(sql)?, params))).transpose()
+    }
+
+    async fn query_if_any(&self, query: Option<&(Form, Values<'_>)>) -> Result<Vec<Row>, Error> {
+        match query {
+            Some((form, values)) => form.query(&self.client, values).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn execute_if_any(&self, change: Option<&(Form, Values<'_>)>) -> Result<u64, Error> {

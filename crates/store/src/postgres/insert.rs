@@ -55,7 +55,7 @@ const INSERT: &str = concat!(
     ")"
 );
 
-/// The same for a program whose lease is `$27`; each event is claimed by who stands in `$30`, if anybody does, the lease goes on,
+/// The same for a program whose lease is `$27`; each event is claimed by who stands in `$31`, if anybody does, the lease goes on,
 /// and the queue keeps no order: as far as a claim looks. Asked once for an event, hence the `OFFSET`.
 const INSERT_BORN: &str = concat!(
     "INSERT INTO sysevent_live (",
@@ -70,7 +70,7 @@ const INSERT_BORN: &str = concat!(
      AND NOT EXISTS (SELECT FROM sysevent_queue_order AS rule WHERE rule.queue = new.b) THEN holder END AS holder \
      FROM unnest(",
     lists!(),
-    ", $30::text[]) AS new (",
+    ", $31::text[]) AS new (",
     letters!(),
     ", holder) OFFSET 0) AS new"
 );
@@ -109,35 +109,40 @@ pub(super) struct Stands {
 
 /// Appends `events` without keys that are counted on no other, and does `change`, whose parameters stand behind the events',
 /// in one statement that is a transaction by itself. Some may be claimed by then `for_whom` they are, under the lease that is the
-/// first parameter of `change`. Returns where each stands; nothing, and nothing was appended, when `change` changed no row.
+/// first parameter of `change`. Returns where each stands and what `change` gives as `place`; nothing, and nothing was appended, when
+/// `change` changed no row.
 ///
 /// # Errors
 /// What the client said; then nothing was kept, unless the connection is gone: then nobody knows. A key of an event that is
 /// taken is an error too.
 pub(super) fn append_at_once(
     connection: &Connection,
-    (change, change_params): (&str, &[&(dyn ToSql + Sync); 3]),
+    (change, change_params): (&str, &[&(dyn ToSql + Sync); 4]),
     events: &[&NewEvent],
     for_whom: Option<&[Option<Arc<str>>]>,
-) -> Result<Vec<Stands>, Error> {
+) -> Result<(Vec<Stands>, Option<String>), Error> {
     let columns = columns(events);
     let mut params = columns.params();
     params.extend(change_params);
     let holders: Option<Vec<Option<Cow<'_, str>>>> =
         for_whom.map(|all| all.iter().map(|by| by.as_deref().map(stored)).collect());
-    let (insert, returned) = if let Some(holders) = &holders {
+    let (insert, is_born) = if let Some(holders) = &holders {
         params.push(holders);
-        (INSERT_BORN, "sequence, claim_token IS NOT NULL")
+        (INSERT_BORN, "claim_token IS NOT NULL")
     } else {
-        (INSERT, "sequence, false")
+        (INSERT, "false")
     };
     let sql = format!(
-        "WITH changed AS ({change}) {insert} WHERE EXISTS (SELECT FROM changed) RETURNING {returned}"
+        "WITH changed AS ({change}) {insert} WHERE EXISTS (SELECT FROM changed) \
+         RETURNING sequence, {is_born}, (SELECT place FROM changed)"
     );
     let rows = connection.query(&sql, &params)?;
-    rows.iter()
+    let place = rows.first().map_or(Ok(None), |row| row.try_get(2))?;
+    let stands = rows
+        .iter()
         .map(|row| Ok(Stands { sequence: row.try_get(0)?, is_born: row.try_get(1)? }))
-        .collect()
+        .collect::<Result<_, Error>>()?;
+    Ok((stands, place))
 }
 
 /// Where events stand that are there, whichever place they are in by now; those that are claimed under the lease `token` are

@@ -6,7 +6,7 @@
 //! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`, `row_reads`), answers under
 //! keys (`answers`), tables and views after the dictionary (`ddl`).
 //!
-//! Events: rows in two places (`events`). All appends that wait (`line`) are one transaction (`writer`, `plain`, `append`, `insert`,
+//! Events: rows in two places (`events`). All appends that wait (`line`) are one transaction (`writer`, `own_row`, `plain`, `append`, `insert`,
 //! `group_fate`), and so are completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their
 //! indexes (`plans`). Claims are rows (`claims`, `floors`, `holders`, `unanswered`), and what has a processor that waits for it is born as one (`births`,
 //! `promises`, `doubts`); they stand on the lease of their program (`nodes`, `beat`), and when it
@@ -59,6 +59,7 @@ mod notices;
 mod old_snapshots;
 mod options;
 mod order;
+mod own_row;
 mod params;
 mod pending;
 mod plain;

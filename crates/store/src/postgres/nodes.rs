@@ -19,10 +19,6 @@ use crate::migrate::newest_postgres;
 pub(super) const APPENDING: i16 = 1;
 pub(super) const COMPLETING: i16 = 2;
 
-/// Writes down, for a token and a writer, which events are being handled.
-pub(super) const WRITE_HANDLING: &str =
-    "UPDATE campanile_node_writer SET handling = $3 WHERE token = $1 AND writer = $2";
-
 /// This program's standing.
 #[derive(Debug)]
 pub(super) struct Node {

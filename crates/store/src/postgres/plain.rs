@@ -11,14 +11,11 @@ use super::insert::{self, Stands};
 use super::line::Unit;
 use super::nodes::APPENDING;
 use super::order::KnownOrders;
+use super::own_row::{NUMBER_GROUP_TOO, OwnRow};
 use super::promises::{Promises, born};
 use super::store::Shared;
 use super::writer::{Attempt, Fate, Mark, events_of};
 use crate::contract::{Appended, StoreError};
-
-/// Writes the group's number down, behind the parameters of the events, unless it was used up meanwhile.
-const NUMBER_GROUP_TOO: &str = "UPDATE campanile_node_writer SET last_group = $29 \
-     WHERE token = $27 AND writer = $28 AND last_group < $29 RETURNING 1";
 
 /// A group, and for whom its events may be born.
 pub(super) struct Plain<'u> {
@@ -50,20 +47,25 @@ impl<'u> Plain<'u> {
         Some(Self { units, events, promises, mark })
     }
 
-    /// Writes and commits it in one round trip. `None`, and nothing was kept, when it takes more after all.
+    /// Writes and commits it in one round trip; `row` is where its number goes. Returns where its events stand, and that row by
+    /// now. `None`, and nothing was kept, when it takes more after all.
     ///
     /// # Errors
     /// What PostgreSQL said. When the connection is gone, the group may have been committed all the same.
     pub(super) fn append(
         &self,
         connection: &Connection,
-    ) -> Result<Option<Vec<Stands>>, StoreError> {
+        row: &OwnRow,
+    ) -> Result<Option<(Vec<Stands>, OwnRow)>, StoreError> {
         let Mark { token, number } = &self.mark;
-        let mark: &[&(dyn ToSql + Sync); 3] = &[token, &APPENDING, number];
+        let place = row.place(*token);
+        let mark: &[&(dyn ToSql + Sync); 4] = &[token, &APPENDING, number, &place];
         let for_whom = self.promises.as_ref().map(|promises| &*promises.to);
         match insert::append_at_once(connection, (NUMBER_GROUP_TOO, mark), &self.events, for_whom) {
-            Ok(stands) if stands.len() == self.events.len() => Ok(Some(stands)),
-            // Nobody knows this program.
+            Ok((stands, place)) if stands.len() == self.events.len() => {
+                Ok(Some((stands, OwnRow::at(*token, place))))
+            }
+            // The row stands elsewhere, or nobody knows this program.
             Ok(_) => Ok(None),
             Err(error) if broken_uniqueness(&error).is_some() => Ok(None),
             Err(error) => Err(error.into()),

@@ -27,6 +27,7 @@ use super::notices::{self, Notices};
 use super::old_snapshots;
 use super::options::{Connections, PostgresOptions};
 use super::order::Orders;
+use super::own_row::OwnRow;
 use super::pending::{Pending, PendingLine};
 use super::pool::{Pool, PoolLimits, Session};
 use super::promises::Promises;
@@ -244,9 +245,17 @@ impl PostgresStore {
             .settle(&connection)
             .and_then(|()| shared.settle(&for_completer))
             .map_err(at_place)?;
-        let writer =
-            Writer { shared: Arc::clone(&shared), connection: Some(connection), groups: 0 };
-        let completer = Completer { shared: Arc::clone(&shared), connection: Some(for_completer) };
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            connection: Some(connection),
+            groups: 0,
+            row: OwnRow::default(),
+        };
+        let completer = Completer {
+            shared: Arc::clone(&shared),
+            connection: Some(for_completer),
+            row: OwnRow::default(),
+        };
         let listening = notices::open(&shared).map_err(at_place)?;
         let (for_beat, for_notices) = (Arc::clone(&shared), Arc::clone(&shared));
         let (every, watch) = (options.lease.beat, options.watch);

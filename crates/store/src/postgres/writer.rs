@@ -17,6 +17,7 @@ use super::group_fate;
 use super::line::Unit;
 use super::nodes::APPENDING;
 use super::order::KnownOrders;
+use super::own_row::{NUMBER_GROUP, NUMBER_GROUP_BY_KEY, OwnRow};
 use super::plain::Plain;
 use super::promises::Promises;
 use super::store::Shared;
@@ -57,7 +58,8 @@ pub(super) struct Mark {
 
 /// What a group came to that was to be one statement.
 enum AtOnce<'u> {
-    Committed(Attempt),
+    /// And where its number stands.
+    Committed(Attempt, OwnRow),
     /// Nothing was kept: it takes more.
     TakesMore,
     /// It was not answered.
@@ -83,6 +85,8 @@ pub(super) struct Writer {
     /// `None` after it was lost.
     pub(super) connection: Option<Connection>,
     pub(super) groups: i64,
+    /// Where the number of the last group stands.
+    pub(super) row: OwnRow,
 }
 
 impl Writer {
@@ -138,15 +142,19 @@ impl Writer {
             };
             self.groups += 1;
             let mark = Mark { token: shared.node.token(), number: self.groups };
+            // Known again once the group is committed.
+            let row = std::mem::take(&mut self.row);
+            let group = (units, &orders);
             // The answer to what commits can be lost, and not necessarily the group.
-            let (error, lost) = match append_at_once(&connection, &shared, (units, &orders), mark) {
-                AtOnce::Committed(attempt) => {
+            let (error, lost) = match append_at_once(&connection, &shared, group, (mark, &row)) {
+                AtOnce::Committed(attempt, row) => {
                     self.connection = Some(connection);
+                    self.row = row;
                     return Outcome::Committed(attempt);
                 }
                 AtOnce::Lost(error, plain) => (error, Lost::Plain(plain)),
-                AtOnce::TakesMore => match prepare(&connection, &shared, (units, &orders), mark) {
-                    Ok(attempt) => {
+                AtOnce::TakesMore => match prepare(&connection, &shared, group, (mark, &row)) {
+                    Ok((attempt, row)) => {
                         let stored = stored_events(units, &attempt.fates);
                         let spread = shared.claims.spread().map(AsRef::as_ref);
                         let arriving = turns::arriving((&orders, spread), stored);
@@ -155,6 +163,7 @@ impl Writer {
                         match committed {
                             Ok(()) => {
                                 self.connection = Some(connection);
+                                self.row = row;
                                 return Outcome::Committed(attempt);
                             }
                             // Over the rows of queues that keep an order: whoever was in the way goes on now.
@@ -277,10 +286,6 @@ fn may_wait(shared: &Shared, began: Instant) -> bool {
     began.elapsed() < RESOLVE_MAX && !shared.line.is_stopping()
 }
 
-/// Writes down the number of the group that is written.
-const NUMBER_GROUP: &str =
-    "UPDATE campanile_node_writer SET last_group = $3 WHERE token = $1 AND writer = $2";
-
 /// Whether nothing of the unit may stay when one of its events is refused.
 fn stands_alone(unit: &Unit) -> bool {
     unit.mode.atomic && unit.events.len() > 1
@@ -296,25 +301,48 @@ fn append_at_once<'u>(
     connection: &Connection,
     shared: &Shared,
     group: (&'u [Unit], &KnownOrders),
-    mark: Mark,
+    (mark, row): (Mark, &OwnRow),
 ) -> AtOnce<'u> {
     let Some(plain) = Plain::of(connection, shared, group, mark) else { return AtOnce::TakesMore };
-    match plain.append(connection) {
-        Ok(Some(stands)) => AtOnce::Committed(plain.committed(&stands)),
+    match plain.append(connection, row) {
+        Ok(Some((stands, row))) => AtOnce::Committed(plain.committed(&stands), row),
         Ok(None) => AtOnce::TakesMore,
         Err(error) => AtOnce::Lost(error, plain),
     }
 }
 
-/// Everything of a group but its commit.
+/// Writes the group's number down, in the transaction that is open. Returns where it stands.
+fn number_group(
+    connection: &Connection,
+    shared: &Shared,
+    (mark, row): (Mark, &OwnRow),
+) -> Result<OwnRow, StoreError> {
+    let Mark { token, number } = mark;
+    if shared.claims.spread().is_some() {
+        connection.execute(NUMBER_GROUP_BY_KEY, &[&token, &APPENDING, &number])?;
+        return Ok(OwnRow::default());
+    }
+    let at = |place: Option<&str>| -> Result<Option<String>, StoreError> {
+        let changed =
+            connection.query_first(NUMBER_GROUP, &[&token, &APPENDING, &number, &place])?;
+        Ok(changed.map(|row| row.try_get(0)).transpose()?)
+    };
+    let mut place = at(row.place(token))?;
+    if place.is_none() && row.place(token).is_some() {
+        place = at(None)?;
+    }
+    Ok(OwnRow::at(token, place))
+}
+
+/// Everything of a group but its commit, and where its number stands then.
 fn prepare(
     connection: &Connection,
     shared: &Shared,
     (units, orders): (&[Unit], &KnownOrders),
-    mark: Mark,
-) -> Result<Attempt, StoreError> {
+    (mark, row): (Mark, &OwnRow),
+) -> Result<(Attempt, OwnRow), StoreError> {
     connection.batch(connection.begin_by_index())?;
-    connection.execute(NUMBER_GROUP, &[&mark.token, &APPENDING, &mark.number])?;
+    let row = number_group(connection, shared, (mark, row))?;
     let held = Held(&shared.claims, mark.token, orders);
     let mut fates = Vec::with_capacity(units.len());
     let mut effects = Effects::default();
@@ -334,7 +362,7 @@ fn prepare(
             }
         }
     }
-    Ok(Attempt { fates, effects, born: None })
+    Ok((Attempt { fates, effects, born: None }, row))
 }
 
 fn append_atomically(

@@ -30,6 +30,7 @@ mod postgres_fences;
 mod postgres_floors;
 mod postgres_nodes;
 mod postgres_order;
+mod postgres_own_row;
 mod postgres_pools;
 mod postgres_snapshots;
 mod postgres_strangers;
