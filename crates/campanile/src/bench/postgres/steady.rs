@@ -81,7 +81,7 @@ fn stretch(place: &Place, pace: f64, time: Duration, how: &str) -> Result<Vec<Fi
         let looks =
             looking.join().map_err(|_panic| Failure::failed("the looks ended in a panic"))?;
         fired?;
-        looks
+        Ok::<_, Failure>(looks)
     })?;
     let bare = Bare::connect(&place.database.url)?;
     let (dead, megabytes) = (dead_rows(&bare)?, live_megabytes(&bare)?);
@@ -89,7 +89,7 @@ fn stretch(place: &Place, pace: f64, time: Duration, how: &str) -> Result<Vec<Fi
     place.house.wait_until_done()?;
     let done = per_second(count, began.elapsed());
     let some = (looks.len() / 10).max(LOOKS_MIN).min(looks.len());
-    let median_us = |looks: &[Duration]| Spread::new(looks.to_vec()).percentile_ms(50) * 1e3;
+    let median_us = |some: &[Duration]| Spread::new(some.to_vec()).percentile_ms(50) * 1e3;
     let (first, last) = (median_us(&looks[..some]), median_us(&looks[looks.len() - some..]));
     let named = |what: &str| format!("PostgreSQL: {what}, {how}");
     Ok(vec![
