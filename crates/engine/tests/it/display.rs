@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use campanile_engine::User;
-use campanile_engine::records::display::{Display, Formats};
+use campanile_engine::records::display::{Display, Formats, fields_of};
 use campanile_engine::records::{journal, lookup};
 use campanile_model::query::BoundQuery;
 use campanile_model::{Record, TableDef};
@@ -152,6 +152,70 @@ fn a_display_column_that_is_a_reference_is_followed() {
     let display = Display::new(&*read, &dictionary, Formats::utc());
     assert_eq!(display.record(&row).unwrap(), "B7");
     assert_eq!(display.reference("u_case", &case).unwrap(), "B7");
+}
+
+/// Tables whose display fields are of several kinds; in a defect, 1 is something else than in any stage.
+const SHOWN: &str = "
+- name: u_stage
+  extendable: true
+  fields:
+    - {name: u_state, type: integer, display: true, choices: [{value: 1, label: Open}]}
+    - {name: u_other, type: string}
+- {name: u_defect, extends: u_stage, fields: []}
+- {name: u_to_stage, fields: [{name: u_stage, type: reference, reference: u_stage, display: true}]}
+- {name: u_diary, fields: [{name: u_notes, type: journal, label: Notes, display: true}]}
+- {name: u_birthday, fields: [{name: u_day, type: date, display: true}]}
+";
+
+fn of_several_kinds(house: &House) -> String {
+    house.define(SHOWN);
+    let label = [("name", "u_defect"), ("element", "u_state"), ("value", "1"), ("label", "Broken")];
+    house.add("sys_choice", &label);
+    house.add("u_defect", &[("u_state", "1"), ("u_other", "x")])
+}
+
+#[test]
+fn a_display_value_is_made_of_the_fields_that_are_named_for_it() {
+    let house = House::new();
+    let defect = of_several_kinds(&house);
+    let link = house.add("u_to_stage", &[("u_stage", &defect)]);
+    let birthday = house.add("u_birthday", &[("u_day", "2026-07-01")]);
+    let diary = house.add("u_diary", &[]);
+    let note = [("name", "u_diary"), ("element_id", &*diary), ("element", "u_notes")];
+    house.add("sys_journal_field", &[&note[..], &[("value", "dear diary")]].concat());
+    let dictionary = house.engine.dictionary().unwrap();
+    let read = Arc::clone(house.engine.store()).read().unwrap();
+    let display = Display::new(&*read, &dictionary, Formats::utc());
+    for (table, sys_id, expected) in [
+        ("u_stage", &defect, "Broken"),
+        ("u_to_stage", &link, "Broken"),
+        ("u_birthday", &birthday, "2026-07-01"),
+        ("u_diary", &diary, "2026-03-02 08:00:00 - System (Notes)\ndear diary\n\n"),
+    ] {
+        let table = lookup::table(&dictionary, table).unwrap();
+        let whole = read.get(table, sys_id).unwrap().unwrap();
+        let mut part = Record::empty(Arc::clone(table));
+        for field in fields_of(table) {
+            part.set_at(field, whole.at(field).clone());
+        }
+        assert_eq!(display.record(&part).unwrap(), expected);
+        assert_eq!(display.record(&whole).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_row_of_a_class_shows_the_same_in_a_list_as_alone() {
+    let house = House::new();
+    let defect = of_several_kinds(&house);
+    house.add("u_to_stage", &[("u_stage", &defect)]);
+    let rows = house.rows("u_to_stage", &[]);
+    let field = rows[0].table().index("u_stage").unwrap();
+    assert_eq!(shown(&house, &Formats::utc(), &rows[0], "u_stage"), "Broken");
+    let dictionary = house.engine.dictionary().unwrap();
+    let read = Arc::clone(house.engine.store()).read().unwrap();
+    let display = Display::new(&*read, &dictionary, Formats::utc());
+    display.prefetch(&rows, &[field]).unwrap();
+    assert_eq!(display.field(&rows[0], field).unwrap(), "Broken");
 }
 
 #[test]

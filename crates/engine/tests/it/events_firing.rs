@@ -26,6 +26,38 @@ fn ev_001_an_after_rule_fires_an_event_with_all_that_is_known_of_it() {
 }
 
 #[test]
+fn a_fire_from_outside_notes_the_display_value_of_its_record_by_its_real_class() {
+    let bed = Bed::quiet();
+    bed.fixture.house.define(
+        "
+- name: u_stage
+  extendable: true
+  fields:
+    - {name: u_state, type: integer, display: true, choices: [{value: 1, label: Open}]}
+- {name: u_defect, extends: u_stage, fields: []}
+",
+    );
+    let label = [("name", "u_defect"), ("element", "u_state"), ("value", "1"), ("label", "Broken")];
+    bed.fixture.house.add("sys_choice", &label);
+    let defect = bed.fixture.house.add("u_defect", &[("u_state", "1")]);
+    bed.register("t.kept", &[("capture_snapshot", "true")]);
+    for (name, snapshot) in [("t.ping", ""), ("t.kept", "\"u_state\":\"1\"")] {
+        let about = |table: &str| FireCall {
+            table: table.to_owned(),
+            instance: defect.clone(),
+            ..call(name, "")
+        };
+        for table in ["u_stage", "u_defect"] {
+            let event = bed.try_fire(about(table)).unwrap().sys_id;
+            let fired = bed.event(&event).fired;
+            assert_eq!(&*fired.descriptive_name, "Broken");
+            assert!(fired.snapshot.contains(snapshot), "{}", fired.snapshot);
+            assert_eq!(fired.snapshot.is_empty(), snapshot.is_empty());
+        }
+    }
+}
+
+#[test]
 fn ev_002_no_business_rule_runs_for_the_event_itself() {
     let bed = Bed::new();
     for (name, action) in [("on insert", "action_insert"), ("on update", "action_update")] {

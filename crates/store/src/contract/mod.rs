@@ -10,7 +10,7 @@ mod records;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use campanile_model::{Nodes, Record, SysId, TableDef};
+use campanile_model::{FieldIndex, Nodes, Record, SysId, TableDef};
 
 pub use answers::KeptAnswer;
 pub use budget::ConnectionBudget;
@@ -52,6 +52,20 @@ pub trait Store: EventStore + Send + Sync + Debug {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database cannot be reached.
     fn row(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError>;
+
+    /// As [`Store::row`], for whoever needs the values of `fields`, by position, and no others: those may be nil.
+    ///
+    /// # Errors
+    /// As [`Store::row`].
+    fn row_with(
+        &self,
+        table: &Arc<TableDef>,
+        sys_id: &str,
+        _fields: &[FieldIndex],
+    ) -> Result<Option<Record>, StoreError> {
+        // Where rows are kept in memory, whole ones are what is at hand, and the next who asks may need all of it.
+        self.row(table, sys_id)
+    }
 
     /// The write transaction. Waits its turn behind the group writer and other operations; dropping it without
     /// [`WriteTx::commit`] rolls back.

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -16,7 +15,7 @@ use super::failure::located;
 use super::params::refs;
 use super::plans::{ALWAYS_BY_INDEX, BEGIN_BY_INDEX};
 use super::statements::{Form, Statements, Values};
-use super::wire::{Bytes, Wire, parked};
+use super::wire::{Bytes, Wire, parked, together};
 use crate::contract::StoreError;
 use crate::sql::Statement;
 use crate::sql::values::Param;
@@ -321,21 +320,28 @@ impl Connection {
         &'a self,
         asked: impl Iterator<Item = (&'a Form, Values<'a>)>,
     ) -> Result<Vec<Vec<Row>>, Error> {
-        let mut asked: Vec<_> =
-            asked.map(|(form, values)| Some(Box::pin(form.query(&self.client, values)))).collect();
-        let mut answers: Vec<Option<Result<Vec<Row>, Error>>> =
-            asked.iter().map(|_| None).collect();
-        std::future::poll_fn(|context| {
-            for (asked, answer) in asked.iter_mut().zip(&mut answers) {
-                let Some(pending) = asked else { continue };
-                if let Poll::Ready(ready) = pending.as_mut().poll(context) {
-                    (*asked, *answer) = (None, Some(ready));
-                }
-            }
-            if asked.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-        answers.into_iter().flatten().collect()
+        let asked: Vec<_> =
+            asked.map(|(form, values)| Box::pin(form.query(&self.client, values))).collect();
+        let mut answers: Vec<Result<Vec<Row>, Error>> = asked.iter().map(|_| Ok(vec![])).collect();
+        together(asked, |at, answer| answers[at] = answer).await;
+        answers.into_iter().collect()
+    }
+
+    /// Gives `told` the rows of each statement, or what was said to it, as they come, in one round trip, outside of a
+    /// transaction: each is one by itself.
+    pub(super) fn tell_all(
+        &self,
+        asked: &[Asked<'_>],
+        told: impl FnMut(usize, Result<Vec<Row>, Error>),
+    ) {
+        let asked: Vec<_> = asked
+            .iter()
+            .map(|(sql, values)| {
+                let form = self.prepared(sql);
+                Box::pin(async move { form?.query(&self.client, values).await })
+            })
+            .collect();
+        self.wire.wait(together(asked, told));
     }
 
     async fn batch_if_any(&self, sql: Option<&str>) -> Result<(), Error> {

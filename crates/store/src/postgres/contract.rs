@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use campanile_model::{Nodes, Record, SysId, TableDef};
+use campanile_model::{FieldIndex, Nodes, Record, SysId, TableDef};
 
 use super::budget::budget;
 use super::left_behind;
@@ -18,6 +18,7 @@ use crate::contract::{
     TableListener, WriteTx,
 };
 use crate::migrate::{expect_all_known, newest_postgres};
+use crate::sql::Part;
 
 impl Store for PostgresStore {
     fn read(self: Arc<Self>) -> Result<Box<dyn ReadTx>, StoreError> {
@@ -26,11 +27,17 @@ impl Store for PostgresStore {
 
     /// Differs because other nodes write too: nothing is kept in memory. One statement needs no transaction round it.
     fn row(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError> {
-        let found = match &self.row_reads {
-            Some(row_reads) => row_reads.get(table, sys_id),
-            None => self.readers.take().and_then(|reader| rows::get(&reader, table, sys_id)),
-        };
-        found.map_err(|e| self.located(e))
+        self.row_now(Part::whole(table), sys_id)
+    }
+
+    /// Differs because each value that is read costs the server, the way and this program something.
+    fn row_with(
+        &self,
+        table: &Arc<TableDef>,
+        sys_id: &str,
+        fields: &[FieldIndex],
+    ) -> Result<Option<Record>, StoreError> {
+        self.row_now(Part { table, fields: Some(fields) }, sys_id)
     }
 
     fn write(self: Arc<Self>) -> Result<Box<dyn WriteTx>, StoreError> {
@@ -120,5 +127,16 @@ impl Store for PostgresStore {
 
     fn close(&self) -> Result<(), StoreError> {
         self.close_all()
+    }
+}
+
+impl PostgresStore {
+    /// The row as it is committed now, read together with what others ask for where connections are this program's own.
+    fn row_now(&self, part: Part<'_>, sys_id: &str) -> Result<Option<Record>, StoreError> {
+        let found = match &self.row_reads {
+            Some(row_reads) => row_reads.get(part, sys_id),
+            None => self.readers.take().and_then(|reader| rows::get(&reader, part, sys_id)),
+        };
+        found.map_err(|e| self.located(e))
     }
 }

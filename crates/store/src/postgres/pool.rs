@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use super::address::Address;
 use super::connection::Connection;
 use super::failure::closed;
+use super::plans::PLANNED_ONCE;
 use super::wire::aside;
 use crate::contract::StoreError;
 
@@ -48,7 +49,7 @@ pub(super) enum Session {
     Shared,
     /// It waits no longer for a lock than for a connection.
     Bounded,
-    /// Its statements are planned by indexes, and bounded.
+    /// Its statements are planned by indexes, each once for all values, and bounded.
     ByIndex,
 }
 
@@ -104,7 +105,10 @@ impl Pool {
         match self.session {
             Session::Shared => connection.bound_each(self.patience),
             Session::Bounded => connection.bound(self.patience)?,
-            Session::ByIndex => connection.settle()?,
+            Session::ByIndex => {
+                connection.settle()?;
+                connection.batch(PLANNED_ONCE)?;
+            }
         }
         Ok(connection)
     }

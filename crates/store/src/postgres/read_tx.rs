@@ -13,6 +13,7 @@ use super::pool::Lent;
 use super::rows;
 use super::store::PostgresStore;
 use crate::contract::{ReadTx, Select, StoreError};
+use crate::sql::Part;
 
 /// Sees what was committed when it first read, and nothing later.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl Drop for PostgresReadTx {
 
 impl ReadTx for PostgresReadTx {
     fn get(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError> {
-        self.on(|connection| rows::get(connection, table, sys_id))
+        self.on(|connection| rows::get(connection, Part::whole(table), sys_id))
     }
 
     fn select(&self, select: &Select) -> Result<Vec<Record>, StoreError> {

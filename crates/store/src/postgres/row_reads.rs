@@ -4,10 +4,13 @@
 //! so do handlers: one by one they took a third of the processors' time). Each read begins after it was asked for, so nothing
 //! is seen that is older than the question.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use campanile_model::{Record, TableDef};
+use campanile_model::{FieldIndex, Record, TableDef};
+use foldhash::fast::RandomState;
 use parking_lot::{Condvar, Mutex};
 
 use super::connection::Connection;
@@ -15,6 +18,7 @@ use super::pool::Pool;
 use super::rows;
 use super::wire::aside;
 use crate::contract::StoreError;
+use crate::sql::Part;
 
 /// Reads under way at once. With more of them each would be smaller.
 pub(super) const READS_MAX: usize = 2;
@@ -48,6 +52,8 @@ struct State {
 #[derive(Debug)]
 struct Question {
     table: Arc<TableDef>,
+    /// `None` for all.
+    fields: Option<Box<[FieldIndex]>>,
     sys_id: String,
     told: Mutex<Option<Told>>,
     changed: Condvar,
@@ -61,6 +67,15 @@ enum Told {
 }
 
 impl Question {
+    fn part(&self) -> Part<'_> {
+        Part { table: &self.table, fields: self.fields.as_deref() }
+    }
+
+    /// Whether one statement reads for both.
+    fn is_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.table, &other.table) && self.fields == other.fields
+    }
+
     fn tell(&self, told: Told) {
         *self.told.lock() = Some(told);
         self.changed.notify_one();
@@ -91,11 +106,11 @@ impl RowReads {
         Self { pool, others, state: Mutex::default() }
     }
 
-    /// The row of `table` or of a class below it with this key.
+    /// The row with this key.
     ///
     /// # Errors
     /// What PostgreSQL said, to any of those that went together.
-    pub(super) fn get(&self, table: &Arc<TableDef>, sys_id: &str) -> Answer {
+    pub(super) fn get(&self, part: Part<'_>, sys_id: &str) -> Answer {
         let question = {
             let mut state = self.state.lock();
             if state.under_way < READS_MAX {
@@ -103,7 +118,8 @@ impl RowReads {
                 None
             } else {
                 let question = Arc::new(Question {
-                    table: Arc::clone(table),
+                    table: Arc::clone(part.table),
+                    fields: part.fields.map(Box::from),
                     sys_id: sys_id.to_owned(),
                     told: Mutex::default(),
                     changed: Condvar::new(),
@@ -114,11 +130,11 @@ impl RowReads {
         };
         let Some(question) = question else {
             let _turn = Turn { reads: self, group: Vec::new() };
-            return rows::get(&*self.pool.take()?, table, sys_id);
+            return rows::get(&*self.pool.take()?, part, sys_id);
         };
         let mut told = aside(|| question.wait_for_turn());
         if told.is_none() && self.leave(&question) {
-            return rows::get(&*self.others.take()?, table, sys_id);
+            return rows::get(&*self.others.take()?, part, sys_id);
         }
         loop {
             match told.take().unwrap_or_else(|| aside(|| question.wait())) {
@@ -164,28 +180,37 @@ struct Turn<'a> {
 impl Turn<'_> {
     fn read(mut self) {
         match self.reads.pool.take() {
-            Ok(connection) => {
-                while let Some(first) = self.group.first() {
-                    let table = Arc::clone(&first.table);
-                    self.read_table(&connection, &table);
-                }
-            }
+            Ok(connection) => self.read_on(&connection),
             Err(error) => self.tell(|_| true, |_| Err(error.clone())),
         }
     }
 
-    /// Reads for all who ask for rows of `table`.
-    fn read_table(&mut self, connection: &Connection, table: &Arc<TableDef>) {
-        let is_of = |question: &Question| Arc::ptr_eq(&question.table, table);
-        let asking = self.group.iter().filter(|question| is_of(question));
-        let keys: Vec<&str> = asking.map(|question| question.sys_id.as_str()).collect();
-        let found = rows::get_all(connection, table, &keys);
-        self.tell(is_of, |question| match &found {
-            Ok(rows) => Ok(rows
-                .iter()
-                .find(|row| row.text("sys_id").eq_ignore_ascii_case(&question.sys_id))
-                .cloned()),
-            Err(error) => Err(error.clone()),
+    /// Reads for all in one round trip, by a statement for those who ask for the same fields of the same table's rows.
+    fn read_on(&mut self, connection: &Connection) {
+        let mut firsts: Vec<Arc<Question>> = Vec::new();
+        for question in &self.group {
+            if !firsts.iter().any(|first| question.is_like(first)) {
+                firsts.push(Arc::clone(question));
+            }
+        }
+        let group = self.group.clone();
+        let asked: Vec<_> = firsts
+            .iter()
+            .map(|first| {
+                let asking = group.iter().filter(|question| question.is_like(first));
+                (first.part(), asking.map(|question| question.sys_id.as_str()).collect())
+            })
+            .collect();
+        rows::get_each(connection, &asked, |at, found| {
+            let first = &firsts[at];
+            let found = found.as_ref().map(|rows| by_key(&first.table, rows));
+            self.tell(
+                |question| question.is_like(first),
+                |question| match &found {
+                    Ok(rows) => Ok(rows.get(&rows::key(&question.sys_id)).copied().cloned()),
+                    Err(error) => Err((*error).clone()),
+                },
+            );
         });
     }
 
@@ -201,10 +226,112 @@ impl Turn<'_> {
     }
 }
 
+/// Rows by their keys as they are compared.
+fn by_key<'r>(
+    table: &TableDef,
+    rows: &'r [Record],
+) -> HashMap<Cow<'r, str>, &'r Record, RandomState> {
+    let Some(at) = table.index("sys_id") else { return HashMap::default() };
+    rows.iter().map(|row| (rows::key(row.at(at).as_str()), row)).collect()
+}
+
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         // Only after a panic is anybody left.
         self.tell(|_| true, |_| Err(StoreError::Busy { waited_ms: 0 }));
         self.reads.pass_on();
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use campanile_model::testing;
+
+    use super::super::{PostgresOptions, PostgresStore};
+    use super::*;
+    use crate::contract::Store;
+    use crate::testing::TestDatabase;
+
+    /// A store with a table of tasks that the server took for empty when it was told to look.
+    fn store(database: &TestDatabase) -> (Arc<PostgresStore>, Arc<TableDef>) {
+        let store = PostgresStore::open(&PostgresOptions::new(database.url())).unwrap();
+        let dictionary = testing::dictionary();
+        let tables: Vec<_> = dictionary.tables().cloned().collect();
+        let mut tx = Arc::clone(&store).write().unwrap();
+        tx.ensure_tables(&dictionary, &tables).unwrap();
+        tx.commit().unwrap();
+        database.run("ANALYZE");
+        (store, Arc::clone(dictionary.table("incident").unwrap()))
+    }
+
+    fn insert(database: &TestDatabase, rows: std::ops::RangeInclusive<usize>) {
+        database.run(&format!(
+            "INSERT INTO task (sys_id, sys_class_name, number) SELECT lpad(n::text, 32, '0'), 'incident', 'n' || n \
+             FROM generate_series({}, {}) AS n",
+            rows.start(),
+            rows.end()
+        ));
+    }
+
+    fn key(number: usize) -> String {
+        format!("{number:032}")
+    }
+
+    fn get_all(connection: &Connection, table: &Arc<TableDef>, keys: &[&str]) -> Vec<Record> {
+        let mut found = Vec::new();
+        rows::get_each(connection, &[(Part::whole(table), keys.to_vec())], |_, rows| {
+            found = rows.unwrap();
+        });
+        found
+    }
+
+    #[test]
+    fn reads_by_keys_are_planned_once_for_lists_of_all_lengths() {
+        let database = TestDatabase::create();
+        let (store, table) = store(&database);
+        insert(&database, 1..=20);
+        let connection = store.row_reads.as_ref().unwrap().pool.take().unwrap();
+        let keys: Vec<String> = (1..=20).map(key).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        for count in 1..=keys.len() {
+            assert_eq!(get_all(&connection, &table, &keys[..count]).len(), count);
+            assert!(
+                rows::get(&connection, Part::whole(&table), keys[count - 1]).unwrap().is_some()
+            );
+        }
+        let plans = connection
+            .query(
+                "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT t0%'",
+                &[],
+            )
+            .unwrap();
+        let counts: Vec<(i64, i64)> = plans.iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert_eq!(counts, [(20, 0), (20, 0)], "of one key, and of several");
+    }
+
+    #[test]
+    fn the_plan_for_all_lists_of_keys_goes_by_the_key_however_little_the_server_knows() {
+        let database = TestDatabase::create();
+        let (store, table) = store(&database);
+        let connection = store.row_reads.as_ref().unwrap().pool.take().unwrap();
+        let goes_by_the_key = || {
+            get_all(&connection, &table, &[&key(1), &key(2)]);
+            let names = "SELECT name FROM pg_prepared_statements WHERE statement LIKE 'SELECT t0%'";
+            let name: String = connection.query_first(names, &[]).unwrap().unwrap().get(0);
+            let explain = format!("EXPLAIN EXECUTE {name} ('{{a,b}}', 'incident')");
+            let lines = connection.query(&explain, &[]).unwrap();
+            let lines: Vec<String> = lines.iter().map(|line| line.get(0)).collect();
+            let plan = lines.join("\n");
+            assert!(plan.contains("Index Cond: (lower(sys_id) = ANY ($1))"), "{plan}");
+        };
+        goes_by_the_key();
+        insert(&database, 1..=20);
+        goes_by_the_key();
+        database.run("ANALYZE task");
+        goes_by_the_key();
+        insert(&database, 21..=20_000);
+        goes_by_the_key();
+        database.run("ANALYZE task");
+        goes_by_the_key();
     }
 }

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row, SimpleQueryMessage, Statement as Prepared};
@@ -44,7 +45,7 @@ pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// What one connection knows.
 pub(super) struct Statements {
-    known: RefCell<HashMap<String, Form>>,
+    known: RefCell<HashMap<String, Form, RandomState>>,
     /// `Some`: they go without names.
     learned: Option<Arc<Learned>>,
 }

@@ -127,6 +127,26 @@ fn carry(bytes: &RefCell<Option<Bytes>>, context: &mut Context<'_>) {
     }
 }
 
+/// Gives `told` what each of these comes to. They are begun in their order by the first turn: none waits for the answer to
+/// another.
+pub(super) async fn together<T, F: Future<Output = T> + Unpin>(
+    asked: Vec<F>,
+    mut told: impl FnMut(usize, T),
+) {
+    let mut asked: Vec<Option<F>> = asked.into_iter().map(Some).collect();
+    std::future::poll_fn(|context| {
+        for (at, asked) in asked.iter_mut().enumerate() {
+            let Some(pending) = asked else { continue };
+            if let Poll::Ready(answer) = Pin::new(pending).poll(context) {
+                *asked = None;
+                told(at, answer);
+            }
+        }
+        if asked.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 struct Unpark(Thread);
 
 impl Wake for Unpark {

@@ -31,7 +31,7 @@ use crate::contract::{
     AppendOutcome, CommitMark, EventAction, KeptAnswer, QueueRule, ReadTx, SavepointId, Select,
     StoreError, WriteTx,
 };
-use crate::sql::{self, Dialect, Statement};
+use crate::sql::{self, Dialect, Part, Statement};
 
 /// Reads and writes in one transaction; sees its own writes.
 #[derive(Debug)]
@@ -210,7 +210,7 @@ fn duplicate(record: &Record, error: &tokio_postgres::Error) -> Option<StoreErro
 
 impl ReadTx for PostgresWriteTx {
     fn get(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError> {
-        self.on(|connection| rows::get(connection, table, sys_id))
+        self.on(|connection| rows::get(connection, Part::whole(table), sys_id))
     }
 
     fn select(&self, select: &Select) -> Result<Vec<Record>, StoreError> {
@@ -241,7 +241,7 @@ impl WriteTx for PostgresWriteTx {
         table: &Arc<TableDef>,
         sys_id: &str,
     ) -> Result<Option<Record>, StoreError> {
-        self.on(|connection| rows::get_for_change(connection, table, sys_id))
+        self.on(|connection| rows::get_for_change(connection, Part::whole(table), sys_id))
     }
 
     fn insert(&mut self, record: &Record) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ mod comparison;
 mod dialect;
 pub(crate) mod dump;
 mod joins;
+mod keyed;
 mod query;
 mod schema;
 mod statement;
@@ -16,7 +17,8 @@ pub(crate) mod values;
 mod write;
 
 pub(crate) use dialect::Dialect;
-pub(crate) use query::{by_key, by_keys, count, count_within, select, select_within};
+pub(crate) use keyed::{KeyedRead, Keys, Part, keyed};
+pub(crate) use query::{count, count_within, select, select_within};
 pub(crate) use schema::{EVENT_TABLES, columns, other_type};
 pub(crate) use statement::{Statement, quoted};
 pub(crate) use text_terms::is_one_of as text_is_one_of;

@@ -84,36 +84,6 @@ pub(crate) fn count_within(
     statement
 }
 
-/// The row of `table` or of a class below it with this key.
-pub(crate) fn by_key(
-    dialect: Dialect,
-    table: &TableDef,
-    sys_id: &str,
-) -> (Statement, Vec<FieldIndex>) {
-    let fields = stored_fields(table, None);
-    let mut statement = Statement::new(dialect, "SELECT ");
-    push_columns(&mut statement, table, &fields);
-    statement.push(" FROM ").name(&table.root).push(" AS t0 WHERE ");
-    statement.is_key("t0.\"sys_id\"", sys_id);
-    statement.class_condition_beside_key(" AND ", "t0", table);
-    (statement, fields)
-}
-
-/// The rows of `table` or of classes below it with these keys, in no order: one statement for any number of keys. For
-/// PostgreSQL, where it is the round trip that costs.
-pub(crate) fn by_keys(table: &TableDef, sys_ids: &[&str]) -> (Statement, Vec<FieldIndex>) {
-    let dialect = Dialect::Postgres;
-    let fields = stored_fields(table, None);
-    let mut statement = Statement::new(dialect, "SELECT ");
-    push_columns(&mut statement, table, &fields);
-    statement.push(" FROM ").name(&table.root).push(" AS t0 WHERE ");
-    statement.push(&dialect.no_case("t0.\"sys_id\"")).push(" = ANY (?::text[])");
-    let keys = sys_ids.iter().map(|sys_id| dialect.no_case_param(sys_id)).collect();
-    statement.params.push(Param::List(keys));
-    statement.class_condition_beside_key(" AND ", "t0", table);
-    (statement, fields)
-}
-
 /// Adds `parts` joined by `word` as a balanced tree: SQLite refuses expressions deeper than 1,000, and a query may
 /// have thousands of terms. `parts` must not be empty.
 pub(super) fn joined<T>(
@@ -148,7 +118,7 @@ fn joined_first<T>(
 }
 
 /// The fields that have a column, of `wanted` or of all.
-fn stored_fields(table: &TableDef, wanted: Option<&[FieldIndex]>) -> Vec<FieldIndex> {
+pub(super) fn stored_fields(table: &TableDef, wanted: Option<&[FieldIndex]>) -> Vec<FieldIndex> {
     let has_column = |i: &FieldIndex| {
         table.fields.get(*i).is_some_and(|field| field.storage != ColumnStorage::None)
     };
@@ -158,7 +128,7 @@ fn stored_fields(table: &TableDef, wanted: Option<&[FieldIndex]>) -> Vec<FieldIn
     }
 }
 
-fn push_columns(statement: &mut Statement, table: &TableDef, fields: &[FieldIndex]) {
+pub(super) fn push_columns(statement: &mut Statement, table: &TableDef, fields: &[FieldIndex]) {
     for (i, field) in fields.iter().enumerate() {
         statement.push(if i == 0 { "t0." } else { ", t0." }).name(&table.fields[*field].column);
     }

@@ -35,7 +35,6 @@ mod events;
 mod failure;
 mod group;
 mod handling;
-mod keyed;
 mod lapses;
 mod load;
 mod lock;

@@ -9,7 +9,8 @@ use rusqlite::{Connection, params_from_iter};
 use super::connection::{Role, open};
 use super::ddl::ensure_tables;
 use crate::contract::Select;
-use crate::sql::{self, Dialect};
+use crate::sql::values::Param;
+use crate::sql::{self, Dialect, Keys, Part};
 
 struct Bench {
     connection: Connection,
@@ -57,7 +58,9 @@ fn a_row_is_found_by_its_key() {
     let bench = Bench::new();
     let table = bench.dictionary.table("incident").unwrap();
     let key = "a".repeat(32);
-    let by_key = sql::by_key(Dialect::Sqlite, table, &key).0;
+    let read = sql::keyed(Dialect::Sqlite, Keys::One, Part::whole(table));
+    let mut by_key = sql::Statement::new(Dialect::Sqlite, &read.text);
+    by_key.params = [&[Param::Text(key.as_str().into())], &*read.classes].concat();
     assert_searches(
         &bench.plan(&by_key),
         "SEARCH t0 USING INDEX sqlite_autoindex_task_1 (sys_id=?)",

@@ -8,10 +8,10 @@ use campanile_model::{FieldDef, FieldIndex, Record, TableDef, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql, params_from_iter};
 
-use super::{event_search, keyed};
+use super::event_search;
 use crate::contract::{Select, StoreError};
 use crate::sql::values::{Param, from_integer, from_real};
-use crate::sql::{self, Dialect, Statement};
+use crate::sql::{self, Dialect, Keys, Part, Statement};
 
 impl ToSql for Param {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -32,17 +32,15 @@ pub(in crate::sqlite) fn get(
     table: &Arc<TableDef>,
     sys_id: &str,
 ) -> Result<Option<Record>, StoreError> {
-    let form = keyed::form(table);
-    let (statement, fields) = &*form;
-    let mut prepared = connection.prepare_cached(&statement.text)?;
-    // The key is the first parameter; the rest says of which class the row has to be.
+    let read = sql::keyed(Dialect::Sqlite, Keys::One, Part::whole(table));
+    let mut prepared = connection.prepare_cached(&read.text)?;
     prepared.raw_bind_parameter(1, sys_id)?;
-    for (at, param) in statement.params.iter().enumerate().skip(1) {
-        prepared.raw_bind_parameter(at + 1, param)?;
+    for (at, class) in read.classes.iter().enumerate() {
+        prepared.raw_bind_parameter(at + 2, class)?;
     }
     let mut rows = prepared.raw_query();
     match rows.next()? {
-        Some(row) => Ok(Some(record(row, table, fields)?)),
+        Some(row) => Ok(Some(record(row, table, &read.fields)?)),
         None => Ok(None),
     }
 }

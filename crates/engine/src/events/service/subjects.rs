@@ -38,8 +38,14 @@ impl<'a> Subjects<'a> {
         let Ok(table) = lookup::table(&dictionary, &request.table) else { return Ok(()) };
         let registry = self.engine.definitions::<EventRegistry>()?;
         let wants_all = registry.find(&request.name).is_some_and(|r| r.capture_snapshot);
-        // The whole row: the handler will ask for it in a moment.
-        if let Some(record) = self.committed.get(table, &request.instance)? {
+        // Values that nobody will see are not read.
+        let found = if wants_all {
+            self.committed.get(table, &request.instance)?
+        } else {
+            let fields = display::fields_of(table);
+            self.engine.store().row_with(table, &request.instance, &fields)?
+        };
+        if let Some(record) = found {
             let formats = Formats::of(self.engine, &self.session.user);
             let display = display::record(&self.committed, &dictionary, &record, &formats)?;
             request.record_display = Some(display);

@@ -6,4 +6,4 @@ mod values;
 
 pub use duration::duration_text;
 pub use formats::Formats;
-pub use values::{Display, field, record};
+pub use values::{Display, field, fields_of, record};

@@ -58,6 +58,18 @@ pub fn record(
     Display::new(read, dictionary, formats.clone()).record(record)
 }
 
+/// The fields of a row that its display value is made of, whatever it holds: its other values need not be read for it.
+/// Rows that it refers to and entries of journals are read by themselves.
+#[must_use]
+pub fn fields_of(table: &TableDef) -> Vec<FieldIndex> {
+    // Entries of a journal are found by the key, and labels of choices by the class.
+    let named = ["sys_id", "sys_class_name"].into_iter().filter_map(|name| table.index(name));
+    let mut fields: Vec<FieldIndex> = named.chain([table.display_field]).collect();
+    fields.sort_unstable();
+    fields.dedup();
+    fields
+}
+
 impl<'a> Display<'a> {
     /// Display values as `read` sees the rows, for a person with `formats`.
     #[must_use]
@@ -127,8 +139,7 @@ impl<'a> Display<'a> {
 
     fn fetch(&self, table: &Arc<TableDef>, keys: &[Arc<str>]) -> Result<(), StoreError> {
         let mut select = lookup::one_of(table, &[("sys_id", keys.to_vec())]);
-        let key_and_display = table.index("sys_id").into_iter().chain([table.display_field]);
-        select.fields = Some(key_and_display.collect());
+        select.fields = Some(fields_of(table));
         let mut shown: HashMap<String, Rc<str>> =
             keys.iter().map(|key| (key.to_string(), Rc::from(""))).collect();
         for row in self.read.select(&select)? {

@@ -46,7 +46,9 @@ macro_rules! conformance {
                 several_writes_of_one_row_end_in_the_last,
                 a_row_is_the_same_from_each_of_its_classes_and_in_any_spelling,
                 one_transaction_may_write_a_row_as_two_of_its_classes,
+                a_row_has_the_fields_that_were_asked_for,
                 of_many_that_ask_at_once_each_gets_its_own_row,
+                of_many_that_ask_for_different_fields_at_once_each_gets_its_own,
                 a_table_that_got_another_definition_is_read_by_it,
                 a_large_transaction_is_seen_whole,
                 readers_beside_a_writer_never_go_back;

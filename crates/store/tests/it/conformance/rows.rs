@@ -159,6 +159,39 @@ pub(crate) fn a_row_is_the_same_from_each_of_its_classes_and_in_any_spelling(eng
     assert_eq!(text(&bench, "problem", key, "sys_class_name").as_deref(), Some("problem"));
 }
 
+pub(crate) fn a_row_has_the_fields_that_were_asked_for(engine: &dyn Engine) {
+    let bench = Bench::new(engine);
+    let of_task = [("number", "TASK1"), ("state", "7"), ("active", "true"), ("cost", "12.5")];
+    let of_thing = [("label", "a"), ("at", "2026-03-01 08:00:00"), ("ratio", "0.5"), ("big", "9")];
+    bench.insert(&[
+        bench.row("incident", &[&[("sys_id", &*key(1)), ("category", "c")], &of_task[..]].concat()),
+        bench.row("thing", &[&[("sys_id", &*key(2))], &of_thing[..]].concat()),
+    ]);
+    for (table, sys_id) in [("task", key(1)), ("incident", key(1)), ("thing", key(2))] {
+        let table = bench.table(table);
+        let asked =
+            |fields: &[usize]| bench.store.row_with(table, &sys_id, fields).unwrap().unwrap();
+        let fields: Vec<usize> = (0..table.fields.len()).collect();
+        // In parts first: what was read of a row must not be all of it for whoever asks next.
+        for some in (1..=4).flat_map(|count| fields.windows(count)) {
+            let part = asked(some);
+            let whole = bench.store.row(table, &sys_id).unwrap().unwrap();
+            for field in some {
+                assert_eq!(part.at(*field), whole.at(*field), "{}", table.fields[*field].name);
+            }
+        }
+        let whole = bench.store.row(table, &sys_id).unwrap().unwrap();
+        assert_eq!(asked(&fields).values(), whole.values());
+        let turned: Vec<usize> = fields.into_iter().rev().collect();
+        assert_eq!(asked(&turned).values(), whole.values(), "in any order");
+        asked(&[]);
+    }
+    let state = [bench.table("task").index("state").unwrap()];
+    for (table, sys_id) in [("problem", key(1)), ("task", key(2))] {
+        assert!(bench.store.row_with(bench.table(table), &sys_id, &state).unwrap().is_none());
+    }
+}
+
 pub(crate) fn of_many_that_ask_at_once_each_gets_its_own_row(engine: &dyn Engine) {
     const ASKING: usize = 24;
     const ROWS: usize = 60;
@@ -186,6 +219,50 @@ pub(crate) fn of_many_that_ask_at_once_each_gets_its_own_row(engine: &dyn Engine
                         (&*kept(n), &*n.to_string())
                     );
                     assert!(row(tables[(n + 1) % 3]).is_none(), "it is a row of another table");
+                }
+            });
+        }
+    });
+}
+
+pub(crate) fn of_many_that_ask_for_different_fields_at_once_each_gets_its_own(engine: &dyn Engine) {
+    const ASKING: usize = 24;
+    const ROWS: usize = 60;
+    let bench = Bench::new(engine);
+    let kept = |number: usize| format!("AB{number:030x}");
+    let rows: Vec<_> = (0..ROWS)
+        .map(|n| {
+            let (number, state) = (format!("INC{n}"), n.to_string());
+            bench.row(
+                "incident",
+                &[("sys_id", &kept(n)), ("number", &number), ("state", &state), ("category", "c")],
+            )
+        })
+        .collect();
+    bench.insert(&rows);
+    let table = bench.table("incident");
+    let fields = ["number", "state", "category"].map(|name| table.index(name).unwrap());
+    thread::scope(|scope| {
+        for asking in 0..ASKING {
+            let (bench, rows, kept) = (&bench, &rows, &kept);
+            scope.spawn(move || {
+                for n in (asking..asking + ROWS).map(|n| n % ROWS) {
+                    // The key is not among them.
+                    let wanted = [&fields[..], &fields[..1], &fields[1..]][asking % 3];
+                    let found = match asking % 4 {
+                        0 => bench.store.row(table, &kept(n)),
+                        1 => bench.store.row_with(table, &kept(n).to_ascii_lowercase(), wanted),
+                        _ => bench.store.row_with(table, &kept(n), wanted),
+                    };
+                    let found = found.unwrap().unwrap();
+                    for field in wanted {
+                        assert_eq!(found.at(*field), rows[n].at(*field));
+                    }
+                    if asking % 4 == 0 {
+                        assert_eq!(found.text("sys_id"), kept(n), "it is the whole row");
+                    }
+                    let gone = bench.store.row_with(table, &key(n), wanted).unwrap();
+                    assert!(gone.is_none());
                 }
             });
         }
