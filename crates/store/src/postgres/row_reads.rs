@@ -254,14 +254,14 @@ mod tests {
 
     /// A store with a table of tasks that the server took for empty when it was told to look.
     fn store(database: &TestDatabase) -> (Arc<PostgresStore>, Arc<TableDef>) {
-        let store = PostgresStore::open(&PostgresOptions::new(database.url())).unwrap();
+        let store = PostgresStore::open(&PostgresOptions::new(database.url())).expect("it opens");
         let dictionary = testing::dictionary();
         let tables: Vec<_> = dictionary.tables().cloned().collect();
-        let mut tx = Arc::clone(&store).write().unwrap();
-        tx.ensure_tables(&dictionary, &tables).unwrap();
-        tx.commit().unwrap();
+        let mut tx = Arc::clone(&store).write().expect("it takes writes");
+        tx.ensure_tables(&dictionary, &tables).expect("the tables can be made");
+        tx.commit().expect("they are kept");
         database.run("ANALYZE");
-        (store, Arc::clone(dictionary.table("incident").unwrap()))
+        (store, Arc::clone(dictionary.table("incident").expect("there are incidents")))
     }
 
     fn insert(database: &TestDatabase, rows: std::ops::RangeInclusive<usize>) {
@@ -280,7 +280,7 @@ mod tests {
     fn get_all(connection: &Connection, table: &Arc<TableDef>, keys: &[&str]) -> Vec<Record> {
         let mut found = Vec::new();
         rows::get_each(connection, &[(Part::whole(table), keys.to_vec())], |_, rows| {
-            found = rows.unwrap();
+            found = rows.expect("they can be read");
         });
         found
     }
