@@ -71,19 +71,16 @@ pub(super) fn born(event: &NewEvent, sequence: i64, by: &Arc<str>) -> Event {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests {
     use std::time::{Duration, Instant as Monotonic};
 
-    use campanile_model::{EventSource, Instant};
-
     use super::*;
     use crate::contract::{Claim, ClaimRequest};
-
     use crate::postgres::claims::Claims;
     use crate::postgres::inbox::Moment;
+    use crate::testing::{NOW, event};
 
-    const NOW: Instant = Instant::from_millis(1_700_000_000_000);
     const TOKEN: i64 = 3;
     const LOOK_EVERY: Duration = Duration::from_secs(4);
 
@@ -114,12 +111,12 @@ mod tests {
         fn promise(&self, after: u64) -> Option<Promises> {
             let millis = NOW.as_millis() + i64::try_from(after).unwrap();
             let now = Moment { millis, at: self.began + Duration::from_millis(after) };
-            self.births().promise(&[&event()], TOKEN, now)
+            self.births().promise(&[&event("a")], TOKEN, now)
         }
 
         /// How many were handed out, and how many found nobody.
         fn deliver(&self, promises: &Promises) -> (usize, usize) {
-            let event = event();
+            let event = event("a");
             let born = vec![born(&event, 1, &Arc::from("by"))];
             let delivered = self.births().deliver(promises, born, (&self.claims, NOW.as_millis()));
             let taken = self.births().take(&request(), (&self.claims, self.began));
@@ -129,39 +126,6 @@ mod tests {
 
     fn request() -> ClaimRequest<'static> {
         ClaimRequest { queue: "", limit: 9, claimed_by: "by", by_priority: true, now: NOW }
-    }
-
-    fn event() -> NewEvent {
-        let text = || Arc::from("");
-        NewEvent {
-            sys_id: SysId::generate(NOW),
-            name: text(),
-            parm1: text(),
-            parm2: text(),
-            table: text(),
-            instance: text(),
-            descriptive_name: text(),
-            queue: text(),
-            queue_from_call: false,
-            priority: 100.0,
-            process_on: NOW,
-            created: NOW,
-            scheduled: false,
-            registered: true,
-            user_id: text(),
-            user_name: text(),
-            uri: text(),
-            snapshot: text(),
-            depth: 0,
-            cause_event: None,
-            cause_handler: text(),
-            dedupe_key: text(),
-            key_life_ms: 0,
-            content_hash: 0,
-            source: EventSource::Api,
-            coalesce_seconds: 0,
-            max_attempts: 0,
-        }
     }
 
     #[test]
@@ -190,7 +154,7 @@ mod tests {
         let promises = house.promise(0).unwrap();
         house.claims.unanswered.note("by");
         assert_eq!(house.claims.known_of_unanswered("by"), None);
-        let doubted = event();
+        let doubted = event("a");
         promises.are_in_doubt(7, &[&doubted]);
         assert_eq!(house.claims.known_of_unanswered("by"), None, "nor while it is in doubt");
         let groups = house.births().in_doubt();
@@ -240,7 +204,7 @@ mod tests {
         assert!(rests(50).is_none());
         house.births().may_have_missed_some();
         assert!(rests(0).is_none(), "a program has gone, and told nobody");
-        let events = vec![born(&event(), 2, &Arc::from("by"))];
+        let events = vec![born(&event("a"), 2, &Arc::from("by"))];
         house.look(&Claim { events, more: true, ..Claim::default() });
         assert!(rests(0).is_none());
         house.look(&Claim::default());
@@ -256,7 +220,7 @@ mod tests {
         let promises = house.promise(3_000).unwrap();
         assert_eq!(house.deliver(&promises), (1, 0), "in hand since the beginning");
         let promises = house.promise(100).unwrap();
-        let queued = born(&event(), 2, &Arc::from("by"));
+        let queued = born(&event("a"), 2, &Arc::from("by"));
         let id = queued.fired.sys_id;
         house.births().deliver(&promises, vec![queued], (&house.claims, NOW.as_millis()));
         drop(promises);

@@ -4,18 +4,14 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
-use campanile_model::{
-    Event, EventSource, HandlerKind, HandlerRun, Instant, NewEvent, Outcome, SysId,
-};
+use campanile_model::{Event, HandlerKind, HandlerRun, Instant, NewEvent, Outcome, SysId};
 use campanile_store::testing::TestDatabase;
+pub(crate) use campanile_store::testing::{NOW, event};
 use campanile_store::{
     ActionRecord, AppendMode, AppendOutcome, Appended, Claim, ClaimRequest, Completion,
     EventAction, NextState, PostgresOptions, PostgresStore, ReprocessOptions, SqliteOptions,
     SqliteStore, Store,
 };
-
-/// The present of most tests.
-pub(crate) const NOW: Instant = Instant::from_millis(1_700_000_000_000);
 
 /// Who claims in most tests.
 pub(crate) const BY: &str = "node/default/0";
@@ -165,39 +161,6 @@ pub(crate) fn copied(folder: &Path) -> tempfile::TempDir {
         }
     }
     copy
-}
-
-/// An event of the default queue, priority 100, due now.
-pub(crate) fn event(name: &str) -> NewEvent {
-    NewEvent {
-        sys_id: SysId::generate(NOW),
-        name: Arc::from(name),
-        parm1: Arc::from(""),
-        parm2: Arc::from(""),
-        table: Arc::from("incident"),
-        instance: Arc::from("00000000000000000000000000000001"),
-        descriptive_name: Arc::from("INC0000001"),
-        queue: Arc::from(""),
-        queue_from_call: false,
-        priority: 100.0,
-        process_on: NOW,
-        created: NOW,
-        scheduled: false,
-        registered: true,
-        user_id: Arc::from("6816f79cc0a8016401c5a33be04be441"),
-        user_name: Arc::from("admin"),
-        uri: Arc::from("/api/now/table/incident"),
-        snapshot: Arc::from(""),
-        depth: 0,
-        cause_event: None,
-        cause_handler: Arc::from(""),
-        dedupe_key: Arc::from(""),
-        key_life_ms: campanile_model::limits::IDEMPOTENCY_KEY_MS,
-        content_hash: 0,
-        source: EventSource::Api,
-        coalesce_seconds: 0,
-        max_attempts: 0,
-    }
 }
 
 /// As [`event`], of this priority and due so many milliseconds from now.

@@ -105,47 +105,17 @@ pub(super) struct Key<'a> {
     pub(super) may_be_counted: bool,
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use campanile_model::{EventSource, Instant, SysId};
-
     use super::*;
+    use crate::testing;
 
     fn event(instance: &str, name: &str, coalesce_seconds: i64) -> NewEvent {
-        let nothing: Arc<str> = Arc::from("");
-        let now = Instant::from_millis(1_700_000_000_000);
-        NewEvent {
-            sys_id: SysId::generate(now),
-            name: Arc::from(name),
-            parm1: Arc::clone(&nothing),
-            parm2: Arc::clone(&nothing),
-            table: Arc::clone(&nothing),
-            instance: Arc::from(instance),
-            descriptive_name: Arc::clone(&nothing),
-            queue: Arc::clone(&nothing),
-            queue_from_call: false,
-            priority: 100.0,
-            process_on: now,
-            created: now,
-            scheduled: false,
-            registered: true,
-            user_id: Arc::clone(&nothing),
-            user_name: Arc::clone(&nothing),
-            uri: Arc::clone(&nothing),
-            snapshot: Arc::clone(&nothing),
-            depth: 0,
-            cause_event: None,
-            cause_handler: Arc::clone(&nothing),
-            dedupe_key: nothing,
-            key_life_ms: 0,
-            content_hash: 0,
-            source: EventSource::Api,
-            coalesce_seconds,
-            max_attempts: 0,
-        }
+        let (table, instance) = (Arc::from(""), Arc::from(instance));
+        NewEvent { table, instance, coalesce_seconds, ..testing::event(name) }
     }
 
     #[test]
