@@ -13,7 +13,7 @@ use campanile_model::{Event, Instant, NewEvent, QueueOrder, SysId};
 use parking_lot::Mutex;
 
 use super::claims::{Claimed, Claims, sort};
-use super::inbox::{Inbox, Moment};
+use super::inbox::{Inboxes, Moment};
 use super::promises::{InDoubt, Promises};
 use crate::contract::{Claim, ClaimRequest};
 
@@ -33,8 +33,7 @@ pub(super) struct Births {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By `claimed_by`.
-    inboxes: HashMap<Arc<str>, Inbox>,
+    inboxes: Inboxes,
     /// Looks that found nothing, so far.
     rests: u64,
     /// Leases of this program up to this one have lapsed; 0 for none.
@@ -75,11 +74,10 @@ impl Births {
     /// See [`crate::EventStore::stay`].
     pub(super) fn stay(&self, queue: &str, claimed_by: &str, room: usize) {
         let mut state = self.state.lock();
-        if let Some(inbox) = state.inboxes.get_mut(claimed_by).filter(|i| *i.queue == *queue) {
-            inbox.room = room;
-            return;
+        match state.inboxes.get_mut(queue, claimed_by) {
+            Some(inbox) => inbox.room = room,
+            None => state.inboxes.add(queue, claimed_by, room),
         }
-        state.inboxes.insert(Arc::from(claimed_by), Inbox::new(queue, room));
     }
 
     /// Takes the inbox away. Returns what was in it.
@@ -96,18 +94,16 @@ impl Births {
         (claims, at): (&Claims, Monotonic),
     ) -> Option<Taken> {
         let mut state = self.state.lock();
-        let own = state.inboxes.get(request.claimed_by).filter(|i| *i.queue == *request.queue)?;
+        let own = state.inboxes.get_mut(request.queue, request.claimed_by)?;
         let is_anothers = own.events.is_empty();
         let from = if is_anothers {
-            let filled = |(_, inbox): &(&Arc<str>, &Inbox)| {
-                *inbox.queue == *request.queue && !inbox.events.is_empty()
-            };
-            let others = state.inboxes.iter().filter(filled);
+            let of_queue = state.inboxes.of_queue(request.queue);
+            let others = of_queue.filter(|(_, inbox)| !inbox.events.is_empty());
             others.max_by_key(|(_, inbox)| inbox.events.len()).map(|(by, _)| Arc::clone(by))?
         } else {
             Arc::from(request.claimed_by)
         };
-        let inbox = state.inboxes.get_mut(&from)?;
+        let inbox = state.inboxes.get_mut(request.queue, &from)?;
         sort(&mut inbox.events, request.by_priority);
         let rest = inbox.events.split_off(request.limit.clamp(1, inbox.events.len()));
         let mut events = std::mem::replace(&mut inbox.events, rest);
@@ -120,7 +116,7 @@ impl Births {
             events.iter_mut().for_each(|event| event.claimed_by = Arc::clone(&by));
             claims.pass_on(&events);
         }
-        if let Some(own) = state.inboxes.get_mut(request.claimed_by) {
+        if let Some(own) = state.inboxes.get_mut(request.queue, request.claimed_by) {
             (own.rests_since, own.busy_since) = (None, Some(at));
             own.limit = request.limit;
         }
@@ -134,9 +130,9 @@ impl Births {
     pub(super) fn rests(&self, request: &ClaimRequest<'_>, at: Monotonic) -> Option<Claim> {
         let mut state = self.state.lock();
         let rests = state.rests + 1;
-        let inbox = state.inboxes.get_mut(request.claimed_by)?;
+        let inbox = state.inboxes.get_mut(request.queue, request.claimed_by)?;
         let now = Moment { millis: request.now.as_millis(), at };
-        if *inbox.queue != *request.queue || !inbox.events.is_empty() {
+        if !inbox.events.is_empty() {
             return None;
         }
         if inbox.rests_since.is_some() || !inbox.is_alone(now, self.look_every) {
@@ -153,7 +149,8 @@ impl Births {
     /// last one, events may be born for it meanwhile; not when the database may have claimed for it without its knowledge.
     pub(super) fn begin_look(&self, request: &ClaimRequest<'_>, at: Monotonic, is_answered: bool) {
         let mut state = self.state.lock();
-        let Some(inbox) = state.inboxes.get_mut(request.claimed_by) else { return };
+        let inbox = state.inboxes.get_mut(request.queue, request.claimed_by);
+        let Some(inbox) = inbox else { return };
         inbox.is_open = inbox.caught_up && is_answered;
         inbox.alone_until = i64::MAX;
         inbox.looked = Some(at);
@@ -172,7 +169,8 @@ impl Births {
     ) {
         let mut state = self.state.lock();
         let rests = state.rests + 1;
-        let Some(inbox) = state.inboxes.get_mut(request.claimed_by) else { return };
+        let inbox = state.inboxes.get_mut(request.queue, request.claimed_by);
+        let Some(inbox) = inbox else { return };
         // One that lapsed before comes alone, whatever waits behind it.
         let is_all = |claim: &Claim| {
             claim.order == QueueOrder::Parallel
@@ -196,7 +194,7 @@ impl Births {
 
     /// Something that nobody told of may wait in any queue.
     pub(super) fn may_have_missed_some(&self) {
-        for inbox in self.state.lock().inboxes.values_mut() {
+        for (_, inbox) in self.state.lock().inboxes.all_mut() {
             inbox.alone_until = i64::MIN;
         }
     }
@@ -246,15 +244,13 @@ impl Births {
         let mut filled: Vec<Arc<str>> = Vec::new();
         for event in born {
             let by = Arc::clone(&event.claimed_by);
-            let inbox = state.inboxes.get_mut(&by).filter(|inbox| inbox.queue == event.fired.queue);
-            let Some(inbox) = inbox else {
+            let Some(inbox) = state.inboxes.get_mut(&event.fired.queue, &by) else {
                 delivered.orphans.push(Claimed::now(&event, (None, promises.token, now), false));
                 continue;
             };
             if !filled.contains(&by) {
-                delivered
-                    .wakes
-                    .push((Arc::clone(&inbox.queue), event.fired.process_on.as_millis()));
+                let (queue, due) = (&event.fired.queue, event.fired.process_on.as_millis());
+                delivered.wakes.push((Arc::clone(queue), due));
                 filled.push(by);
             }
             claims.add(std::slice::from_ref(&event), (None, promises.token, now), false);
@@ -271,7 +267,7 @@ impl Births {
     /// These are given back: they are nobody's to hand out.
     pub(super) fn take_out(&self, given: &[Claimed]) {
         let is_given = |event: &Event| given.iter().any(|one| one.event == event.fired.sys_id);
-        for inbox in self.state.lock().inboxes.values_mut() {
+        for (_, inbox) in self.state.lock().inboxes.all_mut() {
             inbox.events.retain(|event| !is_given(event));
         }
     }
@@ -281,7 +277,7 @@ impl Births {
         let mut state = self.state.lock();
         let slow = state
             .inboxes
-            .iter_mut()
+            .all_mut()
             .filter(|(_, inbox)| !inbox.events.is_empty() && inbox.is_slow(at, self.slow_after));
         slow.map(|(by, inbox)| {
             (Arc::clone(by), inbox.events.drain(..).map(|event| event.fired.sys_id).collect())
@@ -293,7 +289,7 @@ impl Births {
     pub(super) fn forget(&self, token: i64) {
         let mut state = self.state.lock();
         state.lapsed = state.lapsed.max(token);
-        for inbox in state.inboxes.values_mut() {
+        for (_, inbox) in state.inboxes.all_mut() {
             inbox.events.clear();
             (inbox.is_open, inbox.caught_up) = (false, false);
         }
@@ -335,8 +331,7 @@ impl State {
         now: Moment,
         (look_every, slow_after): (Duration, Duration),
     ) -> Option<Arc<str>> {
-        let of_queue = self.inboxes.iter().filter(|(_, inbox)| *inbox.queue == *queue);
-        let with_room = of_queue.filter_map(|(by, inbox)| {
+        let with_room = self.inboxes.of_queue(queue).filter_map(|(by, inbox)| {
             let filled = inbox.events.len() + self.promised(by);
             let may_have = inbox.is_alone(now, look_every) && !inbox.is_slow(now.at, slow_after);
             (may_have && filled < inbox.most()).then_some((by, inbox, filled))
@@ -355,7 +350,7 @@ impl State {
     }
 
     fn shut(&mut self, queue: &str, due: i64) {
-        for inbox in self.inboxes.values_mut().filter(|inbox| *inbox.queue == *queue) {
+        for inbox in self.inboxes.of_queue_mut(queue) {
             inbox.alone_until = inbox.alone_until.min(due);
         }
     }

@@ -1,5 +1,6 @@
-//! The inbox of one processor: what was born for it (`births`), and what says whether more may be.
+//! The inbox of one processor: what was born for it (`births`), and what says whether more may be; and all inboxes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 
@@ -8,7 +9,6 @@ use campanile_model::Event;
 /// What was born for one processor, and whether more may be.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    pub(super) queue: Arc<str>,
     /// Most events while its processor is busy: others must not wait for what is slow.
     pub(super) room: usize,
     /// Most events that it claims at once.
@@ -36,9 +36,8 @@ pub(super) struct Moment {
 
 impl Inbox {
     /// Empty and shut: its processor has not looked yet.
-    pub(super) fn new(queue: &str, room: usize) -> Self {
+    fn new(room: usize) -> Self {
         Self {
-            queue: Arc::from(queue),
             room,
             limit: 0,
             is_open: false,
@@ -66,5 +65,121 @@ impl Inbox {
     /// How many events it may hold.
     pub(super) fn most(&self) -> usize {
         if self.rests_since.is_some() { self.limit } else { self.room }
+    }
+}
+
+/// All inboxes of this program, by queue: what is appended to one costs the same however many others have some.
+#[derive(Debug, Default)]
+pub(super) struct Inboxes {
+    /// Queue → `claimed_by` → inbox.
+    by_queue: HashMap<Arc<str>, HashMap<Arc<str>, Inbox>>,
+    /// `claimed_by` → queue.
+    queues: HashMap<Arc<str>, Arc<str>>,
+}
+
+impl Inboxes {
+    /// Whether nobody has one.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+    }
+
+    /// A new one for a processor of `queue`, in the place of the one that it had.
+    pub(super) fn add(&mut self, queue: &str, claimed_by: &str, room: usize) {
+        self.remove(claimed_by);
+        let (queue, by): (Arc<str>, Arc<str>) = (Arc::from(queue), Arc::from(claimed_by));
+        let of_queue = self.by_queue.entry(Arc::clone(&queue)).or_default();
+        of_queue.insert(Arc::clone(&by), Inbox::new(room));
+        self.queues.insert(by, queue);
+    }
+
+    /// Takes away what a processor has, if it has one.
+    pub(super) fn remove(&mut self, claimed_by: &str) -> Option<Inbox> {
+        let queue = self.queues.remove(claimed_by)?;
+        let of_queue = self.by_queue.get_mut(&queue)?;
+        let removed = of_queue.remove(claimed_by);
+        if of_queue.is_empty() {
+            self.by_queue.remove(&queue);
+        }
+        removed
+    }
+
+    /// That of a processor of `queue`.
+    pub(super) fn get_mut(&mut self, queue: &str, claimed_by: &str) -> Option<&mut Inbox> {
+        self.by_queue.get_mut(queue)?.get_mut(claimed_by)
+    }
+
+    /// Those of `queue`, and whose they are.
+    pub(super) fn of_queue(&self, queue: &str) -> impl Iterator<Item = (&Arc<str>, &Inbox)> {
+        self.by_queue.get(queue).into_iter().flatten()
+    }
+
+    /// Those of `queue`.
+    pub(super) fn of_queue_mut(&mut self, queue: &str) -> impl Iterator<Item = &mut Inbox> {
+        self.by_queue.get_mut(queue).into_iter().flat_map(HashMap::values_mut)
+    }
+
+    /// All, and whose they are.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (&Arc<str>, &mut Inbox)> {
+        self.by_queue.values_mut().flatten()
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use campanile_model::NewEvent;
+
+    use super::*;
+    use crate::contract::{Claim, ClaimRequest};
+    use crate::postgres::births::Births;
+    use crate::testing::{NOW, event};
+
+    const EVENTS: usize = 500;
+
+    /// How long it takes to find who is to have the events of a group, while so many other queues have processors.
+    fn promising(others: usize) -> Duration {
+        let births = Arc::new(Births::new(Duration::from_secs(3_600)));
+        for other in 0..others {
+            births.stay(&format!("q{other}"), &format!("n/q{other}/1"), 1);
+        }
+        births.stay("", "n/default/1", 1);
+        let claimed_by = "n/default/1";
+        let request =
+            ClaimRequest { queue: "", limit: EVENTS, claimed_by, by_priority: true, now: NOW };
+        let at = Monotonic::now();
+        births.begin_look(&request, at, true);
+        births.end_look(&request, Some(&Claim::default()), (at, true));
+        // The last one finds no room, and shuts the inboxes of the queue.
+        let group: Vec<NewEvent> = (0..=EVENTS).map(|_| event("a")).collect();
+        let group: Vec<&NewEvent> = group.iter().collect();
+        let began = Monotonic::now();
+        let now = Moment { millis: NOW.as_millis(), at };
+        let promises = births.promise(&group, 1, now).unwrap();
+        let took = began.elapsed();
+        assert_eq!(promises.to.iter().flatten().count(), EVENTS);
+        took
+    }
+
+    /// The fastest of some tries: the machine may have been busy with something else.
+    #[test]
+    fn an_append_to_one_queue_costs_the_same_however_many_others_have_processors() {
+        let fastest = |others| (0..5).map(|_| promising(others)).min().unwrap();
+        let (alone, among_many) = (fastest(0), fastest(10_000));
+        assert!(among_many < 20 * alone, "{among_many:?} and {alone:?}");
+    }
+
+    #[test]
+    fn a_processor_has_one_inbox() {
+        let mut inboxes = Inboxes::default();
+        inboxes.add("a", "by", 1);
+        inboxes.add("b", "by", 2);
+        inboxes.add("b", "other", 3);
+        assert!(inboxes.get_mut("a", "by").is_none());
+        assert_eq!(inboxes.of_queue("a").count(), 0);
+        assert_eq!(inboxes.get_mut("b", "by").unwrap().room, 2);
+        assert_eq!((inboxes.of_queue("b").count(), inboxes.all_mut().count()), (2, 2));
+        assert_eq!(inboxes.remove("by").unwrap().room, 2);
+        assert!(inboxes.remove("by").is_none() && !inboxes.is_empty());
+        assert_eq!(inboxes.remove("other").unwrap().room, 3);
+        assert!(inboxes.is_empty() && inboxes.of_queue_mut("b").next().is_none());
     }
 }
