@@ -33,6 +33,8 @@ struct State {
     units: VecDeque<Unit>,
     events: usize,
     stopping: bool,
+    /// The process of the server that the writer's connection leads to.
+    writes_by: Option<i32>,
 }
 
 impl std::fmt::Debug for Line {
@@ -84,6 +86,16 @@ impl Line {
         }
         state.events = state.events.saturating_sub(events);
         Some(units)
+    }
+
+    /// The writer is about to use a connection to this process of the server, or to none that is known.
+    pub(super) fn will_write_by(&self, process: Option<i32>) {
+        self.state.lock().writes_by = process;
+    }
+
+    /// The process of the server that the writer uses, as far as it is known.
+    pub(super) fn writes_by(&self) -> Option<i32> {
+        self.state.lock().writes_by
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -6,6 +6,7 @@ use campanile_model::limits::IDEMPOTENCY_KEY_MS;
 use campanile_model::{Event, EventState, NewEvent, SysId};
 
 use super::births::Births;
+use super::effects::Effects;
 
 /// For whom the events of a group under way will be born. While a processor is promised some, they may stand in the database
 /// and not be known here yet: nothing is given back for it then. What is not kept is promised no more once this is dropped.
@@ -26,6 +27,8 @@ pub(super) struct InDoubt {
     /// What may have been born.
     pub(super) events: Vec<SysId>,
     pub(super) to: Vec<Option<Arc<str>>>,
+    /// Who is to look once that is known: nobody was told of any event of the group.
+    pub(super) wakes: Effects,
 }
 
 impl Promises {
@@ -38,9 +41,13 @@ impl Promises {
     /// found out.
     pub(super) fn are_in_doubt(mut self, number: i64, events: &[&NewEvent]) {
         let to = std::mem::take(&mut self.to);
+        let mut wakes = Effects::default();
+        for event in events {
+            wakes.wake(&event.queue, None, event.process_on.as_millis());
+        }
         let promised = events.iter().zip(&to).filter(|(_, by)| by.is_some());
         let events = promised.map(|(event, _)| event.sys_id).collect();
-        self.births.still_in_doubt(InDoubt { token: self.token, number, events, to });
+        self.births.still_in_doubt(InDoubt { token: self.token, number, events, to, wakes });
     }
 }
 

@@ -92,6 +92,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
+        self.connection = self.connection.take().filter(|first| self.will_use(first).is_ok());
         while let Some(units) = shared.line.take() {
             self.write(units);
         }
@@ -253,8 +254,21 @@ impl Writer {
     fn connection(&mut self) -> Result<Connection, StoreError> {
         match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => Ok(connection),
-            None => self.shared.open_settled(),
+            None => {
+                let connection = self.shared.open_settled()?;
+                self.will_use(&connection)?;
+                Ok(connection)
+            }
         }
+    }
+
+    /// Tells those who look for what became of a group that this connection is in use. Behind a pool that mixes connections up
+    /// nobody does.
+    fn will_use(&self, connection: &Connection) -> Result<(), StoreError> {
+        if connection.is_settled() {
+            self.shared.line.will_write_by(group_fate::process_of(connection)?);
+        }
+        Ok(())
     }
 
     fn roll_back(&mut self, connection: Connection) {

@@ -26,6 +26,7 @@ mod events_at_hand;
 mod postgres_at_hand;
 mod postgres_births;
 mod postgres_commits;
+mod postgres_doubts;
 mod postgres_fences;
 mod postgres_floors;
 mod postgres_nodes;

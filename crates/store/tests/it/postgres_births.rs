@@ -5,10 +5,10 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use campanile_model::{Event, NewEvent, SysId};
-use campanile_store::testing::{Cut, Proxy, TestDatabase};
+use campanile_store::testing::TestDatabase;
 use campanile_store::{
     ClaimRequest, EventAction, EventStore, NextState, PostgresOptions, PostgresStore, Store,
-    StoreError, TAKE_BACK_AFTER,
+    TAKE_BACK_AFTER,
 };
 
 use crate::events_at_hand::{
@@ -17,7 +17,7 @@ use crate::events_at_hand::{
 use crate::postgres_at_hand::still;
 
 /// Another processor of the same queue.
-const OTHER: &str = "node/default/1";
+pub(crate) const OTHER: &str = "node/default/1";
 
 fn node(database: &TestDatabase) -> Arc<PostgresStore> {
     PostgresStore::open(&still(database.url(), "node")).unwrap()
@@ -30,29 +30,29 @@ fn resting(database: &TestDatabase) -> Arc<PostgresStore> {
     store
 }
 
-fn rest(store: &PostgresStore, claimed_by: &str) {
+pub(crate) fn rest(store: &PostgresStore, claimed_by: &str) {
     store.stay("", claimed_by, 5);
     let claim = store.claim(&ClaimRequest { claimed_by, ..request(9) }).unwrap();
     assert!(claim.events.is_empty() && !claim.more, "{claim:?}");
 }
 
-fn append(store: &PostgresStore, names: &[&str]) {
+pub(crate) fn append(store: &PostgresStore, names: &[&str]) {
     let events: Vec<NewEvent> = names.iter().map(|name| event(name)).collect();
     assert!(store.append_blocking(events, MODE).unwrap().0.iter().all(Result::is_ok));
 }
 
 /// What waits and is claimed, as another program sees it: `name state claimed_by`, by name.
-fn rows(database: &TestDatabase) -> Vec<String> {
+pub(crate) fn rows(database: &TestDatabase) -> Vec<String> {
     database.texts(
         "SELECT concat_ws(' ', name, state, claimed_by) FROM sysevent_live ORDER BY name COLLATE \"C\"",
     )
 }
 
-fn claim(store: &PostgresStore, limit: usize) -> Vec<Event> {
+pub(crate) fn claim(store: &PostgresStore, limit: usize) -> Vec<Event> {
     store.claim(&request(limit)).unwrap().events
 }
 
-fn finish(store: &PostgresStore, events: &[Event]) {
+pub(crate) fn finish(store: &PostgresStore, events: &[Event]) {
     for event in events {
         assert!(store.begin(&event.fired.sys_id, &event.claimed_by, 0), "{event:?}");
         store.complete(completion(event, NextState::Processed));
@@ -60,7 +60,7 @@ fn finish(store: &PostgresStore, events: &[Event]) {
     store.flush().unwrap();
 }
 
-fn queued(names: &[&str]) -> Vec<String> {
+pub(crate) fn queued(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| format!("{name} queued {BY}")).collect()
 }
 
@@ -466,44 +466,6 @@ fn what_waits_in_the_inbox_of_a_busy_processor_is_taken_back_after_fifteen_secon
     assert!(claim(&store, 9).is_empty(), "it is not handed out a second time");
 }
 
-/// A store whose line to its database can be cut, with a resting processor.
-fn behind_proxy() -> (Arc<PostgresStore>, Proxy, TestDatabase) {
-    let database = TestDatabase::create();
-    let proxy = Proxy::to(database.url());
-    let store = PostgresStore::open(&still(proxy.url(), "node")).unwrap();
-    rest(&store, BY);
-    (store, proxy, database)
-}
-
-#[test]
-fn a_born_group_whose_answer_was_lost_is_handed_out_once() {
-    let (store, proxy, database) = behind_proxy();
-    for round in 1..=20 {
-        proxy.cut_next_with("cut.one", if round % 2 == 0 { Cut::Before } else { Cut::After });
-        append(&store, &["cut.one", "cut.two"]);
-        assert_eq!(proxy.cuts(), round);
-        assert_eq!(rows(&database), queued(&["cut.one", "cut.two"]));
-        let batch = claim(&store, 9);
-        assert_eq!(names(&batch), ["cut.one", "cut.two"]);
-        finish(&store, &batch);
-        rest(&store, BY);
-    }
-    assert_eq!(database.texts("SELECT count(*)::text FROM sysevent_log"), ["40"]);
-}
-
-/// What is promised to a processor keeps what was claimed without its knowledge from being given back.
-#[test]
-fn nothing_is_born_for_who_may_have_claimed_what_it_does_not_know_of() {
-    let (store, proxy, database) = behind_proxy();
-    store.append_blocking(vec![NewEvent { scheduled: true, ..event("a") }], MODE).unwrap();
-    proxy.cut_next_commit(Cut::After);
-    store.claim(&request(9)).unwrap_err();
-    finish(&store, &claim(&store, 9));
-    rest(&store, BY);
-    append(&store, &["b"]);
-    assert_eq!(rows(&database), ["b ready"]);
-}
-
 /// No claim waits for the disk: a crash of the server may undo it, while the lease and what follows it stay.
 #[test]
 fn an_event_whose_claim_was_undone_by_a_crash_of_the_server_is_begun_again_after_its_handler_has_ended()
@@ -527,23 +489,6 @@ fn an_event_whose_claim_was_undone_by_a_crash_of_the_server_is_begun_again_after
     finish(&store, &other(9).events);
     let log = "SELECT name || ' ' || attempts FROM sysevent_log";
     assert_eq!(database.texts(log), ["a 1"]);
-}
-
-#[test]
-fn a_born_group_that_nobody_can_tell_of_is_given_back_once_the_server_answers() {
-    let (store, proxy, database) = behind_proxy();
-    proxy.cut_next_with("cut.one", Cut::After);
-    proxy.close();
-    let error = store.append_blocking(vec![event("cut.one")], MODE).unwrap_err();
-    assert!(matches!(error, StoreError::OutcomeUnknown { .. }), "{error}");
-    assert_eq!(rows(&database), queued(&["cut.one"]), "nobody here knows that");
-    let (tell, told) = channel();
-    store.set_wake_listener(Arc::new(move |_, _| tell.send(()).unwrap()));
-    proxy.open_again();
-    told.recv_timeout(Duration::from_secs(60)).unwrap();
-    wait_until("it waits again", || rows(&database) == ["cut.one ready"]);
-    finish(&store, &claim(&store, 9));
-    assert_eq!(database.texts("SELECT name FROM sysevent_log"), ["cut.one"]);
 }
 
 /// A small generator, so that the cases are the same in every run.
