@@ -145,30 +145,37 @@ pub(super) fn append_at_once(
     Ok((stands, place))
 }
 
-/// Where events stand that are there, whichever place they are in by now; those that are claimed under the lease `token` are
-/// born, if nobody can have claimed them since.
+/// Where events stand that are there, whichever place they are in by now; those are born that are claimed under the lease `token`
+/// by who they are for: one that was given back meanwhile may be another processor's of this program.
 ///
 /// # Errors
 /// What PostgreSQL said.
 pub(super) fn stand(
     connection: &Connection,
     events: &[&NewEvent],
-    token: i64,
+    (token, for_whom): (i64, Option<&[Option<Arc<str>>]>),
 ) -> Result<Vec<Stands>, StoreError> {
     let keys: Vec<String> = events.iter().map(|event| key(&event.sys_id)).collect();
     // One view: between two an event could go from one place to the other.
     let rows = connection.query(
-        "SELECT sys_id, sequence, COALESCE(claim_token = $2, false) FROM sysevent_live WHERE lower(sys_id) = ANY ($1) \
-         UNION ALL SELECT sys_id, sequence, false FROM sysevent_log WHERE lower(sys_id) = ANY ($1)",
+        "SELECT sys_id, sequence, CASE WHEN claim_token = $2 THEN claimed_by END FROM sysevent_live \
+         WHERE lower(sys_id) = ANY ($1) \
+         UNION ALL SELECT sys_id, sequence, NULL FROM sysevent_log WHERE lower(sys_id) = ANY ($1)",
         &[&keys, &token],
     )?;
-    let found: HashMap<SysId, Stands> = rows
+    let found: HashMap<SysId, (i64, Option<String>)> = rows
         .iter()
-        .map(|row| {
-            Ok((sys_id(row, 0)?, Stands { sequence: row.try_get(1)?, is_born: row.try_get(2)? }))
-        })
+        .map(|row| Ok((sys_id(row, 0)?, (row.try_get(1)?, row.try_get(2)?))))
         .collect::<Result<_, StoreError>>()?;
-    Ok(events.iter().map(|event| found.get(&event.sys_id).copied().unwrap_or_default()).collect())
+    let stands = events.iter().enumerate().map(|(at, event)| {
+        let Some((sequence, claimed_by)) = found.get(&event.sys_id) else {
+            return Stands::default();
+        };
+        let promised_to = for_whom.and_then(|for_whom| for_whom[at].as_deref());
+        let is_born = promised_to.is_some_and(|by| claimed_by.as_deref() == Some(&*stored(by)));
+        Stands { sequence: *sequence, is_born }
+    });
+    Ok(stands.collect())
 }
 
 /// Values of one column.

@@ -1,6 +1,8 @@
 //! A group of plain events: without keys, counted on no other, in queues that keep no order. It is appended in one statement, and
 //! some of it may be born claimed (`births`).
 
+use std::sync::Arc;
+
 use campanile_model::NewEvent;
 use tokio_postgres::types::ToSql;
 
@@ -60,7 +62,7 @@ impl<'u> Plain<'u> {
         let Mark { token, number } = &self.mark;
         let place = row.place(*token);
         let mark: &[&(dyn ToSql + Sync); 4] = &[token, &APPENDING, number, &place];
-        let for_whom = self.promises.as_ref().map(|promises| &*promises.to);
+        let for_whom = self.for_whom();
         match insert::append_at_once(connection, (NUMBER_GROUP_TOO, mark), &self.events, for_whom) {
             Ok((stands, place)) if stands.len() == self.events.len() => {
                 Ok(Some((stands, OwnRow::at(*token, place))))
@@ -72,12 +74,17 @@ impl<'u> Plain<'u> {
         }
     }
 
+    /// To whom each of its events is promised, if any is.
+    fn for_whom(&self) -> Option<&[Option<Arc<str>>]> {
+        self.promises.as_ref().map(|promises| &*promises.to)
+    }
+
     /// Where its events stand, which are there though the answer was lost.
     ///
     /// # Errors
     /// What PostgreSQL said.
     pub(super) fn find(&self, connection: &Connection) -> Result<Vec<Stands>, StoreError> {
-        insert::stand(connection, &self.events, self.mark.token)
+        insert::stand(connection, &self.events, (self.mark.token, self.for_whom()))
     }
 
     /// What it comes to, now that it is committed and its events stand so.

@@ -11,7 +11,7 @@ use campanile_store::{EventStore, PostgresStore, StoreError};
 
 use crate::events_at_hand::{BY, MODE, event, names, request, wait_until};
 use crate::postgres_at_hand::{still, waits};
-use crate::postgres_births::{append, claim, finish, queued, rest, rows};
+use crate::postgres_births::{OTHER, append, claim, finish, queued, rest, rows};
 
 /// A store whose line to its database can be cut, with a resting processor.
 fn behind_proxy() -> (Arc<PostgresStore>, Proxy, TestDatabase) {
@@ -127,4 +127,25 @@ fn while_what_became_of_a_born_group_is_looked_for_no_later_group_is_ended() {
         appending.join().unwrap().unwrap();
     });
     assert_eq!(rows(&database), ["two ready"]);
+}
+
+/// What was given back meanwhile may have been claimed again, by whoever of this program looked first.
+#[test]
+fn what_another_processor_has_claimed_since_the_append_is_not_handed_out_as_born() {
+    let (store, proxy, database) = behind_proxy();
+    proxy.cut_next_with("cut.one", Cut::After);
+    proxy.close();
+    std::thread::scope(|scope| {
+        let events = vec![event("cut.one"), event("cut.two")];
+        let appending = scope.spawn(|| store.append_blocking(events, MODE));
+        wait_until("it is there", || rows(&database) == queued(&["cut.one", "cut.two"]));
+        database.run(&format!(
+            "UPDATE sysevent_live SET claimed_by = '{OTHER}' WHERE name = 'cut.one'"
+        ));
+        proxy.open_again();
+        assert!(appending.join().unwrap().unwrap().0.iter().all(Result::is_ok));
+    });
+    let born = claim(&store, 9);
+    assert_eq!(names(&born), ["cut.two"]);
+    finish(&store, &born);
 }
