@@ -25,7 +25,7 @@ const TAKE_BACK_AFTER_MS: i64 = TAKE_BACK_AFTER.as_millis() as i64;
 
 /// Nobody waits for the disk: a claim that a crash of the server undoes leaves the event waiting, and what is handled under it is
 /// refused at its end.
-const UNSYNCED: &str = "SET LOCAL synchronous_commit = off";
+pub(super) const UNSYNCED: &str = "SET LOCAL synchronous_commit = off";
 
 /// What is due and was not there to be claimed belongs to a transaction in progress: look again this much later.
 pub(super) const HELD_BY_OTHERS_MS: i64 = 50;

@@ -260,6 +260,24 @@ impl Connection {
         })
     }
 
+    /// Runs one that changes rows in a transaction of its own for which `setting` is said, in one round trip.
+    pub(super) fn execute_with(&self, setting: &str, change: Asked<'_>) -> Result<u64, Error> {
+        let change = (self.prepared(change.0)?, change.1);
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {setting}");
+        self.wire.wait(async {
+            let (begun, changed, ended) = tokio::join!(
+                biased;
+                self.client.batch_execute(&begin),
+                self.execute_if_any(Some(&change)),
+                self.client.batch_execute("COMMIT"),
+            );
+            begun?;
+            let changed = changed?;
+            ended?;
+            Ok(changed)
+        })
+    }
+
     /// The same in the transaction that is open: it goes on, and says itself what goes for it.
     pub(super) fn query_both_within(
         &self,

@@ -4,7 +4,7 @@ use std::time::Instant as Monotonic;
 
 use campanile_model::Event;
 
-use super::claims::Claimed;
+use super::claims::{Claimed, UNSYNCED};
 use super::connection::Connection;
 use super::distributed;
 use super::effects::Effects;
@@ -13,7 +13,8 @@ use super::store::Shared;
 use super::text::stored;
 use crate::contract::StoreError;
 
-/// Writes down who holds these events by now, as far as they are still under the lease `token`.
+/// Writes down who holds these events by now, as far as they are still under the lease `token`. It is only what is shown: who
+/// has them waits for no disk before it begins.
 ///
 /// # Errors
 /// What PostgreSQL said.
@@ -24,9 +25,13 @@ pub(super) fn pass_on(
     token: i64,
 ) -> Result<(), StoreError> {
     let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
-    connection.execute(
-        "UPDATE sysevent_live SET claimed_by = $2 WHERE sequence = ANY ($1) AND claim_token = $3",
-        &[&sequences, &stored(claimed_by), &token],
+    connection.execute_with(
+        UNSYNCED,
+        (
+            "UPDATE sysevent_live SET claimed_by = $2 \
+             WHERE sequence = ANY ($1) AND claim_token = $3",
+            &[&sequences, &stored(claimed_by), &token],
+        ),
     )?;
     Ok(())
 }

@@ -324,6 +324,24 @@ fn events_are_born_for_who_rests_and_an_idle_processor_takes_what_was_born_for_a
     finish(&store, &taken);
 }
 
+/// That it has it by now is only what is shown.
+#[test]
+fn who_takes_what_was_born_for_another_one_waits_for_no_disk() {
+    let database = TestDatabase::create();
+    let store = resting(&database);
+    rest(&store, OTHER);
+    append(&store, &["a", "b"]);
+    database.run(
+        "CREATE TABLE seen (synced TEXT); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ \
+         BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$; \
+         CREATE TRIGGER seeing BEFORE UPDATE ON sysevent_live FOR EACH ROW EXECUTE FUNCTION see()",
+    );
+    assert_eq!(names(&claim(&store, 9)), ["a"]);
+    assert_eq!(names(&claim(&store, 9)), ["b"]);
+    assert_eq!(rows(&database), queued(&["a", "b"]));
+    assert_eq!(database.texts("SELECT synced FROM seen"), ["off"]);
+}
+
 #[test]
 fn who_leaves_gives_back_at_once_what_was_born_and_keeps_what_it_was_given() {
     let database = TestDatabase::create();
