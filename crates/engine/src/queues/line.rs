@@ -70,7 +70,8 @@ pub(super) fn serve(engine: &Engine, line: &Line, mut processor: Processor, stop
                 }
                 continue;
             }
-            Ok(look) if look.counts.claimed > look.counts.released => {
+            // Nothing tells of what waits behind events that are all another's to handle.
+            Ok(look) if look.more || look.counts.claimed > look.counts.released => {
                 if look.more {
                     line.signal.work();
                 }

@@ -128,6 +128,15 @@ impl Processor {
     /// # Errors
     /// What the store answers; events that were claimed and not handled are given back.
     pub fn run_once(&mut self) -> Result<Look, EngineError> {
+        let look = self.look();
+        if look.is_err() {
+            // It rests before it looks again, and may fail again: what is claimed for it meanwhile would wait for that.
+            self.leave();
+        }
+        look
+    }
+
+    fn look(&mut self) -> Result<Look, EngineError> {
         let Some(queue) = self.wanted_queue()? else {
             self.leave();
             return Ok(Look { unwanted: true, ..Look::default() });

@@ -21,7 +21,7 @@ pub(crate) struct House {
     /// On PostgreSQL, where the database is.
     url: Option<String>,
     /// It, unless others are to have it. Goes last.
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 impl House {
@@ -41,7 +41,7 @@ impl House {
         let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
         let url = Some(database.url().to_owned());
         let engine = Engine::open(config(&folder, url.clone(), &clock)).unwrap();
-        Self { engine, clock, folder, url, _database: Some(database) }
+        Self { engine, clock, folder, url, database: Some(database) }
     }
 
     /// On the embedded engine, for what concerns its folder.
@@ -57,7 +57,7 @@ impl House {
         };
         let made = Engine::init(config(&folder, url.clone(), &clock), options).unwrap();
         assert_eq!(made.admin_password, None, "a given password is not told back");
-        Self { engine: made.engine, clock, folder, url, _database: None }
+        Self { engine: made.engine, clock, folder, url, database: None }
     }
 
     /// Stops the engine and opens the same folder again.
@@ -65,6 +65,11 @@ impl House {
         self.engine.stop().unwrap();
         self.engine = Engine::open(self.config()).unwrap();
         self
+    }
+
+    /// Runs statements on the database beside the engine; on PostgreSQL.
+    pub(crate) fn run_sql(&self, sql: &str) {
+        self.database.as_ref().unwrap().run(sql);
     }
 
     pub(crate) fn config(&self) -> EngineConfig {

@@ -29,6 +29,7 @@ mod packs_apply;
 mod packs_bed;
 mod packs_edited;
 mod packs_refused;
+mod processors_on_postgres;
 mod provisional_queues;
 mod record_deletes;
 mod record_service;
