@@ -140,15 +140,15 @@ mod tests {
     }
 
     fn connection(database: &TestDatabase) -> Connection {
-        let address = Address::parse(&DatabaseUrl::from(database.url())).unwrap();
-        Connection::open(&address).unwrap()
+        let address = Address::parse(&DatabaseUrl::from(database.url()));
+        Connection::open(&address.expect("it is a URL")).expect("the server answers")
     }
 
     /// Begins a group on `connection`.
     fn write(connection: &Connection) {
         connection
             .batch("BEGIN; UPDATE campanile_node_writer SET last_group = last_group + 9")
-            .unwrap();
+            .expect("nobody has the row");
     }
 
     #[test]

@@ -116,7 +116,7 @@ mod tests {
 
         /// Promised so many milliseconds after the look.
         fn promise(&self, after: u64) -> Option<Promises> {
-            let millis = NOW.as_millis() + i64::try_from(after).unwrap();
+            let millis = NOW.as_millis() + i64::try_from(after).expect("some seconds");
             let now = Moment { millis, at: self.began + Duration::from_millis(after) };
             self.births().promise(&[&event("a")], TOKEN, now)
         }
