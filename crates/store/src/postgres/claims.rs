@@ -409,17 +409,24 @@ pub(super) fn claim(
         Ok(events) => events,
         Err(error) => return Ok(Err(error)),
     };
+    let due: Option<i64> = first.first().map_or(Ok(None), |row| row.try_get(0))?;
     let claimed = events.iter().map(|event| (event.fired.priority, event.fired.process_on));
-    look.found(claimed.map(|(lane, due)| (lane, due.as_millis())), Monotonic::now());
+    let rest = look.found(
+        claimed.map(|(lane, due)| (lane, due.as_millis())),
+        due.filter(|due| *due <= now),
+        Monotonic::now(),
+    );
     sort(&mut events, request.by_priority);
     claims.add(&events, (None, token, now), false);
-    let due: Option<i64> = first.first().map_or(Ok(None), |row| row.try_get(0))?;
     let (next_due, more) = match due {
         Some(due) if due > now => (Some(due), false),
         Some(_) if events.is_empty() => (Some(now + HELD_BY_OTHERS_MS), false),
         Some(_) => (None, true),
         None => (None, false),
     };
+    let from_the_beginning =
+        rest.map(|rest| now.saturating_add(i64::try_from(rest.as_millis()).unwrap_or(i64::MAX)));
+    let next_due = next_due.into_iter().chain(from_the_beginning.filter(|_| !more)).min();
     Ok(Ok(Claim { events, next_due: next_due.map(Instant::from_millis), more, ..Claim::default() }))
 }
 

@@ -115,8 +115,18 @@ impl Store for PostgresStore {
         let mut concerns = self.concerns_about(OLD)?;
         if let Some(spread) = self.claims.spread() {
             let connection = self.readers.take()?;
-            let left = left_behind::concerns(&connection, spread);
-            concerns.extend(left.map_err(|error| self.located(error))?);
+            match left_behind::concerns(&connection, spread) {
+                Ok(left) => concerns.extend(left),
+                // A distributed server may refuse to look at several partitions: what else is found is to be told.
+                Err(StoreError::Statement { reason }) => concerns.push(Concern {
+                    is_serious: false,
+                    what: format!(
+                        "events that cannot come to the partition of their sequential queue could not be looked for: {reason}"
+                    ),
+                    fix: "look for keys (sys_id) of sysevent_live that stand in two partitions".to_owned(),
+                }),
+                Err(error) => return Err(self.located(error)),
+            }
         }
         Ok(concerns)
     }

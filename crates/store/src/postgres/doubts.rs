@@ -8,6 +8,7 @@ use super::events::key;
 use super::group_fate;
 use super::promises::InDoubt;
 use super::store::Shared;
+use super::text::stored;
 use crate::contract::StoreError;
 
 /// Finds out about those that are left, as far as the server answers.
@@ -37,17 +38,19 @@ fn resolve_in_turn(shared: &Shared, left: &mut VecDeque<InDoubt>) -> Result<(), 
     Ok(())
 }
 
-/// Gives back what was born with it and nobody knows of.
+/// Gives back what was born with it and nobody knows of. What another processor has claimed since is not that.
 fn give_back(shared: &Shared, connection: &Connection, group: &InDoubt) -> Result<(), StoreError> {
     // From here on it cannot be committed any more, if it was not.
     let in_use = || shared.line.writes_by();
     group_fate::wait_ended(connection, (group.token, group.number), &in_use)?;
-    let keys: Vec<String> = group.events.iter().map(key).collect();
+    let keys: Vec<String> = group.events.iter().map(|(event, _)| key(event)).collect();
+    let holders: Vec<_> = group.events.iter().map(|(_, by)| stored(by)).collect();
     let known = shared.claims.all_known();
     let given = connection.execute(
         "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL \
-         WHERE lower(sys_id) = ANY ($1) AND claim_token = $2 AND NOT (sequence = ANY ($3))",
-        &[&keys, &group.token, &known],
+         WHERE lower(sys_id) = ANY ($1) AND claim_token = $2 AND NOT (sequence = ANY ($3)) \
+         AND claimed_by = ($4::text[])[array_position($1::text[], lower(sys_id))]",
+        &[&keys, &group.token, &known, &holders],
     )?;
     if given > 0 {
         tracing::warn!(given, "events whose append was not answered were given back");

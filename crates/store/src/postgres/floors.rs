@@ -4,7 +4,8 @@
 //! A claim that begins at the beginning walks past all of it: a backlog of 200,000 events made claims three times as dear on its
 //! way, and a snapshot that somebody holds open makes them dearer without end. So the last claim's end is remembered for each
 //! lane (events of one priority), and whoever makes something claimable that is due before it says so (`notices`). Not everybody can:
-//! a claim may be undone with the connection of its program. So now and then a claim begins at the beginning.
+//! a claim passes by what somebody else is about to change, who may then leave it as it was. So now and then a claim begins at the
+//! beginning, and nobody rests before one that did has found nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,8 +16,11 @@ use parking_lot::Mutex;
 /// A claim begins at the beginning at least so long after the last one that did: what nobody told of waits no longer for it.
 const FULL_EVERY: Duration = Duration::from_millis(250);
 
-/// And so many times as long as that one took: no more than a twentieth of the time goes into it.
+/// And so many times as long as that one took: a twentieth of the time goes into it.
 const FULL_PART: u32 = 20;
+
+/// But after so long in any case: it may have taken long for another reason.
+const FULL_REST_MAX: Duration = Duration::from_secs(5);
 
 /// Lanes of a queue that are remembered. Others are looked for, and walked from their beginning.
 const LANES_MAX: usize = 16;
@@ -35,8 +39,11 @@ struct OfQueue {
     lanes: Vec<Lane>,
     /// When the next look is to begin at the beginning; `None`: at once.
     full_at: Option<Monotonic>,
-    /// Looks under way, and the earliest due time that was told since each began.
-    looks: Vec<(u64, i64)>,
+    /// The look under way that did.
+    full: Option<u64>,
+    /// A look from the beginning found nothing, and none has claimed anything since: nothing was passed by.
+    is_clean: bool,
+    looks: Vec<UnderWay>,
     looks_begun: u64,
 }
 
@@ -46,8 +53,18 @@ struct Lane {
     priority: f64,
     /// Nothing that is due before it waits, as far as is known.
     floor: i64,
-    /// Something was claimed from it since the last look from the beginning.
-    is_used: bool,
+    /// The number of the last look that claimed from it.
+    used: u64,
+}
+
+/// A look that has not ended.
+#[derive(Debug)]
+struct UnderWay {
+    number: u64,
+    /// The earliest due time that was told since it began.
+    told: i64,
+    /// Floors that others have lowered since.
+    lowered: Vec<(f64, i64)>,
 }
 
 /// A claim that looks. Dropped without an end it teaches nothing.
@@ -74,19 +91,19 @@ impl Floors {
         let queue =
             all.get_key_value(queue).map_or_else(|| Arc::from(queue), |(q, _)| Arc::clone(q));
         let known = all.entry(Arc::clone(&queue)).or_default();
-        let is_full = known.full_at.is_none_or(|at| began >= at);
-        if is_full {
-            // Others that begin meanwhile need not, too.
-            known.full_at = Some(began + FULL_EVERY);
-            known.lanes.retain_mut(|lane| std::mem::take(&mut lane.is_used));
-        }
         known.looks_begun += 1;
-        known.looks.push((known.looks_begun, i64::MAX));
+        let number = known.looks_begun;
+        // One at a time.
+        let is_full = known.full.is_none() && known.full_at.is_none_or(|at| began >= at);
+        if is_full {
+            known.full = Some(number);
+        }
+        known.looks.push(UnderWay { number, told: i64::MAX, lowered: Vec::new() });
         let from = |lane: &Lane| if is_full { i64::MIN } else { lane.floor };
         Look {
             floors: self,
             queue,
-            number: known.looks_begun,
+            number,
             began,
             is_full,
             lanes: known.lanes.iter().map(|lane| lane.priority).collect(),
@@ -114,59 +131,89 @@ impl OfQueue {
         for lane in &mut self.lanes {
             lane.floor = lane.floor.min(due);
         }
-        for (_, told) in &mut self.looks {
-            *told = (*told).min(due);
+        for look in &mut self.looks {
+            look.told = look.told.min(due);
         }
     }
 
-    /// Everything in the lane that was due before `floor` has been claimed, or was told of since.
-    fn raise(&mut self, priority: f64, floor: i64) {
+    /// A look found that the first of this lane were due up to `due`, and takes them.
+    fn claimed(&mut self, number: u64, priority: f64, due: i64) {
+        let floor = self.looks.iter().find(|look| look.number == number).map_or(i64::MIN, |look| {
+            let lowered = look.lowered.iter().filter(|(of, _)| of.total_cmp(&priority).is_eq());
+            lowered.map(|(_, floor)| *floor).fold(due.min(look.told), i64::min)
+        });
+        let lane = Lane { priority, floor, used: self.looks_begun };
         let at = self.lanes.partition_point(|lane| lane.priority < priority);
-        let lane = Lane { priority, floor, is_used: true };
-        if self.lanes.get(at).is_some_and(|known| known.priority <= priority) {
-            self.lanes[at] = lane;
-        } else if self.lanes.len() < LANES_MAX {
-            self.lanes.insert(at, lane);
+        match self.lanes.get(at).filter(|known| known.priority <= priority) {
+            Some(known) => {
+                // What was found below the floor may not be all that is there: other looks must not pass it by.
+                if floor < known.floor {
+                    let others = self.looks.iter_mut().filter(|look| look.number != number);
+                    others.for_each(|look| look.lowered.push((priority, floor)));
+                }
+                self.lanes[at] = lane;
+            }
+            None => {
+                self.lanes.insert(at, lane);
+                if self.lanes.len() > LANES_MAX {
+                    let oldest = self.lanes.iter().map(|lane| lane.used).min();
+                    let oldest = self.lanes.iter().position(|lane| Some(lane.used) == oldest);
+                    oldest.map(|at| self.lanes.remove(at));
+                }
+            }
         }
     }
 }
 
 impl Look<'_> {
-    /// The claim came to events with these priorities and due times, the first of their lanes.
-    pub(super) fn found(self, claimed: impl IntoIterator<Item = (f64, i64)>, ended: Monotonic) {
+    /// The claim came to events with these priorities and due times, the first of their lanes that nobody holds; `waits` is when
+    /// something was due that is left. Returns after how long a look from the beginning is needed before anybody rests.
+    pub(super) fn found(
+        self,
+        claimed: impl IntoIterator<Item = (f64, i64)>,
+        waits: Option<i64>,
+        ended: Monotonic,
+    ) -> Option<Duration> {
         let mut all = self.floors.0.lock();
-        let Some(known) = all.get_mut(&self.queue) else { return };
-        let told = known.looks.iter().find(|(number, _)| *number == self.number);
-        let told = told.map_or(i64::MIN, |(_, told)| *told);
+        let known = all.get_mut(&self.queue)?;
         let mut last: HashMap<u64, (f64, i64)> = HashMap::new();
         for (priority, due) in claimed {
             let lane = last.entry(priority.to_bits()).or_insert((priority, due));
             lane.1 = lane.1.max(due);
         }
-        let was = known.lanes.clone();
+        let has_claimed = !last.is_empty();
         for (priority, due) in last.into_values() {
-            known.raise(priority, due.min(told));
+            known.claimed(self.number, priority, due);
         }
-        // What was found below a floor may not be all that is there: other looks must not pass it by.
-        let lowered = was.iter().filter_map(|was| {
-            let now =
-                known.lanes.iter().find(|lane| lane.priority.total_cmp(&was.priority).is_eq())?;
-            (now.floor < was.floor).then_some(now.floor)
-        });
-        if let Some(lowest) = lowered.min() {
-            known.told(lowest);
+        if let Some(due) = waits {
+            known.told(due);
         }
+        known.is_clean &= !has_claimed;
         if self.is_full {
+            known.is_clean = !has_claimed && waits.is_none();
             let took = ended.saturating_duration_since(self.began);
-            known.full_at = Some(ended + FULL_EVERY.max(took * FULL_PART));
+            let rest = took.saturating_mul(FULL_PART).clamp(FULL_EVERY, FULL_REST_MAX);
+            known.full_at = Some(ended + rest);
+            known.full = None;
+            return None;
         }
+        if known.is_clean {
+            return None;
+        }
+        let left = known.full_at.map(|at| at.saturating_duration_since(ended));
+        Some(left.filter(|left| !left.is_zero() && known.full.is_none()).unwrap_or(FULL_EVERY))
     }
 }
 
 impl Drop for Look<'_> {
     fn drop(&mut self) {
         if let Some(known) = self.floors.0.lock().get_mut(&self.queue) {
-            known.looks.retain(|(number, _)| *number != self.number);
+            known.looks.retain(|look| look.number != self.number);
+            if known.full == Some(self.number) {
+                // It has not ended; the next one need not follow at once.
+                known.full = None;
+                known.full_at = Some(self.began + FULL_EVERY);
+            }
         }
     }
 }
@@ -194,14 +241,16 @@ mod tests {
             self.floors.look("q", self.at(millis))
         }
 
-        /// Where a look begins, which finds nothing.
+        /// Where a look begins, which is not answered.
         fn from(&self, millis: u64) -> Vec<(f64, i64)> {
             let look = self.look(millis);
             look.lanes.iter().copied().zip(look.from.iter().copied()).collect()
         }
 
-        fn claims(&self, millis: u64, all: &[(f64, i64)]) {
-            self.look(millis).found(all.iter().copied(), self.at(millis));
+        /// Returns after how many milliseconds a look from the beginning is needed.
+        fn claims(&self, millis: u64, all: &[(f64, i64)], waits: Option<i64>) -> Option<u128> {
+            let found = self.look(millis).found(all.iter().copied(), waits, self.at(millis));
+            found.map(|rest| rest.as_millis())
         }
     }
 
@@ -209,70 +258,105 @@ mod tests {
     fn a_claim_begins_where_the_last_one_of_each_lane_ended() {
         let house = House::new();
         assert_eq!(house.from(0), []);
-        house.claims(0, &[(100.0, 7), (100.0, 5), (50.0, 9)]);
-        assert_eq!(house.from(1), [(50.0, 9), (100.0, 7)]);
-        house.claims(1, &[(100.0, 8)]);
-        house.floors.look("other", house.at(1)).found([(100.0, 99)], house.at(1));
-        assert_eq!(house.from(2), [(50.0, 9), (100.0, 8)]);
+        house.claims(250, &[(100.0, 7), (100.0, 5), (50.0, 9)], None);
+        assert_eq!(house.from(251), [(50.0, 9), (100.0, 7)]);
+        house.claims(251, &[(100.0, 8)], None);
+        house.floors.look("other", house.at(1)).found([(100.0, 99)], None, house.at(1));
+        assert_eq!(house.from(252), [(50.0, 9), (100.0, 8)]);
     }
 
     #[test]
     fn what_is_told_to_be_due_before_is_looked_for_also_when_a_look_was_under_way() {
         let house = House::new();
-        house.claims(0, &[(50.0, 9), (100.0, 7)]);
+        house.claims(0, &[(50.0, 9), (100.0, 7)], None);
         house.floors.told("q", 8);
         house.floors.told("other", 1);
         assert_eq!(house.from(1), [(50.0, 8), (100.0, 7)]);
         let look = house.look(1);
         house.floors.told("q", 6);
-        look.found([(100.0, 12)], house.at(1));
+        look.found([(100.0, 12)], None, house.at(1));
         assert_eq!(house.from(2), [(50.0, 6), (100.0, 6)]);
         house.floors.may_have_missed_some();
         assert_eq!(house.from(2), [(50.0, i64::MIN), (100.0, i64::MIN)]);
     }
 
     #[test]
-    fn now_and_then_a_claim_begins_at_the_beginning_and_seldom_when_that_takes_long() {
+    fn what_somebody_held_when_a_claim_went_past_it_is_looked_for_as_long_as_it_is_seen() {
         let house = House::new();
-        let all = [(100.0, 7)];
-        house.claims(0, &all);
-        assert_eq!(house.from(249), all);
-        assert_eq!(house.from(250), [(100.0, i64::MIN)]);
-        assert_eq!(house.from(250), all, "once");
-        house.look(500).found(all, house.at(600));
-        assert_eq!(house.from(2_599), all);
-        assert_eq!(house.from(2_600), [(100.0, i64::MIN)]);
+        house.claims(0, &[(50.0, 9), (100.0, 7)], Some(3));
+        assert_eq!(house.from(1), [(50.0, 3), (100.0, 3)]);
+        house.claims(1, &[], Some(3));
+        assert_eq!(house.from(2), [(50.0, 3), (100.0, 3)]);
     }
 
     #[test]
-    fn what_one_look_finds_below_the_floor_no_other_passes_by() {
+    fn nobody_rests_before_a_look_from_the_beginning_has_found_nothing() {
         let house = House::new();
-        house.claims(0, &[(100.0, 70)]);
+        assert_eq!(house.claims(0, &[(100.0, 7)], None), None, "it was one");
+        assert_eq!(house.claims(1, &[], None), Some(249));
+        assert_eq!(house.claims(250, &[], None), None);
+        assert_eq!(house.claims(251, &[], None), None, "nothing was claimed since");
+        assert_eq!(house.claims(252, &[(100.0, 8)], None), Some(248));
+        assert_eq!(house.claims(253, &[], None), Some(247));
+        let full = house.look(500);
+        assert_eq!(house.claims(501, &[], None), Some(250), "another one looks just now");
+        full.found([], Some(8), house.at(502));
+        assert_eq!(house.claims(503, &[], None), Some(249), "something is held");
+    }
+
+    #[test]
+    fn now_and_then_a_claim_begins_at_the_beginning_one_at_a_time_and_seldom_when_that_takes_long()
+    {
+        let house = House::new();
+        let all = [(100.0, 7)];
+        let beginning = [(100.0, i64::MIN)];
+        house.claims(0, &all, None);
+        assert_eq!(house.from(249), all);
+        let full = house.look(250);
+        assert_eq!(full.from, [i64::MIN]);
+        assert_eq!(house.from(9_000), all, "one is under way");
+        full.found(all, None, house.at(350));
+        assert_eq!(house.from(2_349), all);
+        let full = house.look(2_350);
+        assert_eq!(full.from, [i64::MIN]);
+        drop(full);
+        assert_eq!(house.from(2_599), all, "it failed");
+        house.look(2_600).found(all, None, house.at(90_000));
+        assert_eq!(house.from(94_999), all);
+        assert_eq!(house.from(95_000), beginning, "no later, however long the last one took");
+    }
+
+    #[test]
+    fn what_one_look_finds_below_the_floor_no_other_passes_by_in_that_lane() {
+        let house = House::new();
+        house.claims(0, &[(50.0, 70), (100.0, 70)], None);
         let other = house.look(1);
         // More may wait there that nobody told of.
-        house.claims(250, &[(100.0, 3)]);
-        other.found([(100.0, 90)], house.at(251));
-        assert_eq!(house.from(251), [(100.0, 3)]);
+        house.claims(250, &[(100.0, 3)], None);
+        other.found([(50.0, 90), (100.0, 90)], None, house.at(251));
+        assert_eq!(house.from(251), [(50.0, 90), (100.0, 3)]);
     }
 
     #[test]
     fn a_claim_that_failed_teaches_nothing_and_is_forgotten() {
         let house = House::new();
-        house.claims(0, &[(100.0, 7)]);
+        house.claims(0, &[(100.0, 7)], None);
         drop(house.look(1));
         assert_eq!(house.from(1), [(100.0, 7)]);
         assert!(house.floors.0.lock().values().all(|known| known.looks.is_empty()));
     }
 
     #[test]
-    fn lanes_and_queues_that_are_not_used_any_more_are_forgotten() {
+    fn the_lane_that_was_used_longest_ago_makes_place_and_so_do_queues() {
         let house = House::new();
-        let lanes: Vec<(f64, i64)> = (0..30).map(|n| (f64::from(n), 7)).collect();
-        house.claims(0, &lanes);
-        assert_eq!(house.from(1).len(), LANES_MAX);
-        house.claims(250, &[(100.0, 7)]);
-        house.claims(500, &[(100.0, 7)]);
-        assert_eq!(house.from(501), [(100.0, 7)]);
+        for n in 0..LANES_MAX {
+            let lane = f64::from(u8::try_from(n).unwrap());
+            house.claims(0, &[(lane, 7)], None);
+        }
+        house.claims(0, &[(0.0, 8)], None);
+        house.claims(0, &[(100.0, 7)], None);
+        let lanes: Vec<f64> = house.from(0).iter().map(|(lane, _)| *lane).collect();
+        assert_eq!((lanes.len(), &lanes[..2], lanes[15]), (LANES_MAX, &[0.0, 2.0][..], 100.0));
         for number in 0..=QUEUES_MAX {
             drop(house.floors.look(&number.to_string(), house.began));
         }

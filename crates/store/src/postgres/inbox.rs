@@ -126,46 +126,7 @@ impl Inboxes {
 
 #[cfg(all(test, feature = "testing"))]
 mod tests {
-    use campanile_model::NewEvent;
-
     use super::*;
-    use crate::contract::{Claim, ClaimRequest};
-    use crate::postgres::births::Births;
-    use crate::testing::{NOW, event};
-
-    const EVENTS: usize = 500;
-
-    /// How long it takes to find who is to have the events of a group, while so many other queues have processors.
-    fn promising(others: usize) -> Duration {
-        let births = Arc::new(Births::new(Duration::from_secs(3_600)));
-        for other in 0..others {
-            births.stay(&format!("q{other}"), &format!("n/q{other}/1"), 1);
-        }
-        births.stay("", "n/default/1", 1);
-        let claimed_by = "n/default/1";
-        let request =
-            ClaimRequest { queue: "", limit: EVENTS, claimed_by, by_priority: true, now: NOW };
-        let at = Monotonic::now();
-        births.begin_look(&request, at, true);
-        births.end_look(&request, Some(&Claim::default()), (at, true));
-        // The last one finds no room, and shuts the inboxes of the queue.
-        let group: Vec<NewEvent> = (0..=EVENTS).map(|_| event("a")).collect();
-        let group: Vec<&NewEvent> = group.iter().collect();
-        let began = Monotonic::now();
-        let now = Moment { millis: NOW.as_millis(), at };
-        let promises = births.promise(&group, 1, now).expect("somebody rests");
-        let took = began.elapsed();
-        assert_eq!(promises.to.iter().flatten().count(), EVENTS);
-        took
-    }
-
-    /// The fastest of some tries: the machine may have been busy with something else.
-    #[test]
-    fn an_append_to_one_queue_costs_the_same_however_many_others_have_processors() {
-        let fastest = |others| (0..5).map(|_| promising(others)).min().unwrap();
-        let (alone, among_many) = (fastest(0), fastest(10_000));
-        assert!(among_many < 20 * alone, "{among_many:?} and {alone:?}");
-    }
 
     #[test]
     fn a_processor_has_one_inbox() {

@@ -167,9 +167,18 @@ impl Notices {
         if let Some(spread) = &self.spread {
             spread.woken(queue, partition);
         }
-        self.births.told(queue, due);
         self.floors.told(queue, due);
+        self.births.told(queue, due);
         self.wake(queue, due);
+    }
+
+    /// Something waits in `queue`, as it may have for long: nobody looks below the floors for it each time.
+    fn found_here(&self, queue: &str, partition: Option<i64>) {
+        if let Some(spread) = &self.spread {
+            spread.woken(queue, partition);
+        }
+        self.births.told(queue, 0);
+        self.wake(queue, 0);
     }
 
     /// Wakes `queue` in this program alone.
@@ -310,7 +319,7 @@ impl Line {
             shared.notices.changed_elsewhere(Some(table));
         }
         for (queue, partition) in &found.queues {
-            shared.notices.tell_here(queue, *partition, 0);
+            shared.notices.found_here(queue, *partition);
         }
         Ok(())
     }

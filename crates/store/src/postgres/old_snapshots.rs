@@ -28,7 +28,7 @@ const SESSIONS_TOLD_MAX: i64 = 10;
 
 /// What all of it leads to.
 const EFFECT: &str =
-    "events that are done cannot be cleared away meanwhile, and every claim becomes slower";
+    "events that are done cannot be cleared away meanwhile, and all queues become slower";
 
 /// The sessions of this database whose transactions count; the server's own cleaner, which has no user, does not. What a session
 /// of another user is at is shown to members of pg_monitor only; that it has a snapshot is shown to all.
@@ -244,8 +244,8 @@ fn dead_events(connection: &Connection, concerns: &mut Vec<Concern>) -> Result<(
     if row.try_get(3)? {
         concerns.push(Concern {
             is_serious: true,
-            what: "autovacuum is off for sysevent_live: every event that is done stays there as a dead row, and every claim \
-                   becomes slower"
+            what: "autovacuum is off for sysevent_live: every event that is done stays there as a dead row, and all queues \
+                   become slower"
                 .to_owned(),
             fix: "turn it on: autovacuum = on, and ALTER TABLE sysevent_live RESET (autovacuum_enabled)".to_owned(),
         });

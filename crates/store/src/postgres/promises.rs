@@ -24,8 +24,8 @@ pub(super) struct Promises {
 pub(super) struct InDoubt {
     pub(super) token: i64,
     pub(super) number: i64,
-    /// What may have been born.
-    pub(super) events: Vec<SysId>,
+    /// What may have been born, and claimed by whom.
+    pub(super) events: Vec<(SysId, Arc<str>)>,
     pub(super) to: Vec<Option<Arc<str>>>,
     /// Who is to look once that is known: nobody was told of any event of the group.
     pub(super) wakes: Effects,
@@ -45,8 +45,10 @@ impl Promises {
         for event in events {
             wakes.wake(&event.queue, None, event.process_on.as_millis());
         }
-        let promised = events.iter().zip(&to).filter(|(_, by)| by.is_some());
-        let events = promised.map(|(event, _)| event.sys_id).collect();
+        let events = events.iter().zip(&to);
+        let events =
+            events.filter_map(|(event, by)| Some((event.sys_id, Arc::clone(by.as_ref()?))));
+        let events = events.collect();
         self.births.still_in_doubt(InDoubt { token: self.token, number, events, to, wakes });
     }
 }
@@ -165,7 +167,10 @@ mod tests {
         promises.are_in_doubt(7, &[&doubted]);
         assert_eq!(house.claims.known_of_unanswered("by"), None, "nor while it is in doubt");
         let groups = house.births().in_doubt();
-        assert_eq!((groups.len(), &groups[0].events), (1, &vec![doubted.sys_id]));
+        assert_eq!(
+            (groups.len(), &groups[0].events),
+            (1, &vec![(doubted.sys_id, Arc::from("by"))])
+        );
         house.births().withdraw(&groups[0].to);
         assert_eq!(house.claims.known_of_unanswered("by"), Some(Vec::new()));
         house.births().begin_look(&request(), house.began, false);

@@ -17,7 +17,7 @@ use tokio_postgres::{Client, Error, Row, SimpleQueryMessage, Statement as Prepar
 use super::params::numbered;
 
 /// Statements kept by a connection. Each form of a query is one.
-const STATEMENTS_MAX: usize = 256;
+const STATEMENTS_MAX: usize = 512;
 
 /// Statements whose types are kept for all connections to an address.
 const LEARNED_MAX: usize = 4_096;

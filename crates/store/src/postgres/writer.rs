@@ -255,6 +255,8 @@ impl Writer {
         match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => Ok(connection),
             None => {
+                // Whoever waits for what the lost one was at may end it.
+                self.shared.line.will_write_by(None);
                 let connection = self.shared.open_settled()?;
                 self.will_use(&connection)?;
                 Ok(connection)
@@ -275,6 +277,7 @@ impl Writer {
         match connection.batch("ROLLBACK") {
             Ok(()) => self.connection = Some(connection),
             Err(error) => {
+                self.shared.line.will_write_by(None);
                 tracing::debug!(%error, "a group could not be rolled back; its connection is closed");
             }
         }
@@ -336,14 +339,12 @@ fn number_group(
         connection.execute(NUMBER_GROUP_BY_KEY, &[&token, &APPENDING, &number])?;
         return Ok(OwnRow::default());
     }
-    let at = |place: Option<&str>| -> Result<Option<String>, StoreError> {
-        let changed =
-            connection.query_first(NUMBER_GROUP, &[&token, &APPENDING, &number, &place])?;
-        Ok(changed.map(|row| row.try_get(0)).transpose()?)
-    };
-    let mut place = at(row.place(token))?;
-    if place.is_none() && row.place(token).is_some() {
-        place = at(None)?;
+    let place = row.place(token);
+    let changed = connection.query_first(NUMBER_GROUP, &[&token, &APPENDING, &number, &place])?;
+    let place: Option<String> = changed.map(|row| row.try_get(0)).transpose()?;
+    if place.is_none() {
+        // It stands elsewhere, or was just changed by who asked what became of the last group: the number must be there all the same.
+        connection.execute(NUMBER_GROUP_BY_KEY, &[&token, &APPENDING, &number])?;
     }
     Ok(OwnRow::at(token, place))
 }

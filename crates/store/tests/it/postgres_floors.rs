@@ -108,3 +108,25 @@ fn what_nobody_told_of_is_found_in_a_while() {
     );
     crate::events_at_hand::wait_until("it is claimed", || names(&claim(&store, 9).events) == ["0"]);
 }
+
+/// Somebody who changes an event may leave it as it was, and tells nobody then.
+#[test]
+fn what_was_held_when_a_claim_went_past_it_is_claimed_once_it_is_let_go() {
+    let database = TestDatabase::create();
+    let store = open(&database);
+    for n in 0..2 {
+        fire(&store, event_at(&n.to_string(), 100.0, n - 9));
+    }
+    let holder = database.stranger();
+    holder.run("BEGIN; SELECT 1 FROM sysevent_live WHERE name = '0' FOR UPDATE");
+    let passed = claim(&store, 9);
+    assert_eq!((names(&passed.events), passed.more), (vec!["1".to_owned()], true));
+    for _ in 0..3 {
+        let nothing = claim(&store, 9);
+        assert_eq!(names(&nothing.events), [] as [&str; 0]);
+        let soon = nothing.next_due.expect("it is to be looked at again");
+        assert!(soon.as_millis() - crate::events_at_hand::NOW.as_millis() <= 50, "{soon:?}");
+    }
+    holder.run("ROLLBACK");
+    assert_eq!(claimed_names(&store, 9), ["0"]);
+}

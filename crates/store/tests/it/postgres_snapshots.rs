@@ -64,7 +64,7 @@ fn who_holds_an_old_snapshot_is_told_with_the_fix_and_so_is_what_may_not_be_seen
     let concerns = told(&store);
     let seen = one(&concerns, "of 'anna' (stranger, this machine)");
     assert!(seen.is_serious && seen.what.contains("it is idle in transaction"), "{seen:?}");
-    assert!(seen.what.contains("every claim becomes slower"), "{seen:?}");
+    assert!(seen.what.contains("all queues become slower"), "{seen:?}");
     let pid = "SELECT pid::text FROM pg_stat_activity WHERE application_name = 'stranger' AND usename = 'anna'";
     let pid = server.texts("c", pid).remove(0);
     assert!(seen.fix.contains(&format!("pg_terminate_backend({pid})")), "{seen:?}");
