@@ -87,6 +87,12 @@ pub(crate) const SQLITE: &[Migration] = &[
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/sqlite/0010_floors.sql"),
     },
+    Migration {
+        number: 11,
+        name: "dues_of_lanes",
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/sqlite/0011_dues_of_lanes.sql"),
+    },
 ];
 
 /// PostgreSQL's.
@@ -153,6 +159,12 @@ pub(crate) const POSTGRES: &[Migration] = &[
         name: "floors",
         older_programs: OlderPrograms::GoOn,
         sql: include_str!("../../migrations/postgres/0010_floors.sql"),
+    },
+    Migration {
+        number: 11,
+        name: "dues_of_lanes",
+        older_programs: OlderPrograms::GoOn,
+        sql: include_str!("../../migrations/postgres/0011_dues_of_lanes.sql"),
     },
 ];
 

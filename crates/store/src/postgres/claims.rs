@@ -382,7 +382,7 @@ pub(super) fn claim(
     let now = request.now.as_millis();
     let queue = super::text::stored(request.queue);
     let look = claims.floors.look(request.queue, Monotonic::now());
-    let (rows, first) = connection.query_both_with(
+    let (rows, left) = connection.query_both_with(
         Some(UNSYNCED),
         (
             &format!(
@@ -400,8 +400,8 @@ pub(super) fn claim(
             ],
         ),
         (
-            "SELECT campanile_next_due_from($1, $2, $3, $4)",
-            &[&queue, &now, &look.lanes, &look.from],
+            "SELECT lane, due FROM campanile_dues_from($1, $2, $3)",
+            &[&queue, &look.lanes, &look.from],
         ),
     )?;
     let events: Result<Vec<Event>, StoreError> = rows.iter().map(read_event).collect();
@@ -409,24 +409,20 @@ pub(super) fn claim(
         Ok(events) => events,
         Err(error) => return Ok(Err(error)),
     };
-    let due: Option<i64> = first.first().map_or(Ok(None), |row| row.try_get(0))?;
+    let left = left
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect::<Result<Vec<(f64, i64)>, tokio_postgres::Error>>()?;
     let claimed = events.iter().map(|event| (event.fired.priority, event.fired.process_on));
-    let rest = look.found(
-        claimed.map(|(lane, due)| (lane, due.as_millis())),
-        due.filter(|due| *due <= now),
-        Monotonic::now(),
-    );
+    look.found(claimed.map(|(lane, due)| (lane, due.as_millis())), &left, Monotonic::now());
     sort(&mut events, request.by_priority);
     claims.add(&events, (None, token, now), false);
-    let (next_due, more) = match due {
+    let (next_due, more) = match left.iter().map(|(_, due)| *due).min() {
         Some(due) if due > now => (Some(due), false),
         Some(_) if events.is_empty() => (Some(now + HELD_BY_OTHERS_MS), false),
         Some(_) => (None, true),
         None => (None, false),
     };
-    let from_the_beginning =
-        rest.map(|rest| now.saturating_add(i64::try_from(rest.as_millis()).unwrap_or(i64::MAX)));
-    let next_due = next_due.into_iter().chain(from_the_beginning.filter(|_| !more)).min();
     Ok(Ok(Claim { events, next_due: next_due.map(Instant::from_millis), more, ..Claim::default() }))
 }
 

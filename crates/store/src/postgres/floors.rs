@@ -4,8 +4,8 @@
 //! A claim that begins at the beginning walks past all of it: a backlog of 200,000 events made claims three times as dear on its
 //! way, and a snapshot that somebody holds open makes them dearer without end. So the last claim's end is remembered for each
 //! lane (events of one priority), and whoever makes something claimable that is due before it says so (`notices`). Not everybody can:
-//! a claim passes by what somebody else is about to change, who may then leave it as it was. So now and then a claim begins at the
-//! beginning, and nobody rests before one that did has found nothing.
+//! a claim may be undone with the connection of its program. So now and then a claim begins at the beginning. What a claim goes past
+//! because somebody holds it is no reason for that: it is seen as left, and no floor is put above it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,8 +41,6 @@ struct OfQueue {
     full_at: Option<Monotonic>,
     /// The look under way that did.
     full: Option<u64>,
-    /// A look from the beginning found nothing, and none has claimed anything since: nothing was passed by.
-    is_clean: bool,
     looks: Vec<UnderWay>,
     looks_begun: u64,
 }
@@ -136,8 +134,8 @@ impl OfQueue {
         }
     }
 
-    /// A look found that the first of this lane were due up to `due`, and takes them.
-    fn claimed(&mut self, number: u64, priority: f64, due: i64) {
+    /// A look found that nothing of this lane is left that was due before `due`.
+    fn reached(&mut self, number: u64, priority: f64, due: i64) {
         let floor = self.looks.iter().find(|look| look.number == number).map_or(i64::MIN, |look| {
             let lowered = look.lowered.iter().filter(|(of, _)| of.total_cmp(&priority).is_eq());
             lowered.map(|(_, floor)| *floor).fold(due.min(look.told), i64::min)
@@ -166,42 +164,41 @@ impl OfQueue {
 }
 
 impl Look<'_> {
-    /// The claim came to events with these priorities and due times, the first of their lanes that nobody holds; `waits` is when
-    /// something was due that is left. Returns after how long a look from the beginning is needed before anybody rests.
+    /// The claim took events with these priorities and due times, the first of their lanes that nobody holds; `left` are the
+    /// lanes in which something is left, held or not, and when the first of it is due.
     pub(super) fn found(
         self,
         claimed: impl IntoIterator<Item = (f64, i64)>,
-        waits: Option<i64>,
+        left: &[(f64, i64)],
         ended: Monotonic,
-    ) -> Option<Duration> {
+    ) {
         let mut all = self.floors.0.lock();
-        let known = all.get_mut(&self.queue)?;
-        let mut last: HashMap<u64, (f64, i64)> = HashMap::new();
+        let Some(known) = all.get_mut(&self.queue) else { return };
+        // By lane: the last that was taken, but nothing above what is left.
+        let mut reached: HashMap<u64, (f64, i64)> = HashMap::new();
         for (priority, due) in claimed {
-            let lane = last.entry(priority.to_bits()).or_insert((priority, due));
+            let lane = reached.entry(priority.to_bits()).or_insert((priority, due));
             lane.1 = lane.1.max(due);
         }
-        let has_claimed = !last.is_empty();
-        for (priority, due) in last.into_values() {
-            known.claimed(self.number, priority, due);
+        for &(priority, due) in left {
+            let floor = known.lanes.iter().find(|lane| lane.priority.total_cmp(&priority).is_eq());
+            match reached.get_mut(&priority.to_bits()) {
+                Some(lane) => lane.1 = lane.1.min(due),
+                None if floor.is_some_and(|lane| due < lane.floor) => {
+                    reached.insert(priority.to_bits(), (priority, due));
+                }
+                None => {}
+            }
         }
-        if let Some(due) = waits {
-            known.told(due);
+        for (priority, due) in reached.into_values() {
+            known.reached(self.number, priority, due);
         }
-        known.is_clean &= !has_claimed;
         if self.is_full {
-            known.is_clean = !has_claimed && waits.is_none();
             let took = ended.saturating_duration_since(self.began);
             let rest = took.saturating_mul(FULL_PART).clamp(FULL_EVERY, FULL_REST_MAX);
             known.full_at = Some(ended + rest);
             known.full = None;
-            return None;
         }
-        if known.is_clean {
-            return None;
-        }
-        let left = known.full_at.map(|at| at.saturating_duration_since(ended));
-        Some(left.filter(|left| !left.is_zero() && known.full.is_none()).unwrap_or(FULL_EVERY))
     }
 }
 
@@ -247,10 +244,8 @@ mod tests {
             look.lanes.iter().copied().zip(look.from.iter().copied()).collect()
         }
 
-        /// Returns after how many milliseconds a look from the beginning is needed.
-        fn claims(&self, millis: u64, all: &[(f64, i64)], waits: Option<i64>) -> Option<u128> {
-            let found = self.look(millis).found(all.iter().copied(), waits, self.at(millis));
-            found.map(|rest| rest.as_millis())
+        fn claims(&self, millis: u64, all: &[(f64, i64)]) {
+            self.look(millis).found(all.iter().copied(), &[], self.at(millis));
         }
     }
 
@@ -258,50 +253,38 @@ mod tests {
     fn a_claim_begins_where_the_last_one_of_each_lane_ended() {
         let house = House::new();
         assert_eq!(house.from(0), []);
-        house.claims(250, &[(100.0, 7), (100.0, 5), (50.0, 9)], None);
+        house.claims(250, &[(100.0, 7), (100.0, 5), (50.0, 9)]);
         assert_eq!(house.from(251), [(50.0, 9), (100.0, 7)]);
-        house.claims(251, &[(100.0, 8)], None);
-        house.floors.look("other", house.at(1)).found([(100.0, 99)], None, house.at(1));
+        house.claims(251, &[(100.0, 8)]);
+        house.floors.look("other", house.at(1)).found([(100.0, 99)], &[], house.at(1));
         assert_eq!(house.from(252), [(50.0, 9), (100.0, 8)]);
     }
 
     #[test]
     fn what_is_told_to_be_due_before_is_looked_for_also_when_a_look_was_under_way() {
         let house = House::new();
-        house.claims(0, &[(50.0, 9), (100.0, 7)], None);
+        house.claims(0, &[(50.0, 9), (100.0, 7)]);
         house.floors.told("q", 8);
         house.floors.told("other", 1);
         assert_eq!(house.from(1), [(50.0, 8), (100.0, 7)]);
         let look = house.look(1);
         house.floors.told("q", 6);
-        look.found([(100.0, 12)], None, house.at(1));
+        look.found([(100.0, 12)], &[], house.at(1));
         assert_eq!(house.from(2), [(50.0, 6), (100.0, 6)]);
         house.floors.may_have_missed_some();
         assert_eq!(house.from(2), [(50.0, i64::MIN), (100.0, i64::MIN)]);
     }
 
     #[test]
-    fn what_somebody_held_when_a_claim_went_past_it_is_looked_for_as_long_as_it_is_seen() {
+    fn no_floor_is_put_above_what_is_left_of_a_lane_because_somebody_holds_it() {
         let house = House::new();
-        house.claims(0, &[(50.0, 9), (100.0, 7)], Some(3));
-        assert_eq!(house.from(1), [(50.0, 3), (100.0, 3)]);
-        house.claims(1, &[], Some(3));
-        assert_eq!(house.from(2), [(50.0, 3), (100.0, 3)]);
-    }
-
-    #[test]
-    fn nobody_rests_before_a_look_from_the_beginning_has_found_nothing() {
-        let house = House::new();
-        assert_eq!(house.claims(0, &[(100.0, 7)], None), None, "it was one");
-        assert_eq!(house.claims(1, &[], None), Some(249));
-        assert_eq!(house.claims(250, &[], None), None);
-        assert_eq!(house.claims(251, &[], None), None, "nothing was claimed since");
-        assert_eq!(house.claims(252, &[(100.0, 8)], None), Some(248));
-        assert_eq!(house.claims(253, &[], None), Some(247));
-        let full = house.look(500);
-        assert_eq!(house.claims(501, &[], None), Some(250), "another one looks just now");
-        full.found([], Some(8), house.at(502));
-        assert_eq!(house.claims(503, &[], None), Some(249), "something is held");
+        let left = [(50.0, 3), (70.0, 99), (100.0, 8)];
+        house.look(0).found([(50.0, 9), (100.0, 7)], &left, house.at(0));
+        assert_eq!(house.from(1), [(50.0, 3), (100.0, 7)]);
+        house.look(1).found([(50.0, 4)], &[(50.0, 3)], house.at(1));
+        assert_eq!(house.from(2), [(50.0, 3), (100.0, 7)]);
+        house.look(250).found([], &[(100.0, 5)], house.at(250));
+        assert_eq!(house.from(251), [(50.0, 3), (100.0, 5)], "seen from the beginning");
     }
 
     #[test]
@@ -310,18 +293,18 @@ mod tests {
         let house = House::new();
         let all = [(100.0, 7)];
         let beginning = [(100.0, i64::MIN)];
-        house.claims(0, &all, None);
+        house.claims(0, &all);
         assert_eq!(house.from(249), all);
         let full = house.look(250);
         assert_eq!(full.from, [i64::MIN]);
         assert_eq!(house.from(9_000), all, "one is under way");
-        full.found(all, None, house.at(350));
+        full.found(all, &[], house.at(350));
         assert_eq!(house.from(2_349), all);
         let full = house.look(2_350);
         assert_eq!(full.from, [i64::MIN]);
         drop(full);
         assert_eq!(house.from(2_599), all, "it failed");
-        house.look(2_600).found(all, None, house.at(90_000));
+        house.look(2_600).found(all, &[], house.at(90_000));
         assert_eq!(house.from(94_999), all);
         assert_eq!(house.from(95_000), beginning, "no later, however long the last one took");
     }
@@ -329,18 +312,18 @@ mod tests {
     #[test]
     fn what_one_look_finds_below_the_floor_no_other_passes_by_in_that_lane() {
         let house = House::new();
-        house.claims(0, &[(50.0, 70), (100.0, 70)], None);
+        house.claims(0, &[(50.0, 70), (100.0, 70)]);
         let other = house.look(1);
         // More may wait there that nobody told of.
-        house.claims(250, &[(100.0, 3)], None);
-        other.found([(50.0, 90), (100.0, 90)], None, house.at(251));
+        house.claims(250, &[(100.0, 3)]);
+        other.found([(50.0, 90), (100.0, 90)], &[], house.at(251));
         assert_eq!(house.from(251), [(50.0, 90), (100.0, 3)]);
     }
 
     #[test]
     fn a_claim_that_failed_teaches_nothing_and_is_forgotten() {
         let house = House::new();
-        house.claims(0, &[(100.0, 7)], None);
+        house.claims(0, &[(100.0, 7)]);
         drop(house.look(1));
         assert_eq!(house.from(1), [(100.0, 7)]);
         assert!(house.floors.0.lock().values().all(|known| known.looks.is_empty()));
@@ -351,10 +334,10 @@ mod tests {
         let house = House::new();
         for n in 0..LANES_MAX {
             let lane = f64::from(u8::try_from(n).unwrap());
-            house.claims(0, &[(lane, 7)], None);
+            house.claims(0, &[(lane, 7)]);
         }
-        house.claims(0, &[(0.0, 8)], None);
-        house.claims(0, &[(100.0, 7)], None);
+        house.claims(0, &[(0.0, 8)]);
+        house.claims(0, &[(100.0, 7)]);
         let lanes: Vec<f64> = house.from(0).iter().map(|(lane, _)| *lane).collect();
         assert_eq!((lanes.len(), &lanes[..2], lanes[15]), (LANES_MAX, &[0.0, 2.0][..], 100.0));
         for number in 0..=QUEUES_MAX {

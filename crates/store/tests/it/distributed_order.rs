@@ -328,7 +328,8 @@ fn databases_of_the_mode_that_were_made_before_get_indexes_of_turns_that_begin_w
              DROP INDEX sysevent_live_retry; CREATE INDEX sysevent_live_retry ON sysevent_live (queue, process_on) \
              WHERE turn IS NOT NULL AND state = 'ready' AND (attempts > 0 OR lapses > 0); \
              DROP TRIGGER campanile_node_admit_older ON campanile_node; DROP FUNCTION campanile_admit_older; \
-             DROP FUNCTION campanile_claim_from; DROP FUNCTION campanile_next_due_from; DROP FUNCTION campanile_next_lane; \
+             DROP FUNCTION campanile_claim_from; DROP FUNCTION campanile_next_due_from; \
+             DROP FUNCTION campanile_dues_from; DROP FUNCTION campanile_next_lane; \
              DROP FUNCTION campanile_index_turns; ALTER TABLE campanile_node DROP COLUMN knows; \
              DELETE FROM campanile_migration WHERE number >= 8",
         );

@@ -21,7 +21,7 @@ fn claim_from(database: &TestDatabase, limit: usize, order: &str, floors: &str) 
         "WITH got AS MATERIALIZED (SELECT got.* FROM campanile_node AS node, LATERAL campanile_claim_from( \
              '', {limit}, 'p', node.token, 9000000000000, {order} = 'by priority', {floors}) AS got), \
          claimed AS MATERIALIZED (SELECT string_agg(name, ' ' ORDER BY process_on, sequence) AS names FROM got), \
-         due AS MATERIALIZED (SELECT names, campanile_next_due_from('', 9000000000000, {floors}) FROM claimed) \
+         due AS MATERIALIZED (SELECT names, (SELECT min(due) FROM campanile_dues_from('', {floors})) FROM claimed) \
          SELECT pg_stat_get_xact_tuples_returned('sysevent_live_claim'::regclass) || ':' || COALESCE(names, '') FROM due"
     ));
     let (read, names) = told[0].split_once(':').unwrap();
