@@ -3,7 +3,7 @@
 use super::address::Address;
 use super::connection::Connection;
 use super::failure::located;
-use super::store::AtPlace;
+use super::server::AtPlace;
 use super::url::DatabaseUrl;
 use crate::contract::StoreError;
 use crate::migrate::{Database, migrate_postgres};

@@ -17,7 +17,7 @@ use super::marks;
 use super::nodes::working;
 use super::options::Connections;
 use super::order;
-use super::store::{AtPlace, check_server};
+use super::server::{AtPlace, check_server};
 use super::url::DatabaseUrl;
 use crate::contract::{CopyMark, Dump, DumpKind, DumpRow, DumpTable, DumpValue, Load, StoreError};
 use crate::migrate::{expect_all_known, migrate_postgres, newest_postgres};

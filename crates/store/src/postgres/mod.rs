@@ -1,7 +1,7 @@
 //! The shared engine: a PostgreSQL database that many programs work on.
 //!
 //! Connections (`url`, `address`, `tls`, `connection`, `statements`, `pool`) are asynchronous underneath; whoever asks waits, and
-//! carries the bytes meanwhile (`wire`). What stands between is found out at the opening (`behind_pool`). Texts and numbers go in
+//! carries the bytes meanwhile (`wire`). What stands between, and what the server is, is found out at the opening (`behind_pool`, `server`). Texts and numbers go in
 //! and out through `text` and `params`. Records: transactions
 //! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`, `row_reads`), answers under
 //! keys (`answers`), tables and views after the dictionary (`ddl`).
@@ -13,7 +13,7 @@
 //! lapses others take over (`lapses`).
 //! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
 //!
-//! What others do to the database (`old_snapshots`) is told, and what waits for a decision (`left_behind`).
+//! What others do to the database (`old_snapshots`) is told, and so are numbers (`gauges`) and what waits for a decision (`left_behind`).
 //! Distributed mode (`distributed`) has its own statements for rows of events; where the two part, the ordinary file asks for it.
 //!
 //! Copies of everything: `dump` reads, `load` writes.
@@ -44,6 +44,7 @@ mod events;
 mod failure;
 mod fate;
 mod floors;
+mod gauges;
 mod group_fate;
 mod holders;
 mod inbox;
@@ -71,6 +72,7 @@ mod read_tx;
 mod row_reads;
 mod rows;
 mod runs;
+mod server;
 mod statements;
 mod store;
 mod summary;

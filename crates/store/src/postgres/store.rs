@@ -1,4 +1,4 @@
-//! The store itself: opening, closing, numbers about it.
+//! The store itself: opening and closing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use super::behind_pool::Way;
 use super::claims::Claims;
 use super::completer::Completer;
 use super::connection::{Connection, Listener};
-use super::distributed::{Spread, order, setup};
+use super::distributed::{Spread, setup};
 use super::effects::Effects;
 use super::failure::located;
 use super::inbox::Moment;
@@ -24,7 +24,6 @@ use super::line::Line;
 use super::load::unfinished;
 use super::nodes::Node;
 use super::notices::{self, Notices};
-use super::old_snapshots;
 use super::options::{Connections, PostgresOptions};
 use super::order::Orders;
 use super::own_row::OwnRow;
@@ -32,14 +31,12 @@ use super::pending::{Pending, PendingLine};
 use super::pool::{Pool, PoolLimits, Session};
 use super::promises::Promises;
 use super::row_reads::{READS_MAX, RowReads};
+use super::server::{AtPlace, check_server};
 use super::summary::last_sequence;
 use super::time;
 use super::writer::Writer;
-use crate::contract::{CommitMark, Concern, StoreError};
-use crate::migrate::{Database, migrate_postgres};
-
-/// The oldest server that has everything that is used here.
-const SERVER_MIN: i64 = 140_000;
+use crate::contract::{CommitMark, StoreError};
+use crate::migrate::migrate_postgres;
 
 /// Threads of the runtime that carries the connection that listens.
 const RUNTIME_THREADS: usize = 1;
@@ -56,7 +53,7 @@ pub struct PostgresStore {
     pub(super) sequence_at_opening: i64,
     /// The newest migration of the database at the opening.
     pub(super) schema: i64,
-    options: PostgresOptions,
+    pub(super) options: PostgresOptions,
     /// Emptied when the store is closed.
     running: Mutex<Option<Running>>,
 }
@@ -73,13 +70,13 @@ struct Running {
 /// What the threads of a store share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    address: Arc<Address>,
+    pub(super) address: Arc<Address>,
     /// Past a pool, if one is named.
     direct: Option<Arc<Address>>,
     /// Whether a pool gives each transaction another connection.
     pub(super) is_shared: bool,
     /// The way on which the server says by itself what others did; `None` where it has to be asked.
-    of_notices: Option<Arc<Address>>,
+    pub(super) of_notices: Option<Arc<Address>>,
     /// How long an operation waits for a connection or a lock.
     patience: Duration,
     runtime: tokio::runtime::Handle,
@@ -93,7 +90,7 @@ pub(super) struct Shared {
     clock: Option<Arc<CorrectedClock>>,
     commits: AtomicU64,
     /// Events that this program took over while they were being handled.
-    lapses: AtomicU64,
+    pub(super) lapses: AtomicU64,
 }
 
 impl Shared {
@@ -364,90 +361,6 @@ impl PostgresStore {
         join(beat);
         join(notices);
     }
-
-    /// Numbers for metrics.
-    pub(super) fn numbers(&self) -> Vec<(&'static str, f64)> {
-        #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
-        let number = |n: usize| n as f64;
-        #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
-        let schema = self.schema as f64;
-        let (readers, readers_idle) = self.readers.sizes();
-        let (writers, writers_idle) = self.writers.sizes();
-        let lapses = self.shared.lapses.load(Ordering::Relaxed);
-        #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
-        let float = |n: u64| n as f64;
-        let (claims, claim_micros) = self.claims.asked.so_far();
-        let mut numbers = vec![
-            ("schema_version", schema),
-            ("reader_connections", number(readers)),
-            ("reader_connections_busy", number(readers - readers_idle)),
-            ("writer_connections", number(writers)),
-            ("writer_connections_busy", number(writers - writers_idle)),
-            ("completions_waiting", number(self.shared.pending.len())),
-            ("claimed_events", number(self.claims.len())),
-            ("claims", float(claims)),
-            ("claims_seconds", float(claim_micros) / 1e6),
-            ("lapses_counted", float(lapses)),
-            ("named_statements", number(usize::from(self.shared.address.learned().is_none()))),
-            ("hears_other_nodes", number(usize::from(self.shared.of_notices.is_some()))),
-        ];
-        if let Some(clock) = &self.options.clock {
-            #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
-            numbers.push(("clock_correction_ms", clock.correction() as f64));
-        }
-        match self.measured() {
-            Ok(more) => numbers.extend(more),
-            Err(error) => tracing::debug!(%error, "the database could not be measured"),
-        }
-        numbers
-    }
-
-    /// Numbers that the server knows.
-    fn measured(&self) -> Result<Vec<(&'static str, f64)>, StoreError> {
-        let connection = self.readers.take()?;
-        let row = connection.query_first(
-            "SELECT pg_database_size(current_database())::float8, \
-             (SELECT count(*) FROM campanile_node WHERE gone_at IS NULL)::float8",
-            &[],
-        )?;
-        let Some(row) = row else { return Ok(Vec::new()) };
-        let mut numbers = vec![("database_bytes", row.try_get(0)?), ("nodes", row.try_get(1)?)];
-        numbers.extend(old_snapshots::numbers(&connection)?);
-        Ok(numbers)
-    }
-
-    /// As [`crate::Store::concerns`], of transactions that are older than `old`.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    #[doc(hidden)]
-    pub fn concerns_about(&self, old: Duration) -> Result<Vec<Concern>, StoreError> {
-        let connection = self.readers.take()?;
-        old_snapshots::concerns(&connection, old).map_err(|error| self.located(error))
-    }
-
-    /// What the database itself cannot rule out, and indexes that it gave up.
-    pub(super) fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
-        let check = || -> Result<Vec<String>, StoreError> {
-            let connection = self.readers.take()?;
-            let mut problems = Vec::new();
-            for row in connection.query(
-                "SELECT 'index ' || indexrelid::regclass || ' is not valid' FROM pg_index WHERE NOT indisvalid \
-                 UNION ALL SELECT 'event ' || live.sys_id || ' stands in both places' FROM sysevent_live AS live \
-                 JOIN sysevent_log AS log ON lower(log.sys_id) = lower(live.sys_id) \
-                 UNION ALL SELECT 'event ' || sys_id || ' is claimed by nobody known' FROM sysevent_live \
-                 WHERE claim_token IS NOT NULL AND claim_token NOT IN (SELECT token FROM campanile_node)",
-                &[],
-            )? {
-                problems.push(row.try_get(0)?);
-            }
-            if let Some(spread) = self.claims.spread() {
-                problems.extend(order::problems(&connection, spread)?);
-            }
-            Ok(problems)
-        };
-        check().map_err(|error| self.located(error))
-    }
 }
 
 impl Drop for PostgresStore {
@@ -466,61 +379,6 @@ fn small_runtime(place: &str) -> Result<Runtime, StoreError> {
         .enable_all()
         .build()
         .map_err(|error| unavailable(place, &error))
-}
-
-/// A server that is too old, or that takes no writes, is told at once.
-pub(super) fn check_server(connection: &Connection, address: &Address) -> Result<(), StoreError> {
-    let refused =
-        |reason: String| StoreError::Unavailable { place: address.place().to_owned(), reason };
-    let row = connection
-        .query_first(
-            "SELECT current_setting('server_version_num')::bigint, current_setting('server_version'), \
-             pg_is_in_recovery(), current_setting('server_encoding')",
-            &[],
-        )
-        .map_err(|error| located(error.into(), address.place()))?;
-    let Some(row) = row else { return Ok(()) };
-    let told = |error: tokio_postgres::Error| located(error.into(), address.place());
-    let number: i64 = row.try_get(0).map_err(told)?;
-    if number < SERVER_MIN {
-        let version: &str = row.try_get(1).map_err(told)?;
-        return Err(refused(format!("it is PostgreSQL {version}: 14 or newer is needed")));
-    }
-    if row.try_get(2).map_err(told)? {
-        return Err(refused(
-            "it is a replica that takes no writes: name the primary server".to_owned(),
-        ));
-    }
-    let encoding: &str = row.try_get(3).map_err(told)?;
-    if encoding != "UTF8" {
-        return Err(refused(format!(
-            "the database has the encoding {encoding}: make one with ENCODING 'UTF8'"
-        )));
-    }
-    Ok(())
-}
-
-/// What migrating needs.
-pub(super) struct AtPlace<'a>(pub(super) &'a Connection, pub(super) &'a Address);
-
-impl Database for AtPlace<'_> {
-    fn run(&self, sql: &str) -> Result<(), StoreError> {
-        Ok(self.0.batch(sql)?)
-    }
-
-    fn number(&self, sql: &str) -> Result<Option<i64>, StoreError> {
-        let row = self.0.query_first(sql, &[])?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
-    }
-
-    fn texts(&self, sql: &str) -> Result<Vec<String>, StoreError> {
-        let rows = self.0.query(sql, &[])?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-    }
-
-    fn place(&self) -> &str {
-        self.1.place()
-    }
 }
 
 fn unavailable(place: &str, error: &std::io::Error) -> StoreError {
