@@ -10,7 +10,7 @@ use super::{FIRED, Place, UNANSWERED, in_process, on_server};
 use crate::bench::append::side_by_side;
 use crate::bench::context::Context;
 use crate::bench::figure::{Figure, Unit};
-use crate::bench::spread::{Spread, per_second};
+use crate::bench::spread::per_second;
 use crate::output::Failure;
 
 /// Share of what one node sustains.
@@ -89,10 +89,9 @@ fn stretch(place: &Place, pace: f64, time: Duration, how: &str) -> Result<Vec<Fi
     place.house.wait_until_done()?;
     let done = per_second(count, began.elapsed());
     let some = (looks.len() / 10).max(LOOKS_MIN).min(looks.len());
-    let median_us = |some: &[Duration]| Spread::new(some.to_vec()).percentile_ms(50) * 1e3;
-    let (first, last) = (median_us(&looks[..some]), median_us(&looks[looks.len() - some..]));
+    let (first, last) = (mean_us(&looks[..some]), mean_us(&looks[looks.len() - some..]));
     let named = |what: &str| format!("PostgreSQL: {what}, {how}");
-    Ok(vec![
+    let mut figures = vec![
         Figure::new(named("fired to done at 80 % of the sustained rate"), done, Unit::PerSecond)
             .target(KEPT * pace, pace)
             .beside(pace, "the pace"),
@@ -102,9 +101,22 @@ fn stretch(place: &Place, pace: f64, time: Duration, how: &str) -> Result<Vec<Fi
             megabytes,
             Unit::Megabytes,
         ),
-        Figure::new(named("a look for events to claim, at the end"), last, Unit::Micros)
-            .beside(first, "at the beginning"),
-    ])
+    ];
+    // Where all were claimed at once nothing was looked for.
+    if let (Some(first), Some(last)) = (first, last) {
+        figures.push(
+            Figure::new(named("a look for events to claim, at the end"), last, Unit::Micros)
+                .beside(first, "at the beginning"),
+        );
+    }
+    Ok(figures)
+}
+
+/// How long a look took, from the first of these to the last; `None` when there was none.
+fn mean_us(some: &[Looks]) -> Option<f64> {
+    let (first, last) = (some.first()?, some.last()?);
+    let count = last.count - first.count;
+    (count > 0.0).then(|| (last.seconds - first.seconds) / count * 1e6)
 }
 
 /// When event `number` is due, from the beginning.
@@ -121,22 +133,24 @@ fn wait_until(moment: Instant) {
     }
 }
 
-/// How long the node's looks for events to claim take, second by second; nothing for a second in which none was needed.
-fn look(place: &Place, has_ended: &AtomicBool) -> Vec<Duration> {
-    let gauges = || {
+/// How often the node has looked for events to claim, and how long that took in all.
+#[derive(Debug, Clone, Copy)]
+struct Looks {
+    count: f64,
+    seconds: f64,
+}
+
+/// The same, second by second.
+fn look(place: &Place, has_ended: &AtomicBool) -> Vec<Looks> {
+    let now = || {
         let gauges = place.house.engine.store().gauges();
         let of = |name| gauges.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, n)| *n);
-        (of("claims"), of("claims_seconds"))
+        Looks { count: of("claims"), seconds: of("claims_seconds") }
     };
-    let mut looks = Vec::new();
-    let mut before = gauges();
+    let mut looks = vec![now()];
     while !has_ended.load(Ordering::Acquire) {
         std::thread::sleep(LOOK_EVERY);
-        let now = gauges();
-        if now.0 > before.0 {
-            looks.push(Duration::from_secs_f64((now.1 - before.1) / (now.0 - before.0)));
-        }
-        before = now;
+        looks.push(now());
     }
     looks
 }
