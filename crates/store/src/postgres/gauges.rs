@@ -78,7 +78,7 @@ impl PostgresStore {
             for row in connection.query(
                 "SELECT 'index ' || indexrelid::regclass || ' is not valid' FROM pg_index WHERE NOT indisvalid \
                  UNION ALL SELECT 'event ' || live.sys_id || ' stands in both places' FROM sysevent_live AS live \
-                 JOIN sysevent_log AS log ON lower(log.sys_id) = lower(live.sys_id) \
+                 JOIN sysevent_log AS log ON lower(log.sys_id) = lower(live.sys_id) AND log.\"partition\" = live.\"partition\" \
                  UNION ALL SELECT 'event ' || sys_id || ' is claimed by nobody known' FROM sysevent_live \
                  WHERE claim_token IS NOT NULL AND claim_token NOT IN (SELECT token FROM campanile_node)",
                 &[],

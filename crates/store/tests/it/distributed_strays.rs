@@ -214,6 +214,7 @@ fn of_two_that_come_from_different_partitions_with_one_sys_id_the_first_comes_ho
     got.sort();
     assert_eq!(got, ["other", "other", "other", "twin"]);
     assert_eq!(store.concerns().unwrap().len(), 2);
+    assert_eq!(store.integrity_problems().unwrap(), [] as [&str; 0], "nothing is damaged");
     let cancel = EventAction::Cancel { sys_id: same, now: NOW, record: record("cancel", &[same]) };
     store.act(cancel.clone()).unwrap();
     store.act(cancel).unwrap();
