@@ -9,12 +9,12 @@ use std::sync::Arc;
 use campanile_model::{NewEvent, QueueOrder, SysId};
 
 use super::answers;
-use super::claims::{Claims, Standing};
 use super::connection::Connection;
 use super::distributed;
 use super::effects::Effects;
 use super::events::sys_id;
 use super::failure::taken_for_dead;
+use super::held::{Claims, Standing};
 use super::insert;
 use super::order;
 use super::text::{nil, stored};
@@ -236,7 +236,7 @@ fn still_own<'a>(
         // Nobody takes them over before the commit.
         let rows = match claims.spread() {
             None => connection.query(
-                "SELECT lower(sys_id) FROM sysevent_live WHERE lower(sys_id) = ANY ($1) AND claim_token = $2 \
+                "SELECT lower(sys_id) FROM sysevent_live WHERE lower(sys_id) = ANY ($1) AND claim_token IS NOT DISTINCT FROM $2 \
                  FOR KEY SHARE",
                 &[&claimed, &token],
             )?,

@@ -7,11 +7,11 @@ use std::collections::HashSet;
 
 use campanile_model::{EventState, HandlerRun, SysId};
 
-use super::claims::{Claims, Held};
 use super::connection::Connection;
 use super::distributed;
 use super::effects::Effects;
 use super::events::COLUMNS;
+use super::held::{Claims, Held};
 use super::holders;
 use super::order;
 use super::params::Columns;
@@ -160,7 +160,7 @@ fn still_own(
         return Ok(HashSet::new());
     }
     let rows = connection.query(
-        "SELECT sequence FROM sysevent_live WHERE sequence = ANY ($1) AND claim_token = $2 FOR SHARE",
+        "SELECT sequence FROM sysevent_live WHERE sequence = ANY ($1) AND claim_token IS NOT DISTINCT FROM $2 FOR SHARE",
         &[&sequences, &token],
     )?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
@@ -193,7 +193,8 @@ fn finish_sql() -> String {
             " ended.started, ended.duration, ended.code, ended.message",
         );
     format!(
-        "WITH gone AS (DELETE FROM sysevent_live WHERE sequence = ANY ($1) AND claim_token = $2 RETURNING *) \
+        "WITH gone AS (DELETE FROM sysevent_live WHERE sequence = ANY ($1) \
+         AND claim_token IS NOT DISTINCT FROM $2 RETURNING *) \
          INSERT INTO sysevent_log ({COLUMNS}, sys_updated_on, sys_updated_by, sys_mod_count) \
          SELECT {columns}, ended.started + ended.duration, 'system', sys_mod_count + 1 \
          FROM gone JOIN unnest($1::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[]) \

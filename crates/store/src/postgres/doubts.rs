@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 
+use super::births::InDoubt;
 use super::connection::Connection;
 use super::events::key;
 use super::group_fate;
-use super::promises::InDoubt;
 use super::store::Shared;
 use super::text::stored;
 use crate::contract::StoreError;
@@ -48,7 +48,7 @@ fn give_back(shared: &Shared, connection: &Connection, group: &InDoubt) -> Resul
     let known = shared.claims.all_known();
     let given = connection.execute(
         "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL \
-         WHERE lower(sys_id) = ANY ($1) AND claim_token = $2 AND NOT (sequence = ANY ($3)) \
+         WHERE lower(sys_id) = ANY ($1) AND claim_token IS NOT DISTINCT FROM $2 AND NOT (sequence = ANY ($3)) \
          AND claimed_by = ($4::text[])[array_position($1::text[], lower(sys_id))]",
         &[&keys, &group.token, &known, &holders],
     )?;

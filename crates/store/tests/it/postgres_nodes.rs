@@ -286,6 +286,13 @@ fn what_keeps_a_program_from_starting_is_told_with_the_place_and_without_the_pas
 
 /// How often the tables of events were read from end to end while a program did `work`.
 fn whole_reads(database: &TestDatabase, work: impl FnOnce(&PostgresStore)) -> i64 {
+    const SUM: &str = "SELECT coalesce(sum(seq_scan), 0)::text FROM pg_stat_user_tables \
+         WHERE relname IN ('sysevent_live', 'sysevent_log')";
+    counted(database, SUM, work)
+}
+
+/// What the server's `sum` grows by while a program does `work`.
+fn counted(database: &TestDatabase, sum: &str, work: impl FnOnce(&PostgresStore)) -> i64 {
     let count = || -> i64 {
         // What a connection has counted is told when it ends.
         let others = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
@@ -293,8 +300,6 @@ fn whole_reads(database: &TestDatabase, work: impl FnOnce(&PostgresStore)) -> i6
         while !database.texts(others).is_empty() {
             std::thread::yield_now();
         }
-        let sum = "SELECT coalesce(sum(seq_scan), 0)::text FROM pg_stat_user_tables \
-             WHERE relname IN ('sysevent_live', 'sysevent_log')";
         database.texts(sum)[0].parse().unwrap()
     };
     let before = count();
@@ -341,6 +346,34 @@ fn claims_and_completions_read_no_table_from_end_to_end_whatever_was_analysed() 
             }
         });
         assert_eq!(busy, idle, "analysed with {analysed} rows");
+    }
+}
+
+/// A program may hold thousands: the index of what is claimed leads to all of them.
+#[test]
+fn an_end_looks_at_no_other_event_that_its_program_holds_whatever_was_analysed() {
+    const OF_CLAIMS: &str = "SELECT coalesce(sum(idx_scan), 0)::text FROM pg_stat_user_indexes \
+         WHERE indexrelname = 'sysevent_live_claimed'";
+    const BATCHES: usize = 20;
+    for analysed in [0_usize, 20, 20_000] {
+        let database = TestDatabase::create();
+        database.run("ALTER TABLE sysevent_live SET (autovacuum_enabled = off)");
+        fill(&database, 'a', analysed);
+        database.run("ANALYZE sysevent_live; ANALYZE sysevent_log");
+        fill(&database, 'b', 3_000);
+        let idle = counted(&database, OF_CLAIMS, |_| {});
+        let busy = counted(&database, OF_CLAIMS, |store| {
+            let claimed = store.claim(&request(1_000)).unwrap().events;
+            for batch in claimed.chunks(10).take(BATCHES) {
+                for event in batch {
+                    assert!(store.begin(&event.fired.sys_id, BY, 0));
+                    store.record_runs(vec![run_of(event, Outcome::Succeeded)]);
+                    store.complete(completion(event, NextState::Processed));
+                }
+                store.flush().unwrap();
+            }
+        });
+        assert!(busy - idle < 5, "{busy} and {idle} of {BATCHES}, analysed with {analysed} rows");
     }
 }
 
