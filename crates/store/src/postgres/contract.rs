@@ -25,7 +25,7 @@ impl Store for PostgresStore {
         Ok(Box::new(PostgresReadTx::begin(self)?))
     }
 
-    /// Differs because other nodes write too: nothing is kept in memory. One statement needs no transaction round it.
+    /// Differs because other nodes write too: what is kept in memory is for the next events of one batch, and for a moment (`ahead`).
     fn row(&self, table: &Arc<TableDef>, sys_id: &str) -> Result<Option<Record>, StoreError> {
         self.row_now(Part::whole(table), sys_id)
     }

@@ -13,6 +13,7 @@ use campanile_model::{FieldIndex, Record, TableDef};
 use foldhash::fast::RandomState;
 use parking_lot::{Condvar, Mutex};
 
+use super::ahead::{Ahead, Asked};
 use super::connection::Connection;
 use super::pool::Pool;
 use super::rows;
@@ -29,8 +30,8 @@ const ROWS_MAX: usize = 100;
 /// Who has waited so long for a turn reads by itself: the reads under way wait for something, a lock perhaps.
 const TURN_MAX: Duration = Duration::from_millis(50);
 
-/// What a question comes to.
-type Answer = Result<Option<Record>, StoreError>;
+/// What a question comes to: the rows with its keys, in their order.
+type Answer = Result<Vec<Option<Record>>, StoreError>;
 
 /// Reads of rows by their keys.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(super) struct RowReads {
     pool: Arc<Pool>,
     /// For those who read by themselves.
     others: Arc<Pool>,
+    /// What handlers will ask for.
+    pub(super) ahead: Ahead,
     state: Mutex<State>,
 }
 
@@ -54,7 +57,7 @@ struct Question {
     table: Arc<TableDef>,
     /// `None` for all.
     fields: Option<Box<[FieldIndex]>>,
-    sys_id: String,
+    keys: Vec<String>,
     told: Mutex<Option<Told>>,
     changed: Condvar,
 }
@@ -103,38 +106,63 @@ impl Question {
 impl RowReads {
     /// On the connections of `pool`; on `others` when these are held up.
     pub(super) fn new(pool: Arc<Pool>, others: Arc<Pool>) -> Self {
-        Self { pool, others, state: Mutex::default() }
+        Self { pool, others, ahead: Ahead::default(), state: Mutex::default() }
     }
 
-    /// The row with this key.
+    /// The row with this key. When all of it is asked for by who handles a batch of events, the rows that are about to be asked for are
+    /// read with it.
     ///
     /// # Errors
     /// What PostgreSQL said, to any of those that went together.
-    pub(super) fn get(&self, part: Part<'_>, sys_id: &str) -> Answer {
+    pub(super) fn get(&self, part: Part<'_>, sys_id: &str) -> Result<Option<Record>, StoreError> {
+        let also = match part.fields {
+            Some(_) => Vec::new(),
+            None => match self.ahead.ask(part.table, sys_id) {
+                Asked::AtHand(row) => return Ok(row),
+                Asked::With(also) => also,
+            },
+        };
+        let asked = Instant::now();
+        let has_more = !also.is_empty();
+        let mut keys = also;
+        keys.insert(0, sys_id.to_owned());
+        let mut rows = self.read(part, keys)?.into_iter();
+        let row = rows.next().flatten();
+        if has_more {
+            self.ahead.keep(part.table, asked, rows.collect());
+        }
+        Ok(row)
+    }
+
+    /// The rows with these keys, of which there is one at least.
+    fn read(&self, part: Part<'_>, keys: Vec<String>) -> Answer {
         let question = {
             let mut state = self.state.lock();
             if state.under_way < READS_MAX {
                 state.under_way += 1;
-                None
+                Err(keys)
             } else {
                 let question = Arc::new(Question {
                     table: Arc::clone(part.table),
                     fields: part.fields.map(Box::from),
-                    sys_id: sys_id.to_owned(),
+                    keys,
                     told: Mutex::default(),
                     changed: Condvar::new(),
                 });
                 state.waiting.push(Arc::clone(&question));
-                Some(question)
+                Ok(question)
             }
         };
-        let Some(question) = question else {
-            let _turn = Turn { reads: self, group: Vec::new() };
-            return rows::get(&*self.pool.take()?, part, sys_id);
+        let question = match question {
+            Ok(question) => question,
+            Err(keys) => {
+                let _turn = Turn { reads: self, group: Vec::new() };
+                return read_alone(&*self.pool.take()?, part, &keys);
+            }
         };
         let mut told = aside(|| question.wait_for_turn());
         if told.is_none() && self.leave(&question) {
-            return rows::get(&*self.others.take()?, part, sys_id);
+            return read_alone(&*self.others.take()?, part, &question.keys);
         }
         loop {
             match told.take().unwrap_or_else(|| aside(|| question.wait())) {
@@ -198,7 +226,10 @@ impl Turn<'_> {
             .iter()
             .map(|first| {
                 let asking = group.iter().filter(|question| question.is_like(first));
-                (first.part(), asking.map(|question| question.sys_id.as_str()).collect())
+                (
+                    first.part(),
+                    asking.flat_map(|question| &question.keys).map(String::as_str).collect(),
+                )
             })
             .collect();
         rows::get_each(connection, &asked, |at, found| {
@@ -207,7 +238,7 @@ impl Turn<'_> {
             self.tell(
                 |question| question.is_like(first),
                 |question| match &found {
-                    Ok(rows) => Ok(rows.get(&rows::key(&question.sys_id)).copied().cloned()),
+                    Ok(rows) => Ok(in_turn(rows, &question.keys)),
                     Err(error) => Err((*error).clone()),
                 },
             );
@@ -226,11 +257,28 @@ impl Turn<'_> {
     }
 }
 
+/// Reads for one question.
+fn read_alone(connection: &Connection, part: Part<'_>, keys: &[String]) -> Answer {
+    if let [key] = keys {
+        return Ok(vec![rows::get(connection, part, key)?]);
+    }
+    let mut answer = Ok(Vec::new());
+    let keys_of_part = keys.iter().map(String::as_str).collect();
+    rows::get_each(connection, &[(part, keys_of_part)], |_, found| {
+        answer = found.map(|rows| in_turn(&by_key(part.table, &rows), keys));
+    });
+    answer
+}
+
+/// The rows with these keys, in their order.
+fn in_turn(rows: &ByKey<'_>, keys: &[String]) -> Vec<Option<Record>> {
+    keys.iter().map(|key| rows.get(&rows::key(key)).copied().cloned()).collect()
+}
+
 /// Rows by their keys as they are compared.
-fn by_key<'r>(
-    table: &TableDef,
-    rows: &'r [Record],
-) -> HashMap<Cow<'r, str>, &'r Record, RandomState> {
+type ByKey<'r> = HashMap<Cow<'r, str>, &'r Record, RandomState>;
+
+fn by_key<'r>(table: &TableDef, rows: &'r [Record]) -> ByKey<'r> {
     let Some(at) = table.index("sys_id") else { return HashMap::default() };
     rows.iter().map(|row| (rows::key(row.at(at).as_str()), row)).collect()
 }

@@ -10,15 +10,16 @@ use campanile_model::query::BoundQuery;
 use campanile_model::{Dictionary, FieldIndex, Instant, NewEvent, Record, SysId, TableDef};
 
 use super::actions;
+use super::ahead::Written;
 use super::answers;
 use super::append;
-use super::claims::{Held, Standing};
 use super::connection::Connection;
 use super::ddl;
 use super::distributed;
 use super::effects::Effects;
 use super::failure::{broken_uniqueness, taken_for_dead};
 use super::fate::{self, Mark};
+use super::held::{Held, Standing};
 use super::marks;
 use super::move_kind;
 use super::order;
@@ -46,6 +47,8 @@ pub(super) struct PostgresWriteTx {
     savepoints_made: u32,
     /// What this program knows of the order of queues may be of this transaction.
     sets_order: bool,
+    /// Rows that it wrote, or may have.
+    written: Written,
     /// It was committed, or the connection is lost.
     has_ended: bool,
 }
@@ -103,6 +106,7 @@ impl PostgresWriteTx {
             savepoints: Vec::new(),
             savepoints_made: 0,
             sets_order: false,
+            written: Written::default(),
             has_ended: false,
         };
         // READ COMMITTED: whoever waited for a row goes on with what the other has left.
@@ -157,11 +161,20 @@ impl PostgresWriteTx {
 
     /// Runs a statement that writes `record`'s values.
     fn write(&mut self, record: &Record, statement: &Statement) -> Result<u64, StoreError> {
+        self.written.add(record.text("sys_id"));
         self.as_a_whole(|tx| {
             tx.connection
                 .change(statement)
                 .map_err(|error| duplicate(record, &error).unwrap_or_else(|| error.into()))
         })
+    }
+
+    /// What handlers have at hand of the rows that were written is not to be told to them any more.
+    fn forget_written(&mut self) {
+        let written = std::mem::take(&mut self.written);
+        if let Some(row_reads) = &self.store.row_reads {
+            row_reads.ahead.forget(&written);
+        }
     }
 
     /// Takes `savepoint` and all that were made after it off the list.
@@ -180,6 +193,7 @@ impl PostgresWriteTx {
 
 impl Drop for PostgresWriteTx {
     fn drop(&mut self) {
+        self.forget_written();
         if self.sets_order {
             self.store.shared.orders.forget();
         }
@@ -257,6 +271,7 @@ impl WriteTx for PostgresWriteTx {
     }
 
     fn delete(&mut self, table: &Arc<TableDef>, sys_id: &str) -> Result<bool, StoreError> {
+        self.written.add(sys_id);
         let deleted = self.on(|connection| {
             Ok(connection.change(&sql::delete(Dialect::Postgres, table, sys_id))?)
         })?;
@@ -313,10 +328,12 @@ impl WriteTx for PostgresWriteTx {
         dictionary: &Dictionary,
         tables: &[Arc<TableDef>],
     ) -> Result<(), StoreError> {
+        self.written.add_unknown();
         self.as_a_whole(|tx| ddl::ensure_tables(&tx.connection, dictionary, tables))
     }
 
     fn drop_unused(&mut self, dictionary: &Dictionary, gone: &TableDef) -> Result<(), StoreError> {
+        self.written.add_unknown();
         self.as_a_whole(|tx| ddl::drop_unused(&tx.connection, dictionary, gone))
     }
 
@@ -369,6 +386,7 @@ impl WriteTx for PostgresWriteTx {
             return Err(self.store.located(error));
         }
         self.has_ended = true;
+        self.forget_written();
         let mark = self.store.committed();
         for effects in std::mem::take(&mut self.effects) {
             self.store.carry_out(&effects);
