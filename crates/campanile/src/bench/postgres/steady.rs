@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::server::{Bare, Server};
 use super::tables::{dead_rows, live_megabytes};
-use super::{FIRED, Place, UNANSWERED, in_process, on_server};
+use super::{FIRED, Place, UNANSWERED, fire_some, on_server};
 use crate::bench::append::side_by_side;
 use crate::bench::context::Context;
 use crate::bench::figure::{Figure, Unit};
@@ -15,6 +15,9 @@ use crate::output::Failure;
 
 /// Share of what one node sustains.
 const SHARE: f64 = 0.8;
+
+/// What is sustained is measured for this part of the time.
+const SUSTAINED_PART: u32 = 5;
 
 /// Share of the pace that must be kept.
 const KEPT: f64 = 0.95;
@@ -40,18 +43,34 @@ pub(in crate::bench) fn measure(context: &Context<'_>) -> Result<Vec<Figure>, Fa
 }
 
 fn steady(context: &Context<'_>, server: &Server, time: Duration) -> Result<Vec<Figure>, Failure> {
-    let sustained = context.shortest(|| in_process(context, server, UNANSWERED[0]))?;
-    let pace = SHARE * per_second(FIRED, sustained.wall);
-    context.say(&format!("{pace:.0} events a second from now on"));
     let place = Place::make(context, server, "steady")?;
     place.house.start_processors()?;
-    let mut figures = stretch(&place, pace, time, "with housekeeping as packaged")?;
+    let sustained = sustained(&place, time / SUSTAINED_PART)?;
+    let pace = SHARE * sustained.value();
+    context.say(&format!("{pace:.0} events a second from now on"));
+    let mut figures = vec![sustained];
+    figures.extend(stretch(&place, pace, time, "with housekeeping as packaged")?);
     let holder = Bare::connect(&place.database.url)?;
     holder.run(HOLD)?;
     figures.extend(stretch(&place, pace, time / 2, "with a snapshot held open")?);
     drop(holder);
     place.house.stop()?;
     Ok(figures)
+}
+
+/// What one node handles for so long: as many events as are fired in a short measurement, one time after the other, in a database
+/// that grows.
+fn sustained(place: &Place, time: Duration) -> Result<Figure, Failure> {
+    let began = Instant::now();
+    let mut count = 0;
+    while began.elapsed() < time {
+        let callers = UNANSWERED[0];
+        side_by_side(callers, |caller| fire_some(&place.house, caller, callers))?;
+        place.house.wait_until_done()?;
+        count += FIRED;
+    }
+    let what = format!("PostgreSQL: fired to done, {} without a pause", length(time));
+    Ok(Figure::new(what, per_second(count, began.elapsed()), Unit::PerSecond))
 }
 
 /// Fires at the pace for so long, and says how it stands at the end.
