@@ -3,6 +3,9 @@
 
 /// Handling time that one claim should hold, in milliseconds.
 const BATCH_MS: f64 = 20.0;
+/// So many claims' worth of events may be claimed ahead for one processor (a second's): fired faster than they are handled,
+/// they need no claim of their own, and others wait no longer for them than that.
+const AHEAD_BATCHES: usize = 50;
 /// Before anything is known.
 const BATCH_FIRST: usize = 16;
 /// Weight of the newest event in the running mean.
@@ -28,6 +31,16 @@ impl Pace {
             Some(mean) => (BATCH_MS / mean.max(0.001)) as usize,
         };
         wanted.clamp(1, limit.max(1))
+    }
+
+    /// How many events may be claimed ahead; none while they are slow, or while nobody knows.
+    #[must_use]
+    pub fn ahead(&self, limit: usize) -> usize {
+        match self.batch(limit) {
+            0 | 1 => 0,
+            _ if !self.is_known() => 0,
+            batch => batch * AHEAD_BATCHES,
+        }
     }
 
     /// Whether an event was handled before.
@@ -60,5 +73,18 @@ mod tests {
         (0..100).for_each(|_| pace.note(0));
         assert_eq!(pace.batch(100), 100, "it recovers");
         assert_eq!(pace.batch(0), 1, "a claim takes something");
+    }
+
+    #[test]
+    fn a_second_of_quick_events_may_be_claimed_ahead_and_no_slow_ones() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.ahead(100), 0, "nobody knows");
+        (0..50).for_each(|_| pace.note(0));
+        assert_eq!(pace.ahead(100), 5_000);
+        assert_eq!(pace.ahead(1), 0, "each is to be claimed by itself");
+        (0..50).for_each(|_| pace.note(5));
+        assert_eq!(pace.ahead(100), 200);
+        (0..50).for_each(|_| pace.note(30));
+        assert_eq!(pace.ahead(100), 0);
     }
 }

@@ -163,8 +163,8 @@ impl Processor {
         Ok(look)
     }
 
-    /// Lets the store claim for it what is fired. While it is busy that is no more than it handles quickly: what is slow would
-    /// keep waiting what an idle processor could handle, on another node too.
+    /// Lets the store claim for it what is fired, but no more than it handles soon: what is slow would keep waiting what an idle
+    /// processor could handle, on another node too.
     fn stay(&self, queue: &QueueDef) {
         if !self.stays {
             return;
@@ -172,8 +172,7 @@ impl Processor {
         if queue.order != QueueOrder::Parallel || !self.engine.bool_property(WAKE, true) {
             return self.leave();
         }
-        let batch = self.pace.batch(queue.claim_limit);
-        let room = if self.pace.is_known() && batch > 1 { batch } else { 0 };
+        let room = self.pace.ahead(queue.claim_limit);
         self.engine.store().stay(&queue.name, &self.claimed_by, room);
     }
 
@@ -386,6 +385,6 @@ impl Processor {
 /// However it ends, by a panic too: what was claimed for it is others'.
 impl Drop for Processor {
     fn drop(&mut self) {
-        self.leave();
+        self.engine.store().leave(&self.claimed_by);
     }
 }

@@ -265,8 +265,9 @@ pub trait EventStore {
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError>;
 
     /// Tells that `claimed_by` claims from `queue` again whenever that is woken, until it [leaves](EventStore::leave). What is
-    /// appended here may then be claimed for it at once, and comes with its next claims: when nothing else of the queue waits, no
-    /// more than it claimed last, and no more than `room` while it is busy. Called again, it changes the room.
+    /// appended here, and what a claim finds beyond its limit, may then be claimed for it ahead and comes with the next claims of
+    /// the queue's processors here, in the order of the queue: no more than `room`, and when it has nothing to do no more than it
+    /// claimed last, if that is more. Called again, it changes the room; what is far more than that is given back.
     fn stay(&self, _queue: &str, _claimed_by: &str, _room: usize) {
         // Where claims cost nothing, there is nothing to save.
     }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use campanile_model::{Event, Record, SysId, TableDef};
+use campanile_model::{Event, QueueOrder, Record, SysId, TableDef};
 use parking_lot::Mutex;
 
 use super::rows::key;
+use crate::contract::Claim;
 
 /// How old a row may be that nobody has asked for yet.
 const AT_HAND_MAX: Duration = Duration::from_millis(20);
@@ -33,8 +34,16 @@ struct Batch {
     /// Those that it comes to next.
     next: VecDeque<Subject>,
     at_hand: Vec<AtHand>,
-    /// Keys that were written here while a read is under way; `None` when none is.
-    written_meanwhile: Option<Written>,
+    under_way: Option<UnderWay>,
+}
+
+/// A read of rows ahead.
+#[derive(Debug)]
+struct UnderWay {
+    /// For these events, in this order.
+    subjects: Vec<Subject>,
+    /// What was written here since it was asked for.
+    written: Written,
 }
 
 /// An event, and the record that it is about.
@@ -102,14 +111,16 @@ pub(super) enum Asked {
 }
 
 impl Ahead {
-    /// The calling thread has claimed these events and will handle them in this order.
-    pub(super) fn claimed(&self, events: &[Event]) {
+    /// The calling thread has claimed these events and will handle them in this order. Where the queue keeps an order nothing is read
+    /// ahead: each is to see what the one before has caused, wherever.
+    pub(super) fn claimed(&self, claim: &Claim) {
+        let events = &claim.events;
         let about = |event: &Event| {
             let key = key(&event.fired.instance).into_owned();
             Subject { event: event.fired.sys_id, table: Arc::clone(&event.fired.table), key }
         };
         let mut all = self.0.lock();
-        if events.len() < 2 {
+        if events.len() < 2 || claim.order != QueueOrder::Parallel {
             all.remove(&thread::current().id());
         } else {
             let next = events.iter().map(about).collect();
@@ -150,30 +161,34 @@ impl Ahead {
         if let Some(at) = found {
             return Asked::AtHand(batch.at_hand.swap_remove(at).row);
         }
-        let also: Vec<String> = batch.ahead(table).map(|next| next.key.clone()).collect();
-        batch.written_meanwhile = (!also.is_empty()).then(Written::default);
+        let subjects: Vec<Subject> = batch.ahead(table).cloned().collect();
+        let also = subjects.iter().map(|next| next.key.clone()).collect();
+        batch.under_way =
+            (!subjects.is_empty()).then(|| UnderWay { subjects, written: Written::default() });
         Asked::With(also)
     }
 
-    /// What the calling thread was told to read with its question, which was asked at `asked`; `rows` of them are there. What
-    /// failed is not called.
+    /// What the calling thread was told to read with its question could not be read.
+    pub(super) fn keep_nothing(&self) {
+        if let Some(batch) = self.0.lock().get_mut(&thread::current().id()) {
+            batch.under_way = None;
+        }
+    }
+
+    /// The rows that the calling thread was told to read with its question, which was asked at `asked`.
     pub(super) fn keep(&self, table: &Arc<TableDef>, asked: Instant, rows: Vec<Option<Record>>) {
         let mut all = self.0.lock();
         let Some(batch) = all.get_mut(&thread::current().id()) else { return };
-        let Some(written) = batch.written_meanwhile.take() else { return };
-        let kept: Vec<AtHand> = batch
-            .ahead(table)
-            .zip(rows)
-            .filter(|(next, _)| !written.has(&next.key))
-            .map(|(next, row)| AtHand {
-                event: next.event,
-                key: next.key.clone(),
-                table: Arc::clone(table),
-                row,
-                asked,
-            })
-            .collect();
-        batch.at_hand = kept;
+        let Some(UnderWay { subjects, written }) = batch.under_way.take() else { return };
+        let rows = subjects.into_iter().zip(rows).filter(|(next, _)| !written.has(&next.key));
+        let kept = rows.map(|(next, row)| AtHand {
+            event: next.event,
+            key: next.key,
+            table: Arc::clone(table),
+            row,
+            asked,
+        });
+        batch.at_hand.extend(kept);
     }
 
     /// A transaction that wrote this has ended, or may have.
@@ -183,9 +198,9 @@ impl Ahead {
         }
         for batch in self.0.lock().values_mut() {
             batch.at_hand.retain(|row| !written.has(&row.key));
-            if let Some(meanwhile) = &mut batch.written_meanwhile {
+            if let Some(UnderWay { written: meanwhile, .. }) = &mut batch.under_way {
                 meanwhile.is_much |= written.is_much;
-                meanwhile.keys.extend(written.keys.iter().cloned());
+                written.keys.iter().for_each(|key| meanwhile.add(key));
             }
         }
     }
@@ -195,7 +210,10 @@ impl Batch {
     /// What to read beside a row of `table`: the records of the events that come next.
     fn ahead(&self, table: &TableDef) -> impl Iterator<Item = &Subject> {
         let next = self.next.iter().take(ROWS_AHEAD);
-        next.filter(|next| !next.key.is_empty() && *next.table == *table.name)
+        let is_at_hand = |next: &Subject| self.at_hand.iter().any(|row| row.event == next.event);
+        next.filter(move |next| {
+            !next.key.is_empty() && *next.table == *table.name && !is_at_hand(next)
+        })
     }
 }
 
@@ -222,11 +240,15 @@ mod tests {
         keys.iter().enumerate().map(about).collect()
     }
 
+    fn batch(events: &[Event]) -> Claim {
+        Claim { events: events.to_vec(), ..Claim::default() }
+    }
+
     /// A thread that has claimed `keys`, handles the first and has asked for its record.
     fn house(keys: &[&str], table: &Arc<TableDef>) -> (Ahead, Vec<Event>, Vec<String>) {
         let ahead = Ahead::default();
         let events = events(keys);
-        ahead.claimed(&events);
+        ahead.claimed(&batch(&events));
         ahead.begun(&events[0].fired.sys_id);
         let Asked::With(also) = ahead.ask(table, keys[0]) else { panic!("nothing is at hand") };
         (ahead, events, also)
@@ -265,7 +287,7 @@ mod tests {
         let (ahead, _, _) = house(&["a", "b"], &table);
         ahead.keep(&table, Instant::now(), rows(1, &table));
         let next = events(&["b", "b"]);
-        ahead.claimed(&next);
+        ahead.claimed(&batch(&next));
         ahead.begun(&next[0].fired.sys_id);
         assert!(!is_at_hand(&ahead, &table, "b"));
     }
@@ -299,6 +321,41 @@ mod tests {
         assert!(!is_at_hand(&ahead, &table, "b"));
     }
 
+    /// While a read is under way, others may take out of what is at hand what it was not asked for.
+    #[test]
+    fn each_event_gets_the_row_that_was_read_for_it_whatever_is_dropped_meanwhile() {
+        let table = table();
+        let sys_id = table.index("sys_id").expect("it has a key");
+        let row = |key: &String| {
+            let mut values: Vec<campanile_model::Value> =
+                (0..table.fields.len()).map(|_| campanile_model::Value::Nil).collect();
+            values[sys_id] = campanile_model::Value::text(key);
+            Some(Record::from_values(Arc::clone(&table), values))
+        };
+        let keys: Vec<String> = (0..30).map(|n| format!("k{n}")).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let (ahead, events, also) = house(&keys, &table);
+        ahead.keep(&table, Instant::now(), also.iter().map(row).collect());
+        let forget = |key| {
+            let mut written = Written::default();
+            written.add(key);
+            ahead.forget(&written);
+        };
+        forget("k5");
+        ahead.begun(&events[5].fired.sys_id);
+        let Asked::With(also) = ahead.ask(&table, "k5") else { panic!("it was dropped") };
+        assert_eq!(also, ["k16", "k17", "k18", "k19", "k20"]);
+        forget("k9");
+        ahead.keep(&table, Instant::now(), also.iter().map(row).collect());
+        for number in [17, 20] {
+            ahead.begun(&events[number].fired.sys_id);
+            let Asked::AtHand(Some(found)) = ahead.ask(&table, keys[number]) else {
+                panic!("{number} was read")
+            };
+            assert_eq!(found.text("sys_id"), keys[number]);
+        }
+    }
+
     #[test]
     fn what_is_old_is_read_again() {
         let table = table();
@@ -319,22 +376,43 @@ mod tests {
         let ahead = Ahead::default();
         let mut events = events(&["a", "b", ""]);
         events[1].fired.table = Arc::from("problem");
-        ahead.claimed(&events);
+        ahead.claimed(&batch(&events));
         ahead.begun(&events[0].fired.sys_id);
         assert!(matches!(ahead.ask(&table, "a"), Asked::With(also) if also.is_empty()));
         assert!(matches!(ahead.ask(&table, "b"), Asked::With(also) if also.is_empty()));
     }
 
     #[test]
+    fn where_an_order_is_kept_nothing_is_read_ahead() {
+        let table = table();
+        let ahead = Ahead::default();
+        let events = events(&["a", "b"]);
+        ahead.claimed(&Claim { order: QueueOrder::ByRecord, ..batch(&events) });
+        ahead.begun(&events[0].fired.sys_id);
+        assert!(matches!(ahead.ask(&table, "a"), Asked::With(also) if also.is_empty()));
+    }
+
+    #[test]
+    fn who_asks_again_reads_no_more_than_is_not_at_hand() {
+        let table = table();
+        let (ahead, _, also) = house(&["a", "b", "c"], &table);
+        ahead.keep_nothing();
+        ahead.keep(&table, Instant::now(), rows(2, &table));
+        assert!(matches!(ahead.ask(&table, "a"), Asked::With(again) if again == also));
+        ahead.keep(&table, Instant::now(), rows(2, &table));
+        assert!(matches!(ahead.ask(&table, "a"), Asked::With(also) if also.is_empty()));
+    }
+
+    #[test]
     fn who_has_come_to_the_end_is_forgotten() {
         let ahead = Ahead::default();
         let events = events(&["a", "b"]);
-        ahead.claimed(&events[..1]);
+        ahead.claimed(&batch(&events[..1]));
         assert!(ahead.0.lock().is_empty(), "nothing comes after it");
-        ahead.claimed(&events);
+        ahead.claimed(&batch(&events));
         ahead.begun(&events[1].fired.sys_id);
         assert_eq!(ahead.0.lock().len(), 1);
-        ahead.claimed(&[]);
+        ahead.claimed(&batch(&[]));
         assert!(ahead.0.lock().is_empty());
     }
 }

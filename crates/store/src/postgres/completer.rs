@@ -9,6 +9,7 @@ use super::append::{FORGET_INTERNAL_KEYS, internal_keys_of};
 use super::completions::{Written, begin_with_finals, write_batch};
 use super::connection::Connection;
 use super::effects::Effects;
+use super::holders;
 use super::nodes::COMPLETING;
 use super::own_row::{OwnRow, WRITE_HANDLING, WRITE_HANDLING_BY_KEY};
 use super::pending::{Pending, Work};
@@ -35,6 +36,9 @@ impl Completer {
             let left = match self.write(&work) {
                 Ok(written) => {
                     self.settle(&work.batch, written);
+                    if work.handling_changed {
+                        self.pass_on();
+                    }
                     continue;
                 }
                 // One entry cannot be written: the others must not wait for it for ever.
@@ -149,6 +153,20 @@ impl Completer {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Writes down who handles what was born for another processor, unless it has ended already, as nearly all has.
+    fn pass_on(&mut self) {
+        let passed_on = self.shared.claims.passed_on();
+        if passed_on.is_empty() {
+            return;
+        }
+        let written =
+            self.connection().and_then(|connection| holders::pass_on(connection, &passed_on));
+        if let Err(error) = written {
+            self.connection = None;
+            tracing::debug!(%error, "events that were born for another processor still bear its name");
         }
     }
 

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
-use campanile_model::{Event, HandlerRun, Instant, NewEvent, QueueOrder, SysId};
+use campanile_model::{Event, HandlerRun, Instant, NewEvent, SysId};
 
 use super::actions::{act, actions, log_action};
 use super::backlog::backlog;
-use super::claims::{self, Claimed};
 use super::connection::Connection;
 use super::effects::Effects;
 use super::events::{Hold, Place, find};
-use super::failure::is_lease_lapsed;
 use super::fate::{self, Mark};
+use super::held::Claimed;
 use super::holders;
+use super::let_go::let_go;
 use super::line::Unit;
 use super::move_kind::{self, Step};
 use super::order;
@@ -22,12 +22,14 @@ use super::plans::BEGIN_VIEW;
 use super::runs::runs;
 use super::store::PostgresStore;
 use super::summary::summary;
-use super::turns;
 use crate::contract::{
     ActionRecord, AppendAnswer, AppendCallback, AppendMode, Backlog, Claim, ClaimRequest,
     CommitMark, Completion, EventAction, EventStore, EventSummary, Halt, KindMoved, StoreError,
     WakeListener,
 };
+
+/// As many events as one step of moving a kind takes, of those that wait for a processor of this program.
+const STEP_WAITING_MAX: usize = 500;
 
 impl PostgresStore {
     fn read_with<T>(
@@ -81,7 +83,7 @@ impl PostgresStore {
     }
 
     /// Gives claims back, at once if the server answers, else as soon as it does.
-    fn give_back(&self, given: Vec<Claimed>) {
+    pub(super) fn give_back(&self, given: Vec<Claimed>) {
         // Each under the lease that it was claimed under.
         let (given, others) = match given.first().map(|first| first.held.token) {
             Some(token) => given.into_iter().partition(|claimed| claimed.held.token == token),
@@ -104,79 +106,24 @@ impl PostgresStore {
         }
     }
 
-    fn claim_once(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError> {
-        let connection = self.writers.take()?;
-        // Once more when the lease turns out to have lapsed, or the queue to keep an order.
-        for _ in 0..3 {
-            let token = self.shared.node.token();
-            let order = order::of(&*self.shared.orders.known(&connection)?, request.queue);
-            let began = Monotonic::now();
-            let claimed = match order {
-                QueueOrder::Parallel => claims::claim(&connection, &self.claims, request, token),
-                order => turns::claim(&connection, &self.claims, request, (token, order)),
-            };
-            self.claims.asked.note(began.elapsed());
-            match claimed {
-                Ok(Ok(claim)) if order == QueueOrder::Parallel && claim.order != order => {
-                    self.shared.orders.forget();
-                }
-                Ok(claim) => return claim,
-                Err(error) if is_lease_lapsed(&error) => {
-                    // Whoever is first registers for all.
-                    let forget = || self.claims.forget_all(token);
-                    self.shared.node.replace(&connection, token, forget)?;
-                }
-                Err(error) => {
-                    self.claims.unanswered.note(request.claimed_by);
-                    return Err(error.into());
-                }
+    /// Moves the events of a kind that wait for a processor of this program, some hundred at a time. Returns how many.
+    fn move_kind_waiting_here(&self, kind: (&str, &str)) -> Result<u64, StoreError> {
+        let mut waiting = self.claims.kind_waiting_here(kind.0, kind.1);
+        let mut moved = 0;
+        while !waiting.is_empty() {
+            let some = waiting.split_off(waiting.len().saturating_sub(STEP_WAITING_MAX));
+            let stepped = self.write_with(|connection| {
+                let (step, effects) = move_kind::move_waiting(connection, kind, &some)?;
+                moved += step.moved;
+                Ok(effects)
+            });
+            if let Err(error) = stepped {
+                self.shared.give_back_later(&some);
+                self.shared.give_back_later(&waiting);
+                return Err(error);
             }
         }
-        Ok(Claim::default())
-    }
-
-    /// Asks the database.
-    fn look(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError> {
-        let claim = self.claim_once(request).map_err(|error| self.located(error))?;
-        if !claim.events.is_empty() || claim.more {
-            return Ok(claim);
-        }
-        match self.unless_stale(request, claim) {
-            Some(claim) => Ok(claim),
-            None => self.claim_once(request).map_err(|error| self.located(error)),
-        }
-    }
-
-    /// This claim, which found nothing; `None`, and it is given back, when another processor has had something for too long.
-    fn unless_stale(&self, request: &ClaimRequest<'_>, claim: Claim) -> Option<Claim> {
-        let (stale, ends) = self.claims.take_stale(request);
-        if stale.is_empty() {
-            let due = claim.next_due.into_iter().chain(ends.map(Instant::from_millis)).min();
-            return Some(Claim { next_due: due, ..claim });
-        }
-        self.claims.births.take_out(&stale);
-        self.give_back(stale);
-        None
-    }
-
-    /// What was claimed at its append. Where the queue keeps an order by now, that is given back: it goes by turns.
-    fn take_born(&self, request: &ClaimRequest<'_>, at: Monotonic) -> Option<Claim> {
-        let taken = self.claims.births.take(request, (&self.claims, at))?;
-        let events = &taken.claim.events;
-        if self.shared.orders.may_be_kept(request.queue) {
-            let ids: Vec<SysId> = events.iter().map(|event| event.fired.sys_id).collect();
-            self.give_back(self.claims.take_out(request.claimed_by, &ids));
-            return None;
-        }
-        if taken.is_anothers
-            && let Err(error) = self.writers.take().and_then(|connection| {
-                holders::pass_on(&connection, events, request.claimed_by, taken.token)
-            })
-        {
-            // It is only who is shown to have it.
-            tracing::debug!(%error, "events that were born for another processor still bear its name");
-        }
-        Some(taken.claim)
+        Ok(moved)
     }
 }
 
@@ -200,31 +147,26 @@ impl EventStore for PostgresStore {
     }
 
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, StoreError> {
-        let now = Monotonic::now();
-        if let Some(claim) = self.take_born(request, now) {
-            return Ok(claim);
+        let claim = self.claim_some(request)?;
+        if let Some(row_reads) = &self.row_reads {
+            row_reads.ahead.claimed(&claim);
         }
-        let births = &self.claims.births;
-        if let Some(rest) = births.rests(request, now)
-            && let Some(claim) = self.unless_stale(request, rest)
-        {
-            return Ok(claim);
-        }
-        let is_answered = || !self.claims.unanswered.has(request.claimed_by);
-        births.begin_look(request, now, is_answered());
-        let looked = self.look(request);
-        births.end_look(request, looked.as_ref().ok(), (Monotonic::now(), is_answered()));
-        looked
+        Ok(claim)
     }
 
     fn stay(&self, queue: &str, claimed_by: &str, room: usize) {
         // In distributed mode, and behind a pool that mixes connections up, appends go the long way, and nothing is born.
         if self.claims.spread().is_none() && !self.shared.is_shared {
-            self.claims.births.stay(queue, claimed_by, room);
+            let born = self.claims.births.stay(queue, claimed_by, room);
+            let given = self.claims.take_out(claimed_by, &born);
+            self.shared.give_back_later(&given);
         }
     }
 
     fn leave(&self, claimed_by: &str) {
+        if let Some(row_reads) = &self.row_reads {
+            row_reads.ahead.claimed(&Claim::default());
+        }
         let born = self.claims.births.leave(claimed_by);
         self.give_back(self.claims.take_out(claimed_by, &born));
     }
@@ -233,20 +175,30 @@ impl EventStore for PostgresStore {
         // Whoever stood still for so long must not begin what others may have taken over. If nobody has, nobody else would ever
         // handle it; what is being handled under a lapsed lease is ended by who handles it.
         if !self.shared.node.is_sure() {
-            self.give_back(self.claims.take_out(claimed_by, std::slice::from_ref(event)));
+            let born = self.claims.births.drain_those(|other| *other.claimed_by == *claimed_by);
+            let mut given = self.claims.take_out(claimed_by, std::slice::from_ref(event));
+            given.extend(self.claims.take_out_all(&born));
+            self.give_back(given);
             return false;
         }
         let is_own = self.claims.begin(event, claimed_by, slot).is_some();
         if is_own {
+            self.claims.births.begun(claimed_by, Monotonic::now());
+            if let Some(row_reads) = &self.row_reads {
+                row_reads.ahead.begun(event);
+            }
             self.shared.pending.note_handling();
         }
         is_own
     }
 
     fn release(&self, claimed_by: &str, events: &[SysId]) {
-        self.give_back(
-            events.iter().filter_map(|event| self.claims.end_lost(event)).flatten().collect(),
-        );
+        let again: Vec<Claimed> =
+            events.iter().filter_map(|event| self.claims.end_lost(event)).flatten().collect();
+        if !again.is_empty() {
+            self.claims.births.take_out(&again);
+            self.give_back(again);
+        }
         self.give_back(self.claims.take_out(claimed_by, events));
     }
 
@@ -267,6 +219,7 @@ impl EventStore for PostgresStore {
 
     fn complete(&self, completion: Completion) {
         if let Some(again) = self.claims.end_lost(&completion.event) {
+            self.claims.births.take_out(again.as_slice());
             tracing::warn!(
                 event.id = %completion.event,
                 "a completion came after the lease had lapsed; it was dropped"
@@ -285,7 +238,16 @@ impl EventStore for PostgresStore {
     }
 
     fn act(&self, action: EventAction) -> Result<CommitMark, StoreError> {
-        self.write_with(|connection| act(connection, &action, self.claims.spread()))
+        let waiting = self.claims.waiting_here(&action);
+        let acted = self.write_with(|connection| {
+            let mut effects = let_go(connection, &waiting)?;
+            effects.extend(&act(connection, &action, self.claims.spread())?);
+            Ok(effects)
+        });
+        if acted.is_err() {
+            self.shared.give_back_later(&waiting);
+        }
+        acted
     }
 
     /// Differs because a lower sequence may become visible later: what is left is looked for from the beginning.
@@ -293,6 +255,7 @@ impl EventStore for PostgresStore {
         let mut done = KindMoved::default();
         let mut after = 0;
         loop {
+            done.moved += self.move_kind_waiting_here((name, to_queue))?;
             let mut step = Step::default();
             self.write_with(|connection| {
                 let (moved, effects) =

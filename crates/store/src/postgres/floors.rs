@@ -109,6 +109,13 @@ impl Floors {
         }
     }
 
+    /// The lanes of `queue` that are known, rising, and where each begins.
+    pub(super) fn known(&self, queue: &str) -> (Vec<f64>, Vec<i64>) {
+        let all = self.0.lock();
+        let lanes = all.get(queue).into_iter().flat_map(|known| &known.lanes);
+        lanes.map(|lane| (lane.priority, lane.floor)).unzip()
+    }
+
     /// Something of `queue` that is due at `due` may be claimed now.
     pub(super) fn told(&self, queue: &str, due: i64) {
         if let Some(known) = self.0.lock().get_mut(queue) {

@@ -1,38 +1,33 @@
 //! Who holds claimed events, as their rows say: passed on, and given back.
 
+use std::collections::HashMap;
 use std::time::Instant as Monotonic;
 
-use campanile_model::Event;
-
-use super::claims::{Claimed, UNSYNCED};
+use super::claims::UNSYNCED;
 use super::connection::Connection;
 use super::distributed;
 use super::effects::Effects;
-use super::pending::Pending;
+use super::held::{Claimed, Held};
 use super::store::Shared;
 use super::text::stored;
 use crate::contract::StoreError;
 
-/// Writes down who holds these events by now, as far as they are still under the lease `token`. It is only what is shown: who
-/// has them waits for no disk before it begins.
+/// Writes down who handles these events, as far as they are still under their lease. It is only what is shown.
 ///
 /// # Errors
 /// What PostgreSQL said.
-pub(super) fn pass_on(
-    connection: &Connection,
-    events: &[Event],
-    claimed_by: &str,
-    token: i64,
-) -> Result<(), StoreError> {
-    let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
-    connection.execute_with(
-        UNSYNCED,
-        (
-            "UPDATE sysevent_live SET claimed_by = $2 \
-             WHERE sequence = ANY ($1) AND claim_token = $3",
-            &[&sequences, &stored(claimed_by), &token],
-        ),
-    )?;
+pub(super) fn pass_on(connection: &Connection, passed_on: &[Claimed]) -> Result<(), StoreError> {
+    for claimed in passed_on {
+        let Held { sequence, token, .. } = claimed.held;
+        connection.execute_with(
+            UNSYNCED,
+            (
+                "UPDATE sysevent_live SET claimed_by = $2 \
+                 WHERE sequence = $1 AND claim_token IS NOT DISTINCT FROM $3",
+                &[&sequence, &stored(&claimed.by), &token],
+            ),
+        )?;
+    }
     Ok(())
 }
 
@@ -52,12 +47,13 @@ pub(super) fn give_back(
     let sequences: Vec<i64> = given.iter().map(|claimed| claimed.held.sequence).collect();
     let rows = connection.query(
         "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL \
-         WHERE sequence = ANY ($1) AND claim_token = $2 RETURNING sequence",
+         WHERE sequence = ANY ($1) AND claim_token IS NOT DISTINCT FROM $2 RETURNING sequence",
         &[&sequences, &token],
     )?;
+    let by_sequence: HashMap<i64, &Claimed> =
+        given.iter().map(|claimed| (claimed.held.sequence, claimed)).collect();
     for row in rows {
-        let sequence: i64 = row.try_get(0)?;
-        if let Some(claimed) = given.iter().find(|claimed| claimed.held.sequence == sequence) {
+        if let Some(claimed) = by_sequence.get(&row.try_get(0)?) {
             effects.wake(&claimed.queue, None, claimed.process_on);
         }
     }
@@ -67,9 +63,6 @@ pub(super) fn give_back(
 /// Gives back what was born for processors that turned out to be slow: somebody idle may be found for it, on another node too.
 pub(super) fn give_back_of_slow(shared: &Shared, at: Monotonic) {
     for (by, born) in shared.claims.births.of_slow(at) {
-        let given = shared.claims.take_out(&by, &born);
-        for of_one_lease in given.chunk_by(|l, r| l.held.token == r.held.token) {
-            shared.pending.push(Pending::GiveBack(of_one_lease.to_vec()));
-        }
+        shared.give_back_later(&shared.claims.take_out(&by, &born));
     }
 }

@@ -3,13 +3,13 @@
 //! Connections (`url`, `address`, `tls`, `connection`, `statements`, `pool`) are asynchronous underneath; whoever asks waits, and
 //! carries the bytes meanwhile (`wire`). What stands between, and what the server is, is found out at the opening (`behind_pool`, `server`). Texts and numbers go in
 //! and out through `text` and `params`. Records: transactions
-//! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`, `row_reads`), answers under
+//! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`, `row_reads`, `ahead`), answers under
 //! keys (`answers`), tables and views after the dictionary (`ddl`).
 //!
 //! Events: rows in two places (`events`). All appends that wait (`line`) are one transaction (`writer`, `own_row`, `plain`, `append`, `insert`,
 //! `group_fate`), and so are completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their
-//! indexes (`plans`). Claims are rows (`claims`, `floors`, `holders`, `unanswered`), and what has a processor that waits for it is born as one (`births`,
-//! `promises`, `doubts`); they stand on the lease of their program (`nodes`, `beat`), and when it
+//! indexes (`plans`). Claims are rows (`claims`, `held`, `floors`, `holders`, `let_go`, `unanswered`), and what has a processor that comes to it is born as one
+//! (`births`, `doubts`); which of them a processor gets, `handing_out` says; they stand on the lease of their program (`nodes`, `beat`), and when it
 //! lapses others take over (`lapses`).
 //! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
 //!
@@ -22,6 +22,7 @@ mod actions;
 mod address;
 #[cfg(feature = "testing")]
 mod admin;
+mod ahead;
 mod answers;
 mod append;
 mod backlog;
@@ -46,11 +47,13 @@ mod fate;
 mod floors;
 mod gauges;
 mod group_fate;
+mod handing_out;
+mod held;
 mod holders;
-mod inbox;
 mod insert;
 mod lapses;
 mod left_behind;
+mod let_go;
 mod line;
 mod load;
 mod marks;
@@ -67,7 +70,6 @@ mod plain;
 mod plans;
 mod polls;
 mod pool;
-mod promises;
 mod read_tx;
 mod row_reads;
 mod rows;

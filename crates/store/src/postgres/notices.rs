@@ -15,12 +15,12 @@ use parking_lot::{Condvar, Mutex};
 use tokio_postgres::AsyncMessage;
 
 use super::births::Births;
-use super::claims::Claims;
 use super::connection::{Connection, Listener};
 use super::distributed::Spread;
 use super::doubts;
 use super::effects::{Effects, Wake};
 use super::floors::Floors;
+use super::held::Claims;
 use super::holders;
 use super::nodes::working;
 use super::polls::{self, Polls};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use campanile_model::{HandlerRun, SysId};
 use parking_lot::{Condvar, Mutex};
 
-use super::claims::{Claimed, Held};
+use super::held::{Claimed, Held};
 use crate::contract::{Completion, NextState, StoreError};
 
 /// Entries that are written at one go.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use campanile_model::NewEvent;
 use tokio_postgres::types::ToSql;
 
+use super::births::{Promises, born};
 use super::connection::Connection;
 use super::effects::Effects;
 use super::failure::broken_uniqueness;
@@ -14,7 +15,6 @@ use super::line::Unit;
 use super::nodes::APPENDING;
 use super::order::KnownOrders;
 use super::own_row::{NUMBER_GROUP_TOO, OwnRow};
-use super::promises::{Promises, born};
 use super::store::Shared;
 use super::writer::{Attempt, Fate, Mark, events_of};
 use crate::contract::{Appended, StoreError};

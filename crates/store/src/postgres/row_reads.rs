@@ -126,7 +126,11 @@ impl RowReads {
         let has_more = !also.is_empty();
         let mut keys = also;
         keys.insert(0, sys_id.to_owned());
-        let mut rows = self.read(part, keys)?.into_iter();
+        let read = self.read(part, keys);
+        if has_more && read.is_err() {
+            self.ahead.keep_nothing();
+        }
+        let mut rows = read?.into_iter();
         let row = rows.next().flatten();
         if has_more {
             self.ahead.keep(part.table, asked, rows.collect());

@@ -12,13 +12,14 @@ use tokio::runtime::Runtime;
 use super::address::Address;
 use super::beat;
 use super::behind_pool::Way;
-use super::claims::Claims;
+use super::births::Moment;
+use super::births::Promises;
 use super::completer::Completer;
 use super::connection::{Connection, Listener};
 use super::distributed::{Spread, setup};
 use super::effects::Effects;
 use super::failure::located;
-use super::inbox::Moment;
+use super::held::{Claimed, Claims};
 use super::lapses::{Taken, take_over};
 use super::line::Line;
 use super::load::unfinished;
@@ -29,7 +30,6 @@ use super::order::Orders;
 use super::own_row::OwnRow;
 use super::pending::{Pending, PendingLine};
 use super::pool::{Pool, PoolLimits, Session};
-use super::promises::Promises;
 use super::row_reads::{READS_MAX, RowReads};
 use super::server::{AtPlace, check_server};
 use super::summary::last_sequence;
@@ -170,6 +170,17 @@ impl Shared {
         }
         if !delivered.orphans.is_empty() {
             self.pending.push(Pending::GiveBack(delivered.orphans));
+        }
+    }
+
+    /// Gives claims back with the next completions, unless this program has claimed their events again by then.
+    pub(super) fn give_back_later(&self, given: &[Claimed]) {
+        for claimed in given {
+            // What comes behind must not go before it.
+            self.claims.births.told(&claimed.queue, claimed.process_on);
+        }
+        for of_one_lease in given.chunk_by(|l, r| l.held.token == r.held.token) {
+            self.pending.push(Pending::GiveBack(of_one_lease.to_vec()));
         }
     }
 

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 
 use campanile_model::{Event, Instant, NewEvent, QueueOrder};
 
-use super::claims::{Claims, HELD_BY_OTHERS_MS};
+use super::claims::HELD_BY_OTHERS_MS;
 use super::connection::Connection;
 use super::distributed::arrivals::SpreadArrival;
 use super::distributed::{self, Spread};
 use super::events::{COLUMNS, read_event};
+use super::held::Claims;
 use super::order::KnownOrders;
 use super::text::stored;
 use super::unanswered::give_back_unknown;

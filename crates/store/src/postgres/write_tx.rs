@@ -20,6 +20,7 @@ use super::effects::Effects;
 use super::failure::{broken_uniqueness, taken_for_dead};
 use super::fate::{self, Mark};
 use super::held::{Held, Standing};
+use super::let_go::{LetGo, let_go};
 use super::marks;
 use super::move_kind;
 use super::order;
@@ -42,13 +43,15 @@ pub(super) struct PostgresWriteTx {
     mark: Mark,
     /// What waits for the commit.
     effects: Vec<Effects>,
-    /// For each open savepoint, its number and the effects that came before it.
-    savepoints: Vec<(u32, usize)>,
+    /// For each open savepoint, its number, and the effects and what was let go of before it.
+    savepoints: Vec<(u32, usize, usize)>,
     savepoints_made: u32,
     /// What this program knows of the order of queues may be of this transaction.
     sets_order: bool,
     /// Rows that it wrote, or may have.
     written: Written,
+    /// Events that waited for a processor of this program and are to wait for any from here on.
+    let_go: LetGo,
     /// It was committed, or the connection is lost.
     has_ended: bool,
 }
@@ -107,6 +110,7 @@ impl PostgresWriteTx {
             savepoints_made: 0,
             sets_order: false,
             written: Written::default(),
+            let_go: LetGo::default(),
             has_ended: false,
         };
         // READ COMMITTED: whoever waited for a row goes on with what the other has left.
@@ -178,8 +182,8 @@ impl PostgresWriteTx {
     }
 
     /// Takes `savepoint` and all that were made after it off the list.
-    fn end_savepoint(&mut self, savepoint: SavepointId) -> Result<(u32, usize), StoreError> {
-        let found = self.savepoints.iter().position(|(number, _)| *number == savepoint.0);
+    fn end_savepoint(&mut self, savepoint: SavepointId) -> Result<(u32, usize, usize), StoreError> {
+        let found = self.savepoints.iter().position(|(number, ..)| *number == savepoint.0);
         let Some(at) = found else {
             return Err(StoreError::Statement {
                 reason: format!("savepoint {} has already ended", savepoint.0),
@@ -197,13 +201,14 @@ impl Drop for PostgresWriteTx {
         if self.sets_order {
             self.store.shared.orders.forget();
         }
-        if self.has_ended {
-            return;
-        }
-        if let Err(error) = self.connection.batch("ROLLBACK") {
+        if !self.has_ended
+            && let Err(error) = self.connection.batch("ROLLBACK")
+        {
             tracing::debug!(%error, "a transaction could not be rolled back; its connection is closed");
             self.connection.spoil();
         }
+        let left = self.let_go.left();
+        self.store.shared.give_back_later(&left);
     }
 }
 
@@ -293,14 +298,25 @@ impl WriteTx for PostgresWriteTx {
     }
 
     fn act_on_event(&mut self, action: &EventAction) -> Result<(), StoreError> {
-        let effects =
-            self.as_a_whole(|tx| actions::act(&tx.connection, action, tx.store.claims.spread()))?;
-        self.effects.push(effects);
+        let waiting = self.let_go.take_on(self.store.claims.waiting_here(action), action);
+        let acted = self.as_a_whole(|tx| {
+            let mut effects = let_go(&tx.connection, &waiting)?;
+            effects.extend(&actions::act(&tx.connection, action, tx.store.claims.spread())?);
+            Ok(effects)
+        });
+        self.let_go.note(waiting, acted.is_ok());
+        self.effects.push(acted?);
         Ok(())
     }
 
     fn move_kind(&mut self, name: &str, to_queue: &str, after: i64) -> Result<u64, StoreError> {
-        let (mut moved, mut after) = (0, after);
+        let waiting = self.store.claims.kind_waiting_here(name, to_queue);
+        let waiting_moved = self
+            .as_a_whole(|tx| move_kind::move_waiting(&tx.connection, (name, to_queue), &waiting));
+        self.let_go.note(waiting, waiting_moved.is_ok());
+        let (step, effects) = waiting_moved?;
+        self.effects.push(effects);
+        let (mut moved, mut after) = (step.moved, after);
         loop {
             let (step, effects) = self.as_a_whole(|tx| {
                 let spread = tx.store.claims.spread();
@@ -356,15 +372,16 @@ impl WriteTx for PostgresWriteTx {
         self.savepoints_made += 1;
         let number = self.savepoints_made;
         self.run(&format!("SAVEPOINT {}", name(self.savepoints.len())))?;
-        self.savepoints.push((number, self.effects.len()));
+        self.savepoints.push((number, self.effects.len(), self.let_go.len()));
         Ok(SavepointId(number))
     }
 
     fn rollback_to(&mut self, savepoint: SavepointId) -> Result<(), StoreError> {
-        let (_, effects) = self.end_savepoint(savepoint)?;
+        let (_, effects, let_go) = self.end_savepoint(savepoint)?;
         let name = name(self.savepoints.len());
         self.run(&format!("ROLLBACK TO {name}; RELEASE {name}"))?;
         self.effects.truncate(effects);
+        self.let_go.undo_to(let_go);
         Ok(())
     }
 
@@ -386,6 +403,7 @@ impl WriteTx for PostgresWriteTx {
             return Err(self.store.located(error));
         }
         self.has_ended = true;
+        self.let_go.committed();
         self.forget_written();
         let mark = self.store.committed();
         for effects in std::mem::take(&mut self.effects) {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use campanile_model::{Event, NewEvent};
 
 use super::append::{Held, append_events};
+use super::births::Promises;
 use super::connection::Connection;
 use super::effects::Effects;
 use super::failure::{is_deadlock, located};
@@ -19,7 +20,6 @@ use super::nodes::APPENDING;
 use super::order::KnownOrders;
 use super::own_row::{NUMBER_GROUP, NUMBER_GROUP_BY_KEY, OwnRow};
 use super::plain::Plain;
-use super::promises::Promises;
 use super::store::Shared;
 use super::turns;
 use crate::contract::{AppendAnswer, AppendOutcome, CommitMark, StoreError};

@@ -60,6 +60,15 @@ pub(crate) fn finish(store: &PostgresStore, events: &[Event]) {
     store.flush().unwrap();
 }
 
+/// How often the database was asked for events.
+fn asked(store: &PostgresStore) -> u64 {
+    gauge(store, "claims").parse().unwrap()
+}
+
+fn gauge(store: &PostgresStore, name: &str) -> String {
+    store.gauges().into_iter().find(|(found, _)| *found == name).unwrap().1.to_string()
+}
+
 pub(crate) fn queued(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| format!("{name} queued {BY}")).collect()
 }
@@ -240,31 +249,164 @@ fn a_full_inbox_leaves_the_rest_waiting_and_is_shut_until_its_processor_has_look
     let mut expected = queued(&["a", "b", "c"]);
     expected.push("d ready".to_owned());
     assert_eq!(rows(&database), expected, "as many as it claims at once");
-    let batch = claim(&store, 9);
-    assert_eq!(names(&batch), ["a", "b", "c"]);
     append(&store, &["e"]);
     assert_eq!(rows(&database)[4], "e ready", "behind the one that waits");
-    finish(&store, &batch);
     let batch = claim(&store, 9);
-    assert_eq!(names(&batch), ["d", "e"]);
+    assert_eq!(names(&batch), ["a", "b", "c", "d", "e"], "it has looked: they may go before");
+    finish(&store, &batch);
     append(&store, &["f", "g", "h"]);
-    let mut expected = queued(&["d", "e", "f", "g"]);
+    let mut expected = queued(&["f", "g"]);
     expected.push("h ready".to_owned());
     assert_eq!(rows(&database), expected, "as many as it has room for while it is busy");
+}
+
+#[test]
+fn what_waits_in_an_inbox_goes_with_its_kind() {
+    let database = TestDatabase::create();
+    let store = resting(&database);
+    append(&store, &["kind", "kind", "other"]);
+    append(&store, &["kind"]);
+    let moved = store.move_kind("kind", "elsewhere").unwrap();
+    assert_eq!(moved.moved, 3);
+    let stand = "SELECT concat_ws(' ', name, queue, state) FROM sysevent_live ORDER BY sequence";
+    assert_eq!(
+        database.texts(stand),
+        ["kind elsewhere ready", "kind elsewhere ready", "other  queued", "kind elsewhere ready"]
+    );
+    assert_eq!(names(&claim(&store, 9)), ["other"]);
+}
+
+#[test]
+fn what_a_transaction_takes_out_of_an_inbox_waits_for_anybody_when_it_is_rolled_back() {
+    let database = TestDatabase::create();
+    for commits in [true, false] {
+        let store = resting(&database);
+        append(&store, &["a"]);
+        let id: SysId = database.texts("SELECT sys_id FROM sysevent_live")[0].parse().unwrap();
+        let queue = Arc::from("elsewhere");
+        let action = EventAction::Move { sys_id: id, queue, record: record("by hand", &[id]) };
+        let mut tx = Arc::clone(&store).write().unwrap();
+        tx.act_on_event(&action).unwrap();
+        let savepoint = tx.savepoint().unwrap();
+        tx.rollback_to(savepoint).unwrap();
+        if commits {
+            tx.commit().unwrap();
+            // It may be claimed again at once, under the same lease.
+            assert_eq!(gauge(&store, "completions_waiting"), "0", "nothing is given back");
+            assert_eq!(rows(&database), ["a ready"]);
+            assert_eq!(database.texts("SELECT queue FROM sysevent_live"), ["elsewhere"]);
+            database.run("DELETE FROM sysevent_live");
+        } else {
+            assert_eq!(rows(&database), queued(&["a"]), "not yet");
+            drop(tx);
+            store.flush().unwrap();
+            assert_eq!(rows(&database), ["a ready"]);
+            finish(&store, &claim(&store, 9));
+        }
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn what_a_savepoint_undoes_waits_in_hand_no_more_and_can_be_changed_again() {
+    let database = TestDatabase::create();
+    let store = resting(&database);
+    append(&store, &["a"]);
+    let id: SysId = database.texts("SELECT sys_id FROM sysevent_live")[0].parse().unwrap();
+    let to = |queue: &str| EventAction::Move {
+        sys_id: id,
+        queue: Arc::from(queue),
+        record: record("by hand", &[id]),
+    };
+    let mut tx = Arc::clone(&store).write().unwrap();
+    let savepoint = tx.savepoint().unwrap();
+    tx.act_on_event(&to("undone")).unwrap();
+    tx.rollback_to(savepoint).unwrap();
+    tx.act_on_event(&to("done")).unwrap();
+    let savepoint = tx.savepoint().unwrap();
+    tx.act_on_event(&to("undone")).unwrap();
+    tx.rollback_to(savepoint).unwrap();
+    tx.commit().unwrap();
+    store.flush().unwrap();
+    assert_eq!(database.texts("SELECT queue || ' ' || state FROM sysevent_live"), ["done ready"]);
+}
+
+/// What is in hand is handed out without a look as long as nothing that waits goes before it.
+#[test]
+fn what_was_born_before_all_that_waits_goes_first_and_what_is_better_is_fetched() {
+    let database = TestDatabase::create();
+    let store = node(&database);
+    store.stay("", BY, 2);
+    assert!(claim(&store, 3).is_empty());
+    let at = |name, millis: i64| event_at(name, 100.0, millis - 1_000);
+    let born = vec![at("a", 1), at("b", 2), at("c", 3), at("late", 4)];
+    store.append_blocking(born, MODE).unwrap();
+    assert_eq!(rows(&database)[3], "late ready");
+    let asked_before = asked(&store);
+    let first = store.claim(&request(1)).unwrap();
+    assert_eq!((names(&first.events), first.more), (vec!["a".to_owned()], true));
+    assert_eq!(asked(&store), asked_before, "late is behind it");
+    store.append_blocking(vec![event_at("urgent", 10.0, -1)], MODE).unwrap();
+    let second = store.claim(&request(2)).unwrap();
+    assert_eq!(
+        (names(&second.events), second.more),
+        (vec!["urgent".to_owned(), "b".to_owned()], true)
+    );
+    assert_eq!(asked(&store), asked_before + 1);
+    let third = claim(&store, 9);
+    assert_eq!(names(&third), ["c", "late"], "in the order of the queue");
+    finish(&store, &[first.events, second.events, third].concat());
+    assert_eq!(store.integrity_problems().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn what_waits_in_an_inbox_can_be_moved_put_off_and_cancelled() {
+    let database = TestDatabase::create();
+    let store = resting(&database);
+    append(&store, &["cancelled", "moved", "put off", "stays"]);
+    let ids: Vec<SysId> = database
+        .texts("SELECT sys_id FROM sysevent_live ORDER BY name COLLATE \"C\"")
+        .iter()
+        .map(|id| id.parse().unwrap())
+        .collect();
+    let record = || record("by hand", &ids);
+    store.act(EventAction::Cancel { sys_id: ids[0], now: NOW, record: record() }).unwrap();
+    let queue = Arc::from("elsewhere");
+    store.act(EventAction::Move { sys_id: ids[1], queue, record: record() }).unwrap();
+    let process_on = NOW.plus_millis(60_000);
+    store.act(EventAction::Reschedule { sys_id: ids[2], process_on, record: record() }).unwrap();
+    assert_eq!(
+        rows(&database),
+        ["moved ready".to_owned(), "put off ready".to_owned(), format!("stays queued {BY}")]
+    );
+    let batch = claim(&store, 9);
+    assert_eq!(names(&batch), ["stays"]);
+    let refused = store.act(EventAction::Cancel { sys_id: ids[3], now: NOW, record: record() });
+    assert!(refused.unwrap_err().to_string().contains("is being handled"));
+    finish(&store, &batch);
 }
 
 #[test]
 fn while_its_processor_lags_behind_nothing_is_born() {
     let database = TestDatabase::create();
     let store = node(&database);
-    store.stay("", BY, 5);
+    store.stay("", BY, 100);
     append(&store, &["a", "b", "c"]);
     assert_eq!(names(&claim(&store, 2)), ["a", "b"], "a full batch: more may wait");
     append(&store, &["d"]);
     assert_eq!(rows(&database)[3], "d ready");
-    assert_eq!(names(&claim(&store, 3)), ["c", "d"]);
-    append(&store, &["e"]);
-    assert_eq!(rows(&database)[4], format!("e queued {BY}"), "it has caught up");
+    let many: Vec<String> = (0..8).map(|n| format!("e{n}")).collect();
+    append(&store, &many.iter().map(String::as_str).collect::<Vec<_>>());
+    let batch = store.claim(&request(2)).unwrap();
+    assert_eq!((names(&batch.events), batch.more), (vec!["c".to_owned(), "d".to_owned()], true));
+    let of_look =
+        rows(&database).iter().filter(|row| row.starts_with('e')).cloned().collect::<Vec<_>>();
+    assert_eq!(of_look.iter().filter(|row| row.ends_with(BY)).count(), 6, "four times as many");
+    append(&store, &["f"]);
+    assert!(rows(&database).contains(&"f ready".to_owned()), "a full look: more may wait");
+    assert_eq!(names(&claim(&store, 99)).len(), 9);
+    append(&store, &["g"]);
+    assert!(rows(&database).contains(&format!("g queued {BY}")), "it has caught up");
 }
 
 #[test]
@@ -305,41 +447,46 @@ fn what_was_born_for_a_processor_that_turns_out_to_be_slow_is_others() {
 }
 
 #[test]
-fn events_are_born_for_who_rests_and_an_idle_processor_takes_what_was_born_for_a_busy_one() {
+fn events_are_born_for_who_rests_and_who_was_woken_takes_what_was_born_for_another_one() {
     let database = TestDatabase::create();
     let store = resting(&database);
     rest(&store, OTHER);
     append(&store, &["a", "b"]);
     assert_eq!(rows(&database), [format!("a queued {BY}"), format!("b queued {OTHER}")]);
-    assert_eq!(names(&claim(&store, 9)), ["a"]);
+    assert_eq!(names(&claim(&store, 1)), ["a"]);
     append(&store, &["c"]);
     assert_eq!(rows(&database)[2], format!("c queued {OTHER}"), "the other one rests still");
     let taken = claim(&store, 9);
     assert_eq!(names(&taken), ["b", "c"], "before it has come to it");
     assert!(taken.iter().all(|event| &*event.claimed_by == BY));
-    assert_eq!(rows(&database), queued(&["a", "b", "c"]), "and so it reads");
     assert!(!store.begin(&taken[0].fired.sys_id, OTHER, 1));
     let other = ClaimRequest { claimed_by: OTHER, ..request(9) };
     assert!(store.claim(&other).unwrap().events.is_empty());
     finish(&store, &taken);
 }
 
-/// That it has it by now is only what is shown.
+/// That another processor has it by now is only what is shown; what ends at once costs nothing.
 #[test]
-fn who_takes_what_was_born_for_another_one_waits_for_no_disk() {
+fn who_takes_what_was_born_for_another_one_bears_its_name_once_it_has_begun() {
     let database = TestDatabase::create();
     let store = resting(&database);
     rest(&store, OTHER);
-    append(&store, &["a", "b"]);
+    append(&store, &["a", "b", "c", "d"]);
     database.run(
-        "CREATE TABLE seen (synced TEXT); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ \
-         BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$; \
+        "CREATE TABLE seen (name TEXT, synced TEXT); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ \
+         BEGIN INSERT INTO seen VALUES (NEW.name, current_setting('synchronous_commit')); RETURN NEW; END $$; \
          CREATE TRIGGER seeing BEFORE UPDATE ON sysevent_live FOR EACH ROW EXECUTE FUNCTION see()",
     );
-    assert_eq!(names(&claim(&store, 9)), ["a"]);
-    assert_eq!(names(&claim(&store, 9)), ["b"]);
-    assert_eq!(rows(&database), queued(&["a", "b"]));
-    assert_eq!(database.texts("SELECT synced FROM seen"), ["off"]);
+    let taken = claim(&store, 9);
+    assert_eq!(names(&taken), ["a", "b", "c", "d"]);
+    assert!(store.begin(&taken[3].fired.sys_id, BY, 1));
+    wait_until("it bears the name of who handles it", || {
+        rows(&database)[3] == format!("d queued {BY}")
+    });
+    assert_eq!(rows(&database)[1], format!("b queued {OTHER}"), "it has not begun");
+    store.complete(completion(&taken[3], NextState::Processed));
+    finish(&store, &taken[..3]);
+    assert_eq!(database.texts("SELECT name || synced FROM seen"), ["doff"], "nobody waits for it");
 }
 
 #[test]

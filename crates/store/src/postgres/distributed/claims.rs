@@ -14,10 +14,11 @@ use super::rule::{self, Rule};
 use super::statements::{CLAIM, GIVE_BACK, GIVE_BACK_OTHERS, NEXT_QUEUE};
 use super::turns::{Ended, Turn};
 use crate::contract::{Claim, ClaimRequest, StoreError};
-use crate::postgres::claims::{Claimed, Claims, HELD_BY_OTHERS_MS, sort};
+use crate::postgres::claims::{HELD_BY_OTHERS_MS, sort};
 use crate::postgres::connection::Connection;
 use crate::postgres::effects::Effects;
 use crate::postgres::events::read_event;
+use crate::postgres::held::{Claimed, Claims};
 use crate::postgres::text::{read, stored};
 
 /// Claims due events for the program with `token`, in one transaction: partitions are looked at in turn until one has some.

@@ -17,9 +17,10 @@ use super::statements::{NEXT_LANE, NEXT_RETRY};
 use super::turns::{Ended, Turn};
 use super::{by_record, sequential};
 use crate::contract::{Claim, ClaimRequest, StoreError};
-use crate::postgres::claims::{Claims, HELD_BY_OTHERS_MS, sort};
+use crate::postgres::claims::{HELD_BY_OTHERS_MS, sort};
 use crate::postgres::connection::{Asked, Connection};
 use crate::postgres::events::read_event;
+use crate::postgres::held::Claims;
 use crate::postgres::text::stored;
 use crate::postgres::turns::{CLAIM_EVENTS_MAX, LOOK_AGAIN_MS, put_in_turn};
 
