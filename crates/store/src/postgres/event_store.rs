@@ -167,8 +167,11 @@ impl EventStore for PostgresStore {
         if let Some(row_reads) = &self.row_reads {
             row_reads.ahead.claimed(&Claim::default());
         }
-        let born = self.claims.births.leave(claimed_by);
+        let (born, queue) = self.claims.births.leave(claimed_by);
         self.give_back(self.claims.take_out(claimed_by, &born));
+        if let Some(queue) = queue {
+            self.shared.notices.wake(&queue, 0);
+        }
     }
 
     fn begin(&self, event: &SysId, claimed_by: &str, slot: usize) -> bool {

@@ -58,9 +58,16 @@ impl Births {
         of_queue.events.drain_of(claimed_by, count - most)
     }
 
-    /// Takes the inbox away. Returns what was born for the processor and not handed out.
-    pub(in crate::postgres) fn leave(&self, claimed_by: &str) -> Vec<SysId> {
-        self.state.lock().inboxes.remove(claimed_by)
+    /// Takes the inbox away. Returns what was born for the processor and not handed out; and the queue, when others of it have
+    /// something before them: the wake for that may have been this one's.
+    pub(in crate::postgres) fn leave(&self, claimed_by: &str) -> (Vec<SysId>, Option<Arc<str>>) {
+        let mut state = self.state.lock();
+        let queue = state.inboxes.queue_of(claimed_by);
+        let born = state.inboxes.remove(claimed_by);
+        let has_some = |queue: &Arc<str>| {
+            state.inboxes.of_queue(queue).is_some_and(|it| !it.events.is_empty())
+        };
+        (born, queue.filter(has_some))
     }
 
     /// What the processor that claims may have.

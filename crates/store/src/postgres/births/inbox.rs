@@ -127,6 +127,11 @@ impl Inboxes {
         born
     }
 
+    /// The queue of a processor that has one.
+    pub(super) fn queue_of(&self, claimed_by: &str) -> Option<Arc<str>> {
+        self.queues.get(claimed_by).map(Arc::clone)
+    }
+
     /// The inbox of a processor of `queue`.
     pub(super) fn get_mut(&mut self, queue: &str, claimed_by: &str) -> Option<&mut Inbox> {
         self.by_queue.get_mut(queue)?.inboxes.get_mut(claimed_by)

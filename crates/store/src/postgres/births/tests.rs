@@ -62,7 +62,7 @@ fn request() -> ClaimRequest<'static> {
 fn what_was_promised_to_who_has_left_meanwhile_is_given_back() {
     let house = House::new();
     let promises = house.promise(0).unwrap();
-    assert!(house.births().leave("by").is_empty());
+    assert_eq!(house.births().leave("by"), (Vec::new(), None));
     assert_eq!(house.deliver(&promises), (0, 1));
     assert_eq!(house.claims.len(), 0, "nobody holds it");
     assert!(house.promise(0).is_none());
@@ -240,6 +240,16 @@ fn what_is_no_claim_of_who_it_was_born_for_any_more_is_passed_on_to_nobody() {
     assert!(house.claims.begin(&keys[0], "by", 0).is_some());
     assert!(house.births().add(&tiny, stale(first), TOKEN).is_none());
     assert!(take(&house, "other", 9).is_empty(), "it has begun");
+}
+
+/// It may have used up the wake of another one.
+#[test]
+fn who_leaves_tells_whether_its_neighbours_have_something_before_them() {
+    let house = with_other([1, 2]);
+    assert_eq!(house.births().leave("other"), (Vec::new(), Some(Arc::from(""))));
+    assert_eq!(house.births().leave("other"), (Vec::new(), None), "it has left");
+    let (born, queue) = house.births().leave("by");
+    assert_eq!((born.len(), queue), (2, None));
 }
 
 #[test]
