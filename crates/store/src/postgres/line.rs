@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use campanile_model::NewEvent;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::failure::closed;
 use crate::contract::{AppendCallback, AppendMode, StoreError};
@@ -32,6 +32,8 @@ pub(super) struct Line {
 struct State {
     units: VecDeque<Unit>,
     events: usize,
+    /// Units of the last group.
+    last: usize,
     stopping: bool,
     /// The process of the server that the writer's connection leads to.
     writes_by: Option<i32>,
@@ -71,6 +73,10 @@ impl Line {
     /// Takes what waits as one group; `None` when there will be no more.
     pub(super) fn take(&self) -> Option<Vec<Unit>> {
         let mut state = self.state.lock();
+        if state.units.len() < state.last {
+            // Those who were answered just now may come again, if only they get a processor.
+            MutexGuard::unlocked(&mut state, std::thread::yield_now);
+        }
         while state.units.is_empty() {
             if state.stopping {
                 return None;
@@ -85,6 +91,7 @@ impl Line {
             units.push(unit);
         }
         state.events = state.events.saturating_sub(events);
+        state.last = units.len();
         Some(units)
     }
 
