@@ -117,6 +117,9 @@ impl Completer {
         let is_spread = shared.claims.spread().is_some();
         let connection = self.connection()?;
         let begin = connection.begin_by_index();
+        // What is given back must not be claimed again meanwhile without being known here.
+        let gives_back = batch.iter().any(|pending| pending.given_back().is_some());
+        let _alone = gives_back.then(|| shared.claims.claiming.write());
         let work = || -> Result<(Written, Vec<Row>), StoreError> {
             let at_once = begin_with_finals(connection, begin, &shared.claims, batch, token)?;
             let written = if let Some(written) = at_once {

@@ -28,6 +28,7 @@ impl PostgresStore {
             let token = self.shared.node.token();
             let order = order::of(&*self.shared.orders.known(&connection)?, request.queue);
             let began = Monotonic::now();
+            let claiming = self.claims.claiming.read();
             let claimed = match order {
                 QueueOrder::Parallel => {
                     let request = ClaimRequest { limit: look_max, ..request.clone() };
@@ -35,6 +36,7 @@ impl PostgresStore {
                 }
                 order => turns::claim(&connection, &self.claims, request, (token, order)),
             };
+            drop(claiming);
             self.claims.asked.note(began.elapsed());
             match claimed {
                 Ok(Ok(claim)) if order == QueueOrder::Parallel && claim.order != order => {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use campanile_model::{Event, SysId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::births::Births;
 use super::distributed::Spread;
@@ -26,6 +26,9 @@ pub(super) struct Claims {
     claimed: Mutex<HashMap<SysId, Claimed>>,
     /// Events that were being handled here when the lease lapsed, and still are: what comes of that counts for nothing.
     lost: Mutex<HashSet<SysId>>,
+    /// Held by whoever asks the database for events until they are noted here, together with others; and alone by whoever gives back
+    /// what nobody here holds: in between an event may be claimed there and not be known here yet.
+    pub(super) claiming: RwLock<()>,
     /// Events that have begun; those that have ended go at the next look.
     begun: Mutex<HashSet<SysId>>,
     /// Until when nothing will have waited for too long, and what was told of that, by who asked: to find out takes a look at all
