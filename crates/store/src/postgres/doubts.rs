@@ -45,6 +45,8 @@ fn give_back(shared: &Shared, connection: &Connection, group: &InDoubt) -> Resul
     group_fate::wait_ended(connection, (group.token, group.number), &in_use)?;
     let keys: Vec<String> = group.events.iter().map(|(event, _)| key(event)).collect();
     let holders: Vec<_> = group.events.iter().map(|(_, by)| stored(by)).collect();
+    // Nobody claims them meanwhile without being known.
+    let _alone = shared.claims.claiming.write();
     let known = shared.claims.all_known();
     let given = connection.execute(
         "UPDATE sysevent_live SET state = 'ready', claimed_by = NULL, claim_token = NULL \

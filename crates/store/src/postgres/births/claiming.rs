@@ -209,8 +209,8 @@ impl Births {
         look_max
     }
 
-    /// What the look for at most so many events came to; `None` when it failed. While the database may have claimed for the processor without its knowledge
-    /// nothing is born for it: what is promised to it keeps that from being given back.
+    /// What the look for at most so many events came to; `None` when it failed. While the database may have claimed for the
+    /// processor without its knowledge nothing is born for it: what is promised to it keeps that from being given back.
     pub(in crate::postgres) fn end_look(
         &self,
         request: &ClaimRequest<'_>,
