@@ -220,3 +220,39 @@ impl Completer {
         self.connection.as_ref().ok_or_else(|| super::failure::closed(self.shared.place()))
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::super::{PostgresOptions, PostgresStore};
+    use super::*;
+    use crate::contract::{AppendMode, ClaimRequest, EventStore};
+    use crate::testing::{NOW, TestDatabase, event};
+
+    /// The program has claimed the event again under the same lease, and does not know it yet.
+    #[test]
+    fn what_is_claimed_again_meanwhile_is_not_given_back() {
+        let database = TestDatabase::create();
+        let store = PostgresStore::open(&PostgresOptions::new(database.url())).expect("it opens");
+        let mode = AppendMode { durable: false, atomic: false };
+        store.append_blocking(vec![event("a")], mode).expect("it is appended");
+        let request =
+            ClaimRequest { queue: "", limit: 9, claimed_by: "by", by_priority: true, now: NOW };
+        let claimed = store.claim(&request).expect("it claims").events;
+        let ids: Vec<_> = claimed.iter().map(|event| event.fired.sys_id).collect();
+        let given = store.claims.take_out("by", &ids);
+        assert_eq!(given.len(), 1);
+        let state = || database.texts("SELECT state FROM sysevent_live");
+
+        let claiming = store.claims.claiming.read();
+        store.shared.pending.push(Pending::GiveBack(given));
+        // Until whoever gives back waits for the claim, or has not waited.
+        while store.claims.claiming.try_read().is_some() && state() == ["queued"] {
+            std::thread::yield_now();
+        }
+        let token = store.shared.node.token();
+        store.claims.add(&claimed, (None, token, NOW.as_millis()), false);
+        drop(claiming);
+        store.flush().expect("it is written");
+        assert_eq!(state(), ["queued"]);
+    }
+}
