@@ -135,12 +135,13 @@ fn fires(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failure>
 }
 
 fn sustain(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failure> {
-    let [one, fewer, two, over_http] = in_turn(context, || {
-        let [unanswered, fewer] = UNANSWERED;
+    let [unanswered, fewer] = UNANSWERED;
+    let [one, one_with_fewer, two, two_with_more, over_http] = in_turn(context, || {
         Ok([
             in_process(context, server, unanswered)?,
             in_process(context, server, fewer)?,
-            two_nodes(context, server)?,
+            two_nodes(context, server, unanswered)?,
+            two_nodes(context, server, 2 * unanswered)?,
             over_http(context, server)?,
         ])
     })?;
@@ -148,13 +149,17 @@ fn sustain(context: &Context<'_>, server: &Server) -> Result<Vec<Figure>, Failur
         let what = format!("PostgreSQL: fired to done in process, {unanswered} unanswered");
         Figure::rate(what, FIRED, took)
     };
-    let one = of_one(UNANSWERED[0], one).target(8_000.0, 12_000.0);
+    let one = of_one(unanswered, one).target(8_000.0, 12_000.0);
     let of_one_node = one.value();
+    let of_two = |unanswered, took| {
+        let what = format!("PostgreSQL: the same by two nodes, {unanswered} unanswered each");
+        Figure::rate(what, FIRED, took).beside(of_one_node, "one node")
+    };
     Ok(vec![
         one,
-        of_one(UNANSWERED[1], fewer),
-        Figure::rate("PostgreSQL: the same by two nodes, 32 unanswered each", FIRED, two)
-            .beside(of_one_node, "one node"),
+        of_one(fewer, one_with_fewer),
+        of_two(unanswered / 2, two),
+        of_two(unanswered, two_with_more),
         Figure::rate("PostgreSQL: fired over HTTP to done, 16 in flight", FIRED, over_http),
     ])
 }
@@ -182,14 +187,14 @@ fn in_process(context: &Context<'_>, server: &Server, callers: usize) -> Result<
     Ok(took)
 }
 
-fn two_nodes(context: &Context<'_>, server: &Server) -> Result<Took, Failure> {
+/// `callers` fire at two nodes, half of them at each.
+fn two_nodes(context: &Context<'_>, server: &Server, callers: usize) -> Result<Took, Failure> {
     let place = Place::make(context, server, "sustained")?;
     let second = House::open_on(context, &place.database.url)?;
     let houses = [&place.house, &second];
     for house in houses {
         house.start_processors()?;
     }
-    let callers = UNANSWERED[0];
     let began = Began::now();
     side_by_side(callers, |caller| fire_some(houses[caller % 2], caller, callers))?;
     place.house.wait_until_done()?;
