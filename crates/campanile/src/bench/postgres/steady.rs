@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::server::{Bare, Server};
 use super::tables::{dead_rows, live_megabytes};
-use super::{FIRED, Place, UNANSWERED, fire_some, on_server};
+use super::{FIRED, Place, UNANSWERED, fire_to_done, on_server};
 use crate::bench::append::side_by_side;
 use crate::bench::context::Context;
 use crate::bench::figure::{Figure, Unit};
@@ -64,9 +64,7 @@ fn sustained(place: &Place, time: Duration) -> Result<Figure, Failure> {
     let began = Instant::now();
     let mut count = 0;
     while began.elapsed() < time {
-        let callers = UNANSWERED[0];
-        side_by_side(callers, |caller| fire_some(&place.house, caller, callers))?;
-        place.house.wait_until_done()?;
+        fire_to_done(&[&place.house], UNANSWERED[0], FIRED)?;
         count += FIRED;
     }
     let what = format!("PostgreSQL: fired to done, {} without a pause", length(time));
