@@ -11,12 +11,9 @@ use parking_lot::{Mutex, RwLock};
 use super::births::Births;
 use super::distributed::Spread;
 use super::floors::Floors;
+use super::stale::Fresh;
 use super::unanswered::Unanswered;
-use crate::contract::{ClaimRequest, TAKE_BACK_AFTER};
-
-/// [`TAKE_BACK_AFTER`] in milliseconds.
-#[expect(clippy::cast_possible_truncation, reason = "some seconds")]
-const TAKE_BACK_AFTER_MS: i64 = TAKE_BACK_AFTER.as_millis() as i64;
+use crate::contract::ClaimRequest;
 
 /// The claims of this node.
 #[derive(Debug, Default)]
@@ -31,9 +28,8 @@ pub(super) struct Claims {
     pub(super) claiming: RwLock<()>,
     /// Events that have begun; those that have ended go at the next look.
     begun: Mutex<HashSet<SysId>>,
-    /// Until when nothing will have waited for too long, and what was told of that, by who asked: to find out takes a look at all
-    /// that is claimed.
-    fresh_until: Mutex<HashMap<String, (i64, Option<i64>)>>,
+    /// Until when nothing of a queue will have waited for too long.
+    fresh: Fresh,
     /// Events whose rows say that another processor of this program has them.
     passed_on: Mutex<Vec<SysId>>,
     /// What this node may have claimed and not been told.
@@ -266,39 +262,7 @@ impl Claims {
     /// Forgets what somebody else has claimed long ago and not begun (§4.3). Returns it, and when the next one will
     /// have waited long enough.
     pub(super) fn take_stale(&self, request: &ClaimRequest<'_>) -> (Vec<Claimed>, Option<i64>) {
-        let now = request.now.as_millis();
-        let latest = now.saturating_add(TAKE_BACK_AFTER_MS);
-        let mut fresh_until = self.fresh_until.lock();
-        // Unless the clock was set back since.
-        if let Some((until, next)) = fresh_until.get(request.claimed_by)
-            && now < *until
-            && *until <= latest
-        {
-            return (Vec::new(), *next);
-        }
-        let mut stale = Vec::new();
-        let mut next: Option<i64> = None;
-        self.claimed.lock().retain(|_, claimed| {
-            if claimed.slot.is_some() || claimed.ending || *claimed.queue != *request.queue {
-                return true;
-            }
-            // The clock may have been set back since.
-            claimed.at = claimed.at.min(now);
-            let ends = claimed.at.saturating_add(TAKE_BACK_AFTER_MS);
-            if ends > now {
-                // Its own may be another's by then.
-                next = Some(next.map_or(ends, |next| next.min(ends)));
-                return true;
-            }
-            if *claimed.by == *request.claimed_by {
-                return true;
-            }
-            stale.push(claimed.clone());
-            false
-        });
-        // What is claimed from now on is not older then.
-        fresh_until.insert(request.claimed_by.to_owned(), (next.unwrap_or(latest), next));
-        (stale, next)
+        self.fresh.take_stale(request, &self.claimed)
     }
 
     /// Takes a completion in: from now on the event can be neither completed again nor released. Returns its claim; `None`

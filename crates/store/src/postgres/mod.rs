@@ -8,7 +8,7 @@
 //!
 //! Events: rows in two places (`events`). All appends that wait (`line`) are one transaction (`writer`, `own_row`, `plain`, `append`, `insert`,
 //! `group_fate`), and so are completions and runs (`completer`, `pending`, `completions`, `runs`), all planned by their
-//! indexes (`plans`). Claims are rows (`claims`, `held`, `floors`, `holders`, `let_go`, `unanswered`), and what has a processor that comes to it is born as one
+//! indexes (`plans`). Claims are rows (`claims`, `held`, `stale`, `floors`, `holders`, `let_go`, `unanswered`), and what has a processor that comes to it is born as one
 //! (`births`, `doubts`); which of them a processor gets, `handing_out` says; they stand on the lease of their program (`nodes`, `beat`), and when it
 //! lapses others take over (`lapses`).
 //! Time is the database's (`time`). What follows a commit (`effects`) is told to this program and to the others (`notices`).
@@ -75,6 +75,7 @@ mod row_reads;
 mod rows;
 mod runs;
 mod server;
+mod stale;
 mod statements;
 mod store;
 mod summary;
