@@ -68,6 +68,9 @@ pub(crate) enum SettingsError {
     /// A value of the wrong kind.
     #[error("{place}: '{key}' expected {expected}, got {got}")]
     WrongKind { place: String, key: String, expected: &'static str, got: String },
+    /// A variable that is there and says nothing.
+    #[error("{name} is set and empty: give it a value, or unset it")]
+    Empty { name: String },
 }
 
 /// Reads the layers. `variables` are those of the environment that begin with `CAMPANILE_`.
@@ -92,12 +95,16 @@ pub(crate) fn load(
     let known: Vec<String> = values.keys().cloned().collect();
     for (name, text) in variables {
         let Some(key) = known.iter().find(|key| variable_of(key) == name) else {
-            if is_in_a_section(&name, &known) {
+            if is_meant(&name, &known) {
                 return Err(unknown_variable(&name, &known));
             }
             // Other CAMPANILE_ variables (passwords, test settings) are not settings.
             continue;
         };
+        // Without its database a server would take events in elsewhere.
+        if text.trim().is_empty() {
+            return Err(SettingsError::Empty { name });
+        }
         let value = match values.get(key) {
             Some(Value::Integer(_)) => text.parse().map_or(Value::String(text), Value::Integer),
             _ => Value::String(text),
@@ -122,10 +129,13 @@ fn variable_of(key: &str) -> String {
     format!("CAMPANILE_{}", key.replace('.', "_").to_ascii_uppercase())
 }
 
-/// Whether a variable begins like a section of settings: then it is meant as a setting.
-fn is_in_a_section(name: &str, known: &[String]) -> bool {
-    known.iter().filter_map(|key| key.split_once('.')).any(|(section, _)| {
-        name.strip_prefix(&variable_of(section)).is_some_and(|rest| rest.starts_with('_'))
+/// Whether a variable is meant as a setting: it begins like a section of them, or is nearly one that stands in none.
+fn is_meant(name: &str, known: &[String]) -> bool {
+    known.iter().any(|key| match key.split_once('.') {
+        Some((section, _)) => {
+            name.strip_prefix(&variable_of(section)).is_some_and(|rest| rest.starts_with('_'))
+        }
+        None => nearest(name, [&*variable_of(key)]).is_some(),
     })
 }
 
@@ -182,7 +192,7 @@ fn integer(values: &BTreeMap<String, Value>, key: &str) -> i64 {
 /// The leaves of a TOML text by dotted key.
 fn flat(place: &str, text: &str) -> Result<BTreeMap<String, Value>, SettingsError> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        SettingsError::Malformed { place: place.to_owned(), reason: error.to_string() }
+        SettingsError::Malformed { place: place.to_owned(), reason: told(text, &error) }
     })?;
     let mut leaves = BTreeMap::new();
     let mut open = vec![(String::new(), table)];
@@ -198,6 +208,20 @@ fn flat(place: &str, text: &str) -> Result<BTreeMap<String, Value>, SettingsErro
         }
     }
     Ok(leaves)
+}
+
+/// Where a text is no TOML, and why; not what stands there, which may be a password.
+fn told(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+    format!(
+        "line {line} is no TOML: {} (texts stand in quotes)",
+        error.message().replace('\n', ", ")
+    )
+}
+
+/// A value as it is told: one that may be a database's URL is not.
+pub(super) fn shown(value: String) -> String {
+    if value.contains("://") { "a URL".to_owned() } else { value }
 }
 
 fn overlay(
@@ -220,7 +244,7 @@ fn overlay(
             place: place.to_owned(),
             key: key.to_owned(),
             expected: present.type_str(),
-            got: value.to_string(),
+            got: shown(value.to_string()),
         });
     }
     values.insert(key.to_owned(), value);
@@ -263,6 +287,51 @@ mod tests {
         assert!(error.contains("did you mean 'CAMPANILE_SERVER_LISTEN'"), "{error}");
         assert!(load(None, variable("CAMPANILE_ADMIN_PASSWORD")).is_ok());
         assert!(load(None, variable("CAMPANILE_LOGBOOK")).is_ok());
+        for other in ["PASSWORD", "TEST_DATA", "TEST_POSTGRES", "TEST_ENGINE", "TEST_SKIPS", "USER"]
+        {
+            let name = format!("CAMPANILE_{other}");
+            assert!(load(None, variable(&name)).is_ok(), "{name}");
+        }
+        for slip in ["CAMPANILE_DATABSE", "CAMPANILE_DATABASES", "CAMPANILE_DATABASE_URL"] {
+            let error = load(None, variable(slip)).unwrap_err().to_string();
+            assert!(error.contains("did you mean 'CAMPANILE_DATABASE'"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_empty_is_refused() {
+        for name in ["CAMPANILE_DATABASE", "CAMPANILE_SERVER_DATA", "CAMPANILE_SCRIPTS_WORKERS"] {
+            for empty in ["", " "] {
+                let error = load(None, [(name.to_owned(), empty.to_owned())]).unwrap_err();
+                assert_eq!(
+                    error.to_string(),
+                    format!("{name} is set and empty: give it a value, or unset it")
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_error_tells_a_password() {
+        for text in [
+            "database = postgres://u:geheim@h/c\n",
+            "database = \"postgres://u:geheim@h/c\n",
+            "database = [\"postgres://u:geheim@h/c\"]\n",
+            "[postgres]\nreaders = \"postgres://u:geheim@h/c\"\n",
+            "[postgres]\nprepared_statements = \"postgres://u:geheim@h/c\"\n",
+            "[postgres]\npartitions = \"postgres://u:geheim@h/c\"\n",
+        ] {
+            let (_folder, path) = file(text);
+            let error = load(Some(&path), []).unwrap_err().to_string();
+            assert!(!error.contains("geheim") && !error.contains('\n'), "{error}");
+        }
+        let variable =
+            ("CAMPANILE_POSTGRES_READERS".to_owned(), "postgres://u:geheim@h/c".to_owned());
+        let error = load(None, [variable]).unwrap_err().to_string();
+        assert!(error.contains("'postgres.readers' expected integer, got a URL"), "{error}");
+        let (_folder, path) = file("[server]\nlisten = \"x\"\ndatabase = h/c\n");
+        let error = load(Some(&path), []).unwrap_err().to_string();
+        assert!(error.contains("line 3 is no TOML: "), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use campanile_store::{Connections, PARTITIONS, StatementNames};
 use toml::Value;
 
-use super::layers::{SettingsError, text, within};
+use super::layers::{SettingsError, shown, text, within};
 
 /// Fewer of a kind, and one operation would wait for another for no reason; a server with more connections spends its
 /// time on changing between them.
@@ -64,7 +64,7 @@ fn names(values: &BTreeMap<String, Value>) -> Result<StatementNames, SettingsErr
     found.ok_or_else(|| SettingsError::NoSuchChoice {
         key: key.to_owned(),
         choices: NAMES.map(|(word, _)| word).join(", "),
-        got,
+        got: shown(got),
     })
 }
 

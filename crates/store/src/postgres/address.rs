@@ -1,10 +1,11 @@
 //! Where the database is: a URL taken apart, with the password kept out of everything that is told.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::statements::Learned;
@@ -15,8 +16,11 @@ use crate::contract::StoreError;
 /// What a URL looks like.
 const SHAPE: &str = "postgres://user:password@host:port/database";
 
-/// How long a connection may take to be made.
+/// How long a connection of the network may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// And so many times as long all that goes before the first statement: TLS, the password, a pool that looks for a connection.
+const ANSWER_PART: u32 = 3;
 
 /// How long sent bytes may stay without an answer of the network, before the connection counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -30,7 +34,11 @@ const ROOTS_OPTION: &str = "sslrootcert";
 /// An address to connect to.
 #[derive(Clone)]
 pub(super) struct Address {
-    config: Config,
+    /// One for each host, in their order.
+    hosts: Vec<Config>,
+    /// Which of them answered last: the others may be silent, and each of them would cost [`Address::answer_max`] again.
+    answered: Arc<AtomicUsize>,
+    answer_max: Duration,
     place: String,
     tls: MakeRustlsConnect,
     learned: Option<Arc<Learned>>,
@@ -52,9 +60,16 @@ impl Address {
     /// [`StoreError::Unavailable`] with what is wrong in the URL, and never its password.
     pub(super) fn parse(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let refused = |reason: String| StoreError::Unavailable { place: url.to_string(), reason };
+        let is_ambiguous = url.is_ambiguous();
         let url = url.expose();
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(refused(format!("expected {SHAPE}")));
+        }
+        if is_ambiguous {
+            return Err(refused(format!(
+                "it cannot be told where the password ends and the host begins: expected {SHAPE}, with %40 for '@', %3A for ':', \
+                 %2F for '/' and %3F for '?' in user and password"
+            )));
         }
         let (url_for_client, mut options) = split_options(url);
         let roots = take_option(&mut options, ROOTS_OPTION);
@@ -91,7 +106,9 @@ impl Address {
         config.keepalives_idle(KEEPALIVE);
         let needs_tls = config.get_ssl_mode() != SslMode::Disable;
         let tls = tls::connector(needs_tls, roots.as_deref()).map_err(refused)?;
-        Ok(Self { place: place(&config), config, tls, learned: None })
+        let answer_max = config.get_connect_timeout().map_or(CONNECT_MAX, |max| *max) * ANSWER_PART;
+        let (place, hosts, answered) = (place(&config), each_host(config), Arc::default());
+        Ok(Self { hosts, answered, answer_max, place, tls, learned: None })
     }
 
     /// The same place, to which statements go without names.
@@ -109,8 +126,22 @@ impl Address {
         &self.place
     }
 
-    pub(super) fn config(&self) -> &Config {
-        &self.config
+    /// How to connect to each of the hosts, with its place among them, in the order in which they are to be tried: the one that
+    /// answered last, then those behind it, and around.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = (usize, &Config)> {
+        let first = self.answered.load(Ordering::Relaxed);
+        let hosts = self.hosts.iter().enumerate();
+        hosts.clone().skip(first).chain(hosts.take(first))
+    }
+
+    /// The host at this place answered.
+    pub(super) fn has_answered(&self, at: usize) {
+        self.answered.store(at, Ordering::Relaxed);
+    }
+
+    /// How long one of them may take before the first statement.
+    pub(super) fn answer_max(&self) -> Duration {
+        self.answer_max
     }
 
     pub(super) fn tls(&self) -> MakeRustlsConnect {
@@ -131,9 +162,49 @@ fn is_local(host: &Host) -> bool {
     }
 }
 
-fn place(config: &Config) -> String {
+/// The configuration of each host by itself. Where they are to be taken at random the client does that.
+fn each_host(config: Config) -> Vec<Config> {
+    let hosts = config.get_hosts();
+    if hosts.len() < 2 || config.get_load_balance_hosts() == LoadBalanceHosts::Random {
+        return vec![config];
+    }
+    let one = |(at, host): (usize, &Host)| {
+        let mut one = Config::new();
+        match host {
+            Host::Tcp(name) => one.host(name.as_str()),
+            #[cfg(unix)]
+            Host::Unix(folder) => one.host_path(folder),
+        };
+        config.get_hostaddrs().get(at).map(|address| one.hostaddr(*address));
+        config.get_user().map(|user| one.user(user));
+        config.get_password().map(|password| one.password(password));
+        config.get_dbname().map(|name| one.dbname(name));
+        config.get_options().map(|options| one.options(options));
+        config.get_application_name().map(|name| one.application_name(name));
+        config.get_connect_timeout().map(|max| one.connect_timeout(*max));
+        config.get_tcp_user_timeout().map(|max| one.tcp_user_timeout(*max));
+        config.get_keepalives_interval().map(|every| one.keepalives_interval(every));
+        config.get_keepalives_retries().map(|count| one.keepalives_retries(count));
+        one.port(port(&config, at))
+            .ssl_mode(config.get_ssl_mode())
+            .ssl_negotiation(config.get_ssl_negotiation())
+            .keepalives(config.get_keepalives())
+            .keepalives_idle(config.get_keepalives_idle())
+            .target_session_attrs(config.get_target_session_attrs())
+            .channel_binding(config.get_channel_binding());
+        one
+    };
+    hosts.iter().enumerate().map(one).collect()
+}
+
+/// The port of the host at this place: one that is named alone counts for all.
+fn port(config: &Config, at: usize) -> u16 {
     let ports = config.get_ports();
-    let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+    ports.get(at).or(ports.first()).copied().unwrap_or(5432)
+}
+
+fn place(config: &Config) -> String {
+    let port = |at: usize| port(config, at);
     let hosts: Vec<String> = config
         .get_hosts()
         .iter()
@@ -190,7 +261,7 @@ mod tests {
     }
 
     fn mode(url: &str) -> SslMode {
-        parsed(url).unwrap().config().get_ssl_mode()
+        parsed(url).unwrap().hosts[0].get_ssl_mode()
     }
 
     #[test]
@@ -217,8 +288,47 @@ mod tests {
             let told = parsed(url).unwrap_err().to_string();
             assert!(!told.contains("geheim") && !told.contains("heim"), "{told}");
         }
+        let told = parsed("postgres://u:ge@heim@h/c").unwrap_err().to_string();
+        assert!(told.contains("%40 for '@'"), "{told}");
         let told = parsed("postgres://u:geheim@h/c?color=red").unwrap_err().to_string();
         assert!(told.contains("color"), "{told}");
+    }
+
+    #[test]
+    fn each_host_of_several_is_reached_as_the_url_says() {
+        let url = "postgres://u:geheim@one,two:5433/c?connect_timeout=2&keepalives_retries=4&options=-csearch_path%3Dx&application_name=me";
+        let address = parsed(url).unwrap();
+        assert_eq!(address.answer_max(), Duration::from_secs(6));
+        let [one, two] = &address.hosts[..] else { panic!("two hosts") };
+        assert_eq!(
+            (one.get_hosts(), one.get_ports()),
+            (&[Host::Tcp("one".into())][..], &[5432][..])
+        );
+        assert_eq!(
+            (two.get_hosts(), two.get_ports()),
+            (&[Host::Tcp("two".into())][..], &[5433][..])
+        );
+        let whole: Config = url.parse().unwrap();
+        for host in [one, two] {
+            assert_eq!(host.get_password(), whole.get_password());
+            assert_eq!(host.get_user(), whole.get_user());
+            assert_eq!(host.get_dbname(), whole.get_dbname());
+            assert_eq!(host.get_options(), whole.get_options());
+            assert_eq!(host.get_application_name(), whole.get_application_name());
+            assert_eq!(host.get_connect_timeout(), whole.get_connect_timeout());
+            assert_eq!(host.get_keepalives_retries(), whole.get_keepalives_retries());
+            assert_eq!(host.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+            assert_eq!(host.get_ssl_mode(), SslMode::Require);
+        }
+    }
+
+    #[test]
+    fn the_host_that_answered_last_is_tried_first() {
+        let address = parsed("postgres://one,two,three/c").unwrap();
+        let order = || address.hosts().map(|(at, _)| at).collect::<Vec<_>>();
+        assert_eq!(order(), [0, 1, 2]);
+        address.clone().has_answered(1);
+        assert_eq!(order(), [1, 2, 0]);
     }
 
     #[test]

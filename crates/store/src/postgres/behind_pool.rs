@@ -4,13 +4,14 @@
 //! Nothing that outlives a transaction is promised behind such a pool: no `LISTEN`, no settings and no locks of a session.
 //! It does not say that it is one; but two connections at once turn out to have one process of the server between them.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use tokio_postgres::Error;
 
 use super::address::Address;
 use super::connection::Connection;
-use super::failure::located;
+use super::failure::{NAME_IN_USE, UNKNOWN_NAME, located};
 use super::options::{Connections, StatementNames};
 use super::url::DatabaseUrl;
 use crate::contract::StoreError;
@@ -71,7 +72,8 @@ impl Way {
             .direct_url
             .as_ref()
             .map(|url| direct(url, &connections.0, &address))
-            .transpose()?;
+            .transpose()
+            .map_err(of_direct_url)?;
         Ok(Self { address: Arc::new(address), direct, is_shared, connections })
     }
 
@@ -103,6 +105,16 @@ fn direct(
     Ok(Arc::new(direct))
 }
 
+/// The error of the second way says that it is that one's.
+fn of_direct_url(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable { place, reason } if !reason.starts_with("postgres.direct_url") => {
+            StoreError::Unavailable { place, reason: format!("postgres.direct_url: {reason}") }
+        }
+        other => other,
+    }
+}
+
 /// Whether two connections that are open at once have one process of the server between them, or one has several.
 fn is_shared(first: &Connection, second: &Connection) -> Result<bool, Error> {
     for _ in 0..LOOKS {
@@ -118,25 +130,33 @@ fn is_shared(first: &Connection, second: &Connection) -> Result<bool, Error> {
 
 /// Whether the pool gives a statement to whichever process knows it, or teaches it.
 fn knows_names(first: &Connection, second: &Connection) -> Result<bool, Error> {
-    let by_name = || first.query("SELECT 1", &[]);
-    let tried = || -> Result<(), Error> {
-        by_name()?;
+    // Another program that looks at the same time gives its statement the same name: that it is there is no proof.
+    let own = format!("{:x}", RandomState::new().build_hasher().finish());
+    let question = format!("SELECT '{own}'::text");
+    let by_name = || -> Result<bool, Error> {
+        let told = first.query_first(&question, &[])?;
+        let told: Option<String> = told.map(|row| row.try_get(0)).transpose()?;
+        Ok(told.as_ref() == Some(&own))
+    };
+    let tried = || -> Result<bool, Error> {
+        let mut is_own = by_name()?;
         for _ in 0..LOOKS {
             // The process that has just answered is busy now: another one has to.
             second.batch(BUSY)?;
-            by_name()?;
+            is_own &= by_name()?;
             second.batch("ROLLBACK")?;
         }
-        Ok(())
+        Ok(is_own)
     };
     match tried() {
-        Ok(()) => Ok(true),
         // No such statement, or one of somebody else under the name.
         Err(error)
-            if error.code().is_some_and(|code| ["26000", "42P05"].contains(&code.code())) =>
+            if error
+                .code()
+                .is_some_and(|code| [UNKNOWN_NAME, NAME_IN_USE].contains(&code.code())) =>
         {
             Ok(false)
         }
-        Err(error) => Err(error),
+        told => told,
     }
 }

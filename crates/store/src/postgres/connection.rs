@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
@@ -52,10 +53,9 @@ impl Connection {
     /// # Errors
     /// [`StoreError::Unavailable`] with the server's reason.
     pub(super) fn open(address: &Address) -> Result<Self, StoreError> {
-        match Wire::of_who_waits(async { Ok::<_, Failure>(connect(address, None).await?) }) {
+        match Wire::of_who_waits(connect(address, None)) {
             Ok((client, wire)) => Ok(Self::over(client, wire, address)),
-            Err(Failure::Told(error)) => Err(located(error.into(), address.place())),
-            Err(Failure::NoMeans(error)) => Err(unavailable(address, &error)),
+            Err(error) => Err(unavailable(address, error)),
         }
     }
 
@@ -72,12 +72,12 @@ impl Connection {
         let opened = parked(runtime.spawn(async move {
             let (client, bytes) = connect(&for_task, Some(listener)).await?;
             driver.spawn(bytes);
-            Ok::<Client, Error>(client)
+            Ok::<Client, Failure>(client)
         }));
         match opened {
             Ok(Ok(client)) => Ok(Self::over(client, Wire::of_a_task(), address)),
-            Ok(Err(error)) => Err(located(error.into(), address.place())),
-            Err(error) => Err(unavailable(address, &error)),
+            Ok(Err(error)) => Err(unavailable(address, error)),
+            Err(error) => Err(unavailable(address, Failure::NoMeans(error.into()))),
         }
     }
 
@@ -423,6 +423,8 @@ enum Failure {
     Told(Error),
     /// This machine gave nothing to wait with.
     NoMeans(std::io::Error),
+    /// Somebody took the connection and said nothing for so long.
+    Silent(Duration),
 }
 
 impl From<Error> for Failure {
@@ -437,14 +439,50 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-fn unavailable(address: &Address, error: &dyn std::error::Error) -> StoreError {
-    StoreError::Unavailable { place: address.place().to_owned(), reason: error.to_string() }
+fn unavailable(address: &Address, failure: Failure) -> StoreError {
+    let reason = match failure {
+        Failure::Told(error) => return located(error.into(), address.place()),
+        Failure::NoMeans(error) => error.to_string(),
+        Failure::Silent(waited) => format!(
+            "it took the connection and said nothing for {} s: check that a PostgreSQL server stands there and is not held up, \
+             or raise connect_timeout in the URL",
+            waited.as_secs()
+        ),
+    };
+    StoreError::Unavailable { place: address.place().to_owned(), reason }
 }
 
-/// Connects; what comes back carries the bytes.
-async fn connect(address: &Address, listener: Option<Listener>) -> Result<(Client, Bytes), Error> {
-    let (client, mut connection) = address.config().connect(address.tls()).await?;
-    let bytes = async move {
+/// Connects to the first of the hosts that can be used; what comes back carries the bytes. A host that takes the connection and says
+/// nothing does not keep the others from being tried.
+async fn connect(
+    address: &Address,
+    listener: Option<Listener>,
+) -> Result<(Client, Bytes), Failure> {
+    let patience = address.answer_max();
+    let mut failure = Failure::Silent(patience);
+    for (at, host) in address.hosts() {
+        match tokio::time::timeout(patience, host.connect(address.tls())).await {
+            Ok(Ok((client, connection))) => {
+                address.has_answered(at);
+                return Ok((client, carried(connection, listener)));
+            }
+            Ok(Err(error)) => failure = Failure::Told(error),
+            Err(_) => failure = Failure::Silent(patience),
+        }
+    }
+    Err(failure)
+}
+
+/// What carries the bytes of a connection.
+fn carried<S, T>(
+    mut connection: tokio_postgres::Connection<S, T>,
+    listener: Option<Listener>,
+) -> Bytes
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    Box::pin(async move {
         loop {
             match std::future::poll_fn(|context| connection.poll_message(context)).await {
                 Some(Ok(message)) => {
@@ -459,6 +497,5 @@ async fn connect(address: &Address, listener: Option<Listener>) -> Result<(Clien
                 None => return,
             }
         }
-    };
-    Ok((client, Box::pin(bytes)))
+    })
 }

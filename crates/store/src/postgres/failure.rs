@@ -17,6 +17,10 @@ const LOCK_TIMEOUT: &str = "55P03";
 /// Two transactions waited for each other; this one was ended.
 const DEADLOCK: &str = "40P01";
 
+/// A prepared statement that this connection of the server does not have, or has for somebody else.
+pub(super) const UNKNOWN_NAME: &str = "26000";
+pub(super) const NAME_IN_USE: &str = "42P05";
+
 /// What `campanile_claim` raises when the node's lease has lapsed.
 const LEASE_LAPSED: &str = "CP001";
 
@@ -52,7 +56,7 @@ impl From<Error> for StoreError {
             {
                 unavailable(with_fix(code, words(&error)))
             }
-            _ => Self::Statement { reason: words(&error) },
+            code => Self::Statement { reason: with_fix(code, words(&error)) },
         }
     }
 }
@@ -62,7 +66,7 @@ fn with_fix(code: &str, words: String) -> String {
     let fix = match code {
         // Of the server: it has no rule for this user, database, address and way.
         "28000" if words.contains("no encryption") => {
-            "let the server take connections without TLS (pg_hba.conf), or take sslmode=disable out of the URL"
+            "add sslmode=require to the URL (in the place of sslmode=disable), or let the server take connections without TLS (pg_hba.conf)"
         }
         "28P01" | "28000" => "check user and password in the URL, and the server's pg_hba.conf",
         "3D000" => "make it with CREATE DATABASE, or correct its name in the URL",
@@ -83,7 +87,14 @@ fn with_fix(code: &str, words: String) -> String {
         "08P01" if words.contains("statement pooling") => {
             "set pool_mode = transaction (or session) in PgBouncer"
         }
-        "25006" => "name the primary server, and a user and database that may write",
+        "25006" => {
+            "name the primary server; if it is that, take default_transaction_read_only = on off the role, the database or the server"
+        }
+        // Of a pool that gives each transaction another connection.
+        UNKNOWN_NAME | NAME_IN_USE => {
+            "a pool stands between that does not know statements by their names: set postgres.prepared_statements = \"never\", or \
+             max_prepared_statements in PgBouncer (1.21 or newer)"
+        }
         LOCK_TIMEOUT => {
             "end whoever holds the lock ('campanile doctor' names old transactions, pg_blocking_pids() the holder)"
         }

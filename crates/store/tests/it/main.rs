@@ -29,6 +29,7 @@ mod postgres_commits;
 mod postgres_doubts;
 mod postgres_fences;
 mod postgres_floors;
+mod postgres_hosts;
 mod postgres_integrity;
 mod postgres_nodes;
 mod postgres_order;
