@@ -64,6 +64,20 @@ fn metrics_count_events_handlers_and_requests() {
         assert!(answer.text.contains(line), "{line} is missing in\n{}", answer.text);
     }
     assert!(!answer.text.contains("t.metric"), "event names are never labels");
+    let commits = |text: &str| {
+        let number = |name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("it is told");
+            line.trim().parse().expect("a number")
+        };
+        let name = "campanile_storage_commit_seconds";
+        (number(&format!("{name}_count")), number(&format!("{name}_sum")))
+    };
+    let (count, sum) = commits(&answer.text);
+    house.admin.post("/api/now/table/incident", &json!({"short_description": "x"})).result();
+    let (count_after, sum_after) = commits(&anonymous.get("/metrics").text);
+    assert!((count_after - count - 1.0).abs() < 0.1, "one commit: {count} {count_after}");
+    // No disk and no server answers as fast as that.
+    assert!(sum_after - sum > 10e-6, "{sum} {sum_after}");
     let endless = json!({"script": "for (;;) {}", "limits": {"max_ms": 100}});
     house.admin.post("/api/scripts/evaluate", &endless).result();
     let after = anonymous.get("/metrics").text;

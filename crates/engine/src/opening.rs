@@ -109,7 +109,7 @@ impl Engine {
         let no_database = |detail: &str| match is_served {
             true => EngineError::BadInput {
                 path: "--database".to_owned(),
-                detail: format!("{detail}: make one with 'campanile init --database'"),
+                detail: format!("{detail}: run 'campanile init' on the same database"),
             },
             false => EngineError::BadInput {
                 path: folder.clone(),
@@ -126,7 +126,10 @@ impl Engine {
         let _alone = Arc::clone(&store).alone()?;
         if !is_initialised(&store)? {
             store.close()?;
-            return Err(no_database("the making of the database was broken off"));
+            return Err(no_database(match is_served {
+                true => "nothing has been made in it yet, or that was broken off",
+                false => "the making of the database was broken off",
+            }));
         }
         Self::with_store(store, config)
     }

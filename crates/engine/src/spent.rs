@@ -5,6 +5,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant as Monotonic};
 
+use campanile_store::{CommitMark, Store, StoreError, WriteTx};
+
 /// Time by what it was spent on. The rules' time contains what their scripts read and wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spent {
@@ -48,6 +50,23 @@ pub(crate) fn in_rules<T>(work: impl FnOnce() -> T) -> T {
     IN_RULES.set(false);
     add(|spent| spent.rules += began.elapsed());
     result
+}
+
+/// Commits, counted as the database's time. Where the commit is what answers wait for, it is measured as that too.
+///
+/// # Errors
+/// What the store answers.
+pub(crate) fn committing(
+    store: &dyn Store,
+    writer: Box<dyn WriteTx>,
+) -> Result<CommitMark, StoreError> {
+    let began = Monotonic::now();
+    let committed = in_database(|| writer.commit());
+    if store.is_durable_at_commit() {
+        metrics::histogram!("campanile_storage_commit_seconds")
+            .record(began.elapsed().as_secs_f64());
+    }
+    committed
 }
 
 fn add(count: impl FnOnce(&mut Spent)) {

@@ -12,6 +12,7 @@ use super::operation::transaction::WaitingEvent;
 use crate::error::{EngineError, LimitReached};
 use crate::events::fire::provision::{self, Provision, Waiting};
 use crate::events::fire::{self, FireRequest, Resolved, provisional};
+use crate::spent;
 
 /// What became of a fired event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl Execution {
         let waiting = Waiting { provisions, events };
         let tables = provision::write(&self.engine, &mut *writer, waiting)?;
         let outcomes = writer.append_events(events)?;
-        let mark = writer.commit()?;
+        let mark = spent::committing(&**self.engine.store(), writer)?;
         self.engine.tables_changed(tables);
         Ok((outcomes, mark))
     }

@@ -132,7 +132,7 @@ impl Execution {
             return result;
         }
         if let Some(writer) = unit.writer {
-            self.note_commit(writer.commit()?);
+            self.note_commit(spent::committing(&**self.engine().store(), writer)?);
             self.engine().tables_changed(unit.tables.iter().map(|name| &**name));
         }
         result

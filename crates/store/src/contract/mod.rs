@@ -143,6 +143,11 @@ pub trait Store: EventStore + Send + Sync + Debug {
     /// [`StoreError::Unavailable`] when the database cannot be reached.
     fn dump(self: Arc<Self>) -> Result<Box<dyn Dump>, StoreError>;
 
+    /// Whether what was committed is on disk as soon as that was answered: then nobody waits for a mark.
+    fn is_durable_at_commit(&self) -> bool {
+        false
+    }
+
     /// Returns when everything up to `mark` is on disk.
     ///
     /// # Errors

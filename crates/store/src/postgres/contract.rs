@@ -98,6 +98,10 @@ impl Store for PostgresStore {
     }
 
     /// Differs because a commit is answered when it is on the server's disk.
+    fn is_durable_at_commit(&self) -> bool {
+        true
+    }
+
     fn wait_durable(&self, _: CommitMark) -> Result<(), StoreError> {
         Ok(())
     }

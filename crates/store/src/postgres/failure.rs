@@ -66,7 +66,7 @@ fn with_fix(code: &str, words: String) -> String {
     let fix = match code {
         // Of the server: it has no rule for this user, database, address and way.
         "28000" if words.contains("no encryption") => {
-            "add sslmode=require to the URL (in the place of sslmode=disable), or let the server take connections without TLS (pg_hba.conf)"
+            "let the server take connections without TLS (pg_hba.conf), or take sslmode=disable out of the URL (to a local host: say sslmode=require)"
         }
         "28P01" | "28000" => "check user and password in the URL, and the server's pg_hba.conf",
         "3D000" => "make it with CREATE DATABASE, or correct its name in the URL",

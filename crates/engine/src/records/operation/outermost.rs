@@ -76,7 +76,7 @@ fn attempt(execution: &Rc<Execution>, change: &Change, restarts: u32) -> Result<
         return result;
     }
     if let Some(writer) = tx.writer.take() {
-        let committed = spent::in_database(|| writer.commit());
+        let committed = spent::committing(&**execution.engine().store(), writer);
         tx.log_hold();
         execution.note_commit(committed?);
         execution.engine().tables_changed(tx.tables.iter().map(|name| &**name));
