@@ -140,6 +140,8 @@ fn what_keeps_a_server_from_its_database_is_told_in_one_line_with_the_fix() {
     for (url, thing, fix) in [
         ("mysql://u:geheim@h/c", "mysql://h/c", "expected postgres://"),
         ("postgres://u:geheim@h/c?sslmod=disable", "sslmod", "postgres://h/c"),
+        ("postgres://u:ge@geheim@h/c", "postgres://…", "%40 for '@'"),
+        ("postgres://u:geheim/c", "postgres://…", "%2F for '/'"),
         ("postgres://u:geheim@h:many/c", "h:many", "`port`: expected postgres://"),
         (
             "postgres://u:geheim@no-such-host.invalid/c?sslmode=disable",
