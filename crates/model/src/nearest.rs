@@ -14,6 +14,12 @@ pub fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
+/// Whether `unknown` is `known` but for a slip or two.
+#[must_use]
+pub fn is_slip(unknown: &str, known: &str) -> bool {
+    edits(unknown, known) <= 2
+}
+
 /// `; did you mean 'x'?`, or nothing.
 #[must_use]
 pub fn suggestion<'a>(unknown: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {

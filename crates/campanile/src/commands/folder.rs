@@ -5,23 +5,45 @@ use std::sync::Arc;
 
 use campanile_engine::{Engine, EngineConfig, EngineError};
 use campanile_model::SystemClock;
-use campanile_store::StoreError;
+use campanile_store::{DatabaseUrl, StoreError};
 
 use crate::args::FolderArgs;
 use crate::output::Failure;
 use crate::settings::Settings;
 
 /// How to open the engine on what `folder` names, else on what the settings name.
-pub(crate) fn config(settings: &Settings, folder: &FolderArgs, serves: bool) -> EngineConfig {
+///
+/// # Errors
+/// Where a database was meant and a data folder would be taken.
+pub(crate) fn config(
+    settings: &Settings,
+    folder: &FolderArgs,
+    serves: bool,
+) -> Result<EngineConfig, Failure> {
+    if folder.database.as_ref().is_some_and(DatabaseUrl::is_empty) {
+        return Err(Failure::usage("--database is empty: name a database, or leave it out"));
+    }
+    if settings.database_is_blank && folder.database.is_none() && folder.data.is_none() {
+        return Err(Failure::usage(
+            "CAMPANILE_DATABASE is set and empty: name a database, unset it, or name a data folder with --data",
+        ));
+    }
     let database = match (&folder.database, &folder.data) {
         (Some(url), _) => Some(url.clone()),
         // A flag wins over a setting.
         (None, Some(_)) => None,
         (None, None) => Some(settings.database.clone()),
     };
-    EngineConfig {
-        data_dir: folder.data.clone().unwrap_or_else(|| settings.data.clone()),
-        database: database.filter(|url| !url.is_empty()),
+    let database = database.filter(|url| !url.is_empty());
+    let data_dir = folder.data.clone().unwrap_or_else(|| settings.data.clone());
+    if database.is_none() && data_dir.to_string_lossy().contains("://") {
+        return Err(Failure::usage(
+            "the data folder is a URL: a database is named by CAMPANILE_DATABASE, or by --database",
+        ));
+    }
+    Ok(EngineConfig {
+        data_dir,
+        database,
         connections: settings.database_connections.clone(),
         // A folder that is named for once is opened as it is.
         partitions: settings
@@ -32,7 +54,7 @@ pub(crate) fn config(settings: &Settings, folder: &FolderArgs, serves: bool) -> 
         node: settings.node.clone(),
         script_workers: if serves { settings.script_workers } else { 1 },
         start_processors: serves,
-    }
+    })
 }
 
 /// What is opened, in words.
@@ -73,7 +95,7 @@ pub(crate) fn opening<T>(
 
 /// Opens an existing database for a command, without processors.
 pub(crate) fn open(settings: &Settings, folder: &FolderArgs) -> Result<Arc<Engine>, Failure> {
-    opening(config(settings, folder, false), Engine::open)
+    opening(config(settings, folder, false)?, Engine::open)
 }
 
 /// Writes log lines to standard error, as the setting says.

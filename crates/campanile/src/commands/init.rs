@@ -10,7 +10,7 @@ use crate::settings::Settings;
 
 /// Makes the database, the first administrator and the packs.
 pub(crate) fn run(settings: &Settings, args: InitArgs, json: bool) -> Result<(), Failure> {
-    let config = folder::config(settings, &args.folder, false);
+    let config = folder::config(settings, &args.folder, false)?;
     let place = folder::place(&config);
     let options = options(&args.packs, args.demo)?;
     let made = folder::opening(config, |config| Engine::init(config, options))?;

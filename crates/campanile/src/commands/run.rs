@@ -1,5 +1,7 @@
 //! From the parsed command line to the command.
 
+use std::ffi::OsString;
+
 use super::{
     apply, backup, bench, copy, doctor, eval, events, fire, init, queues, replay, serve, user,
 };
@@ -36,6 +38,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 }
 
 fn settings(cli: &Cli) -> Result<Settings, Failure> {
-    let variables = std::env::vars().filter(|(name, _)| name.starts_with("CAMPANILE_"));
+    // A variable of another program may be anything.
+    let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
+    let variables =
+        std::env::vars_os().filter_map(named).filter(|(n, _)| n.starts_with("CAMPANILE_"));
     settings::load(cli.settings.as_deref(), variables).map_err(Failure::usage)
 }

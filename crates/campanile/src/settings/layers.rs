@@ -1,17 +1,25 @@
 //! One layer of settings over the other.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use campanile_model::nearest::nearest;
+use campanile_model::nearest::{is_slip, nearest};
 use campanile_store::{Connections, DatabaseUrl, Lease};
 use toml::Value;
 
 use super::postgres;
 
 const DEFAULTS: &str = include_str!("../../campanile.default.toml");
+
+/// The setting that names the database.
+const DATABASE: &str = "database";
+
+/// What the variable for it is called elsewhere.
+const DATABASE_ELSEWHERE: [&str; 4] =
+    ["CAMPANILE_DATABASE_URL", "CAMPANILE_DATABASE_URI", "CAMPANILE_DB_URL", "CAMPANILE_DB"];
 
 /// A shorter lease would lapse in every pause of a busy machine; after a longer one nobody waits for a dead node.
 const LEASE_MS: RangeInclusive<i64> = 1_000..=3_600_000;
@@ -29,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     /// URL of a PostgreSQL database that is used instead; may be empty.
     pub(crate) database: DatabaseUrl,
+    /// Its variable is set and says nothing.
+    pub(crate) database_is_blank: bool,
     /// The way to it.
     pub(crate) database_connections: Connections,
     /// In how many partitions it keeps events; `None` leaves it to the database.
@@ -68,9 +78,9 @@ pub(crate) enum SettingsError {
     /// A value of the wrong kind.
     #[error("{place}: '{key}' expected {expected}, got {got}")]
     WrongKind { place: String, key: String, expected: &'static str, got: String },
-    /// A variable that is there and says nothing.
-    #[error("{name} is set and empty: give it a value, or unset it")]
-    Empty { name: String },
+    /// A variable with something else than text.
+    #[error("{name} is no UTF-8 text")]
+    NoText { name: String },
 }
 
 /// Reads the layers. `variables` are those of the environment that begin with `CAMPANILE_`.
@@ -79,7 +89,7 @@ pub(crate) enum SettingsError {
 /// [`SettingsError`] that names file, key and fix.
 pub(crate) fn load(
     file: Option<&Path>,
-    variables: impl IntoIterator<Item = (String, String)>,
+    variables: impl IntoIterator<Item = (String, OsString)>,
 ) -> Result<Settings, SettingsError> {
     let mut values = flat("the embedded defaults", DEFAULTS)?;
     if let Some(path) = file {
@@ -93,7 +103,10 @@ pub(crate) fn load(
         }
     }
     let known: Vec<String> = values.keys().cloned().collect();
+    let mut database_is_blank = false;
     for (name, text) in variables {
+        let text =
+            text.into_string().map_err(|_bytes| SettingsError::NoText { name: name.clone() })?;
         let Some(key) = known.iter().find(|key| variable_of(key) == name) else {
             if is_meant(&name, &known) {
                 return Err(unknown_variable(&name, &known));
@@ -101,9 +114,9 @@ pub(crate) fn load(
             // Other CAMPANILE_ variables (passwords, test settings) are not settings.
             continue;
         };
-        // Without its database a server would take events in elsewhere.
-        if text.trim().is_empty() {
-            return Err(SettingsError::Empty { name });
+        if key == DATABASE && text.trim().is_empty() {
+            database_is_blank = true;
+            continue;
         }
         let value = match values.get(key) {
             Some(Value::Integer(_)) => text.parse().map_or(Value::String(text), Value::Integer),
@@ -113,7 +126,8 @@ pub(crate) fn load(
     }
     Ok(Settings {
         data: PathBuf::from(text(&values, "server.data")),
-        database: text(&values, "database").into(),
+        database: text(&values, DATABASE).into(),
+        database_is_blank,
         database_connections: postgres::connections(&values)?,
         partitions: postgres::partitions(&values)?,
         listen: text(&values, "server.listen"),
@@ -135,14 +149,17 @@ fn is_meant(name: &str, known: &[String]) -> bool {
         Some((section, _)) => {
             name.strip_prefix(&variable_of(section)).is_some_and(|rest| rest.starts_with('_'))
         }
-        None => nearest(name, [&*variable_of(key)]).is_some(),
-    })
+        None => is_slip(name, &variable_of(key)),
+    }) || DATABASE_ELSEWHERE.contains(&name)
 }
 
 fn unknown_variable(name: &str, known: &[String]) -> SettingsError {
     let variables: Vec<String> = known.iter().map(|key| variable_of(key)).collect();
-    let suggestion = nearest(name, variables.iter().map(String::as_str))
-        .map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+    let near = match DATABASE_ELSEWHERE.contains(&name) {
+        true => Some(variable_of(DATABASE)),
+        false => nearest(name, variables.iter().map(String::as_str)).map(str::to_owned),
+    };
+    let suggestion = near.map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
     SettingsError::Unknown { place: "the environment".to_owned(), key: name.to_owned(), suggestion }
 }
 
@@ -219,9 +236,13 @@ fn told(text: &str, error: &toml::de::Error) -> String {
     )
 }
 
-/// A value as it is told: one that may be a database's URL is not.
+/// A value as it is told: one that may hold a password is not.
 pub(super) fn shown(value: String) -> String {
-    if value.contains("://") { "a URL".to_owned() } else { value }
+    if value.contains(['@', '=']) || value.contains("//") {
+        "a text that may hold a password".to_owned()
+    } else {
+        value
+    }
 }
 
 fn overlay(
@@ -235,7 +256,7 @@ fn overlay(
             .map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
         return Err(SettingsError::Unknown {
             place: place.to_owned(),
-            key: key.to_owned(),
+            key: shown(key.to_owned()),
             suggestion,
         });
     };
@@ -255,6 +276,10 @@ fn overlay(
 mod tests {
     use super::*;
 
+    fn variable(name: &str, value: &str) -> (String, OsString) {
+        (name.to_owned(), value.into())
+    }
+
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.toml");
@@ -265,7 +290,7 @@ mod tests {
     #[test]
     fn variables_win_over_the_file_and_the_file_over_the_defaults() {
         let (_folder, path) = file("[server]\nlisten = \"0.0.0.0:1\"\n[scripts]\nworkers = 3\n");
-        let variables = [("CAMPANILE_SERVER_LISTEN".to_owned(), "127.0.0.1:2".to_owned())];
+        let variables = [variable("CAMPANILE_SERVER_LISTEN", "127.0.0.1:2")];
         let settings = load(Some(&path), variables).unwrap();
         assert_eq!(settings.listen, "127.0.0.1:2");
         assert_eq!(settings.script_workers, 3);
@@ -282,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_variable_of_a_section_that_is_no_setting_is_refused_and_others_are_left_alone() {
-        let variable = |name: &str| [(name.to_owned(), "x".to_owned())];
+        let variable = |name: &str| [variable(name, "x")];
         let error = load(None, variable("CAMPANILE_SERVER_LISTN")).unwrap_err().to_string();
         assert!(error.contains("did you mean 'CAMPANILE_SERVER_LISTEN'"), "{error}");
         assert!(load(None, variable("CAMPANILE_ADMIN_PASSWORD")).is_ok());
@@ -292,23 +317,26 @@ mod tests {
             let name = format!("CAMPANILE_{other}");
             assert!(load(None, variable(&name)).is_ok(), "{name}");
         }
-        for slip in ["CAMPANILE_DATABSE", "CAMPANILE_DATABASES", "CAMPANILE_DATABASE_URL"] {
+        for other in ["DATABASE_PORT", "DATABASE_NAME", "STORAGE", "DATE", "STATE"] {
+            let name = format!("CAMPANILE_{other}");
+            assert!(load(None, variable(&name)).is_ok(), "{name}");
+        }
+        for slip in ["DATABSE", "DATABASES", "DATABASE_URL", "DB", "DB_URL"] {
+            let slip = &format!("CAMPANILE_{slip}");
             let error = load(None, variable(slip)).unwrap_err().to_string();
             assert!(error.contains("did you mean 'CAMPANILE_DATABASE'"), "{error}");
         }
     }
 
     #[test]
-    fn a_variable_that_is_empty_is_refused() {
-        for name in ["CAMPANILE_DATABASE", "CAMPANILE_SERVER_DATA", "CAMPANILE_SCRIPTS_WORKERS"] {
-            for empty in ["", " "] {
-                let error = load(None, [(name.to_owned(), empty.to_owned())]).unwrap_err();
-                assert_eq!(
-                    error.to_string(),
-                    format!("{name} is set and empty: give it a value, or unset it")
-                );
-            }
+    fn a_database_that_is_set_and_empty_is_noted() {
+        for (value, is_blank) in [("", true), (" ", true), ("postgres://h/c", false)] {
+            let settings = load(None, [variable("CAMPANILE_DATABASE", value)]).unwrap();
+            assert_eq!(settings.database_is_blank, is_blank, "{value:?}");
         }
+        let (_folder, path) = file("[postgres]\ndirect_url = \"postgres://h/c\"\n");
+        let none = [variable("CAMPANILE_POSTGRES_DIRECT_URL", "")];
+        assert!(load(Some(&path), none).unwrap().database_connections.direct_url.is_none());
     }
 
     #[test]
@@ -319,16 +347,27 @@ mod tests {
             "database = [\"postgres://u:geheim@h/c\"]\n",
             "[postgres]\nreaders = \"postgres://u:geheim@h/c\"\n",
             "[postgres]\nprepared_statements = \"postgres://u:geheim@h/c\"\n",
+            "\"postgres://u:geheim@h/c\" = 1\n",
+            "database = [\"host=h password=geheim\"]\n",
             "[postgres]\npartitions = \"postgres://u:geheim@h/c\"\n",
         ] {
             let (_folder, path) = file(text);
             let error = load(Some(&path), []).unwrap_err().to_string();
             assert!(!error.contains("geheim") && !error.contains('\n'), "{error}");
         }
-        let variable =
-            ("CAMPANILE_POSTGRES_READERS".to_owned(), "postgres://u:geheim@h/c".to_owned());
-        let error = load(None, [variable]).unwrap_err().to_string();
-        assert!(error.contains("'postgres.readers' expected integer, got a URL"), "{error}");
+        for value in ["postgres://u:geheim@h/c", "host=h password=geheim", "//u:geheim@h/c"] {
+            let given = [variable("CAMPANILE_POSTGRES_READERS", value)];
+            let error = load(None, given).unwrap_err().to_string();
+            let told = "'postgres.readers' expected integer, got a text that may hold a password";
+            assert!(error.contains(told), "{error}");
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStringExt;
+            let value = OsString::from_vec(b"postgres://u:geheim\xff@h/c".to_vec());
+            let error = load(None, [("CAMPANILE_DATABASE".to_owned(), value)]).unwrap_err();
+            assert_eq!(error.to_string(), "CAMPANILE_DATABASE is no UTF-8 text");
+        }
         let (_folder, path) = file("[server]\nlisten = \"x\"\ndatabase = h/c\n");
         let error = load(Some(&path), []).unwrap_err().to_string();
         assert!(error.contains("line 3 is no TOML: "), "{error}");
@@ -337,10 +376,12 @@ mod tests {
     #[test]
     fn a_lease_needs_several_beats_and_has_bounds() {
         let variables = |lease: &str, beat: &str| {
-            let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
             load(
                 None,
-                [named("CAMPANILE_NODE_LEASE_MS", lease), named("CAMPANILE_NODE_BEAT_MS", beat)],
+                [
+                    variable("CAMPANILE_NODE_LEASE_MS", lease),
+                    variable("CAMPANILE_NODE_BEAT_MS", beat),
+                ],
             )
         };
         assert_eq!(load(None, []).unwrap().lease, Lease::default());
@@ -362,7 +403,7 @@ mod tests {
         let (_folder, path) = file("[scripts]\nworkers = \"many\"\n");
         let error = load(Some(&path), []).unwrap_err().to_string();
         assert!(error.contains("'scripts.workers' expected integer"), "{error}");
-        let variables = [("CAMPANILE_SCRIPTS_WORKERS".to_owned(), "many".to_owned())];
+        let variables = [variable("CAMPANILE_SCRIPTS_WORKERS", "many")];
         assert!(load(None, variables).is_err());
     }
 }

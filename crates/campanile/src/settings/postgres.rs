@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn with(name: &str, value: &str) -> Result<Connections, String> {
-        let variable = (format!("CAMPANILE_POSTGRES_{name}"), value.to_owned());
+        let variable = (format!("CAMPANILE_POSTGRES_{name}"), value.into());
         load(None, [variable])
             .map(|settings| settings.database_connections)
             .map_err(|e| e.to_string())
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn partitions_are_none_or_a_power_of_two() {
         let with = |value: &str| {
-            let variable = ("CAMPANILE_POSTGRES_PARTITIONS".to_owned(), value.to_owned());
+            let variable = ("CAMPANILE_POSTGRES_PARTITIONS".to_owned(), value.into());
             load(None, [variable]).map(|settings| settings.partitions).map_err(|e| e.to_string())
         };
         assert_eq!(with("0").unwrap(), None);

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use campanile_engine::status::Check;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::errors::ApiError;
@@ -18,19 +19,31 @@ use crate::respond;
 /// How long whoever watches is kept waiting: a database that says nothing is told as that.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// What `work` comes to, on a thread that may wait; `None` when that takes longer than `max`.
+/// As many may wait for the database at once to see how it is: each keeps a thread.
+const WATCHERS_MAX: usize = 8;
+
+static WATCHERS: Semaphore = Semaphore::const_new(WATCHERS_MAX);
+
+/// What `work` comes to, on a thread that may wait; the reason when that takes longer than `max`, or others have waited for long.
 async fn within<T: Send + 'static>(
-    max: Duration,
+    (max, watchers): (Duration, &'static Semaphore),
     work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    tokio::time::timeout(max, tokio::task::spawn_blocking(work)).await.ok()?.ok()
+) -> Result<T, String> {
+    let no_answer = || format!("no answer of the database within {} ms", max.as_millis());
+    let waited_for = async {
+        let place = watchers.acquire().await.map_err(|_closed| no_answer())?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            work()
+        });
+        done.await.map_err(|_panicked| "the look at it broke off; the log says why".to_owned())
+    };
+    tokio::time::timeout(max, waited_for).await.unwrap_or_else(|_| Err(no_answer()))
 }
 
-/// The checks of a database that does not answer.
-fn no_answer() -> Vec<Check> {
-    let detail = format!("the database did not answer within {} s", ANSWER_MAX.as_secs());
-    let millis = u64::try_from(ANSWER_MAX.as_millis()).unwrap_or(u64::MAX);
-    vec![Check { name: "storage", ok: false, millis, detail }]
+/// The checks where nothing could be looked at.
+fn nothing_seen(detail: String) -> Vec<Check> {
+    vec![Check { name: "storage", ok: false, millis: 0, detail }]
 }
 
 /// 200 while the process can answer at all.
@@ -45,7 +58,9 @@ pub(crate) async fn readyz(
     caller: Result<Caller, ApiError>,
 ) -> Response {
     let engine = std::sync::Arc::clone(&app.engine);
-    let checks = within(ANSWER_MAX, move || engine.readiness()).await.unwrap_or_else(no_answer);
+    let checks = within((ANSWER_MAX, &WATCHERS), move || engine.readiness())
+        .await
+        .unwrap_or_else(nothing_seen);
     let ready = checks.iter().all(|check| check.ok);
     let word = match (app.is_draining.load(Ordering::Acquire), ready) {
         (true, _) => "draining",
@@ -90,7 +105,9 @@ pub(crate) async fn metrics(
     };
     let engine = std::sync::Arc::clone(&app.engine);
     // What the database does not tell in time keeps its last value.
-    let _ = within(ANSWER_MAX, move || engine.publish_gauges()).await;
+    if let Err(reason) = within((ANSWER_MAX, &WATCHERS), move || engine.publish_gauges()).await {
+        tracing::debug!(reason, "numbers of the database are those of the last time");
+    }
     Ok(respond::text(StatusCode::OK, handle.render()))
 }
 
@@ -116,11 +133,18 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_watches_a_database_that_says_nothing_is_answered_all_the_same() {
+        static ONE: Semaphore = Semaphore::const_new(1);
         let (end, ended) = std::sync::mpsc::channel::<()>();
-        let waits = move || ended.recv().is_err();
-        assert_eq!(within(Duration::from_millis(1), waits).await, None);
+        let at_once = (Duration::from_millis(1), &ONE);
+        let told = within(at_once, move || ended.recv().is_err()).await;
+        assert_eq!(told, Err("no answer of the database within 1 ms".to_owned()));
+        // Its place is taken until it ends: no second thread waits.
+        assert_eq!(ONE.available_permits(), 0);
+        assert!(within(at_once, || 7).await.is_err());
         drop(end);
-        assert_eq!(within(ANSWER_MAX, || 7).await, Some(7));
-        assert!(no_answer().iter().all(|check| !check.ok) && !no_answer().is_empty());
+        assert_eq!(within((ANSWER_MAX, &ONE), || 7).await, Ok(7));
+        let broken = within((ANSWER_MAX, &ONE), || -> i32 { panic!("as meant") }).await;
+        assert!(broken.unwrap_err().contains("broke off"));
+        assert!(nothing_seen(String::new()).iter().all(|check| !check.ok));
     }
 }

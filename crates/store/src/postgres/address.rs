@@ -19,8 +19,9 @@ const SHAPE: &str = "postgres://user:password@host:port/database";
 /// How long a connection of the network may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// And so many times as long all that goes before the first statement: TLS, the password, a pool that looks for a connection.
-const ANSWER_PART: u32 = 3;
+/// And so many times as long all that goes before the first statement: looking up the host, its other addresses, TLS, the password, a
+/// pool that looks for a connection.
+const ANSWER_PART: u32 = 6;
 
 /// How long sent bytes may stay without an answer of the network, before the connection counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -72,6 +73,9 @@ impl Address {
             )));
         }
         let (url_for_client, mut options) = split_options(url);
+        if let Some(unknown) = unknown_option(url) {
+            return Err(refused(format!("unknown option {unknown}: expected {SHAPE}")));
+        }
         let roots = take_option(&mut options, ROOTS_OPTION);
         let names_mode = options.iter().any(|(name, _)| name == "sslmode");
         // These two ask for what is done anyway.
@@ -106,8 +110,12 @@ impl Address {
         config.keepalives_idle(KEEPALIVE);
         let needs_tls = config.get_ssl_mode() != SslMode::Disable;
         let tls = tls::connector(needs_tls, roots.as_deref()).map_err(refused)?;
-        let answer_max = config.get_connect_timeout().map_or(CONNECT_MAX, |max| *max) * ANSWER_PART;
+        let connect_max = config.get_connect_timeout().map_or(CONNECT_MAX, |max| *max);
+        let at_once = config.get_hosts().len();
         let (place, hosts, answered) = (place(&config), each_host(config), Arc::default());
+        // The client may try several as one.
+        let at_once = u32::try_from(at_once / hosts.len().max(1)).unwrap_or(1);
+        let answer_max = connect_max.saturating_mul(ANSWER_PART).saturating_mul(at_once.max(1));
         Ok(Self { hosts, answered, answer_max, place, tls, learned: None })
     }
 
@@ -165,7 +173,14 @@ fn is_local(host: &Host) -> bool {
 /// The configuration of each host by itself. Where they are to be taken at random the client does that.
 fn each_host(config: Config) -> Vec<Config> {
     let hosts = config.get_hosts();
-    if hosts.len() < 2 || config.get_load_balance_hosts() == LoadBalanceHosts::Random {
+    // What does not go together is the client's to refuse.
+    let goes_together =
+        |count: usize, is_for_all: usize| count <= is_for_all || count == hosts.len();
+    if hosts.len() < 2
+        || config.get_load_balance_hosts() == LoadBalanceHosts::Random
+        || !goes_together(config.get_hostaddrs().len(), 0)
+        || !goes_together(config.get_ports().len(), 1)
+    {
         return vec![config];
     }
     let one = |(at, host): (usize, &Host)| {
@@ -227,7 +242,47 @@ fn reason(error: &tokio_postgres::Error) -> String {
     }
 }
 
+/// The options of a URL that are known.
+const OPTIONS: [&str; 20] = [
+    "user",
+    "password",
+    "dbname",
+    "options",
+    "application_name",
+    "sslmode",
+    "sslnegotiation",
+    ROOTS_OPTION,
+    "host",
+    "hostaddr",
+    "port",
+    "connect_timeout",
+    "tcp_user_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "target_session_attrs",
+    "channel_binding",
+    "load_balance_hosts",
+];
+
 type Options = Vec<(String, String)>;
+
+/// The first option that nobody knows, in words: its name is told where it cannot be the rest of a password.
+fn unknown_option(url: &str) -> Option<String> {
+    let (_, options) = url.split_once('?')?;
+    let mut is_behind_password = false;
+    for option in options.split('&').filter(|one| !one.is_empty()) {
+        let (name, value) = option.split_once('=').map_or((option, None), |(n, v)| (n, Some(v)));
+        if !OPTIONS.contains(&name) {
+            let is_plain = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            let may_be_told = is_plain && value.is_some() && !is_behind_password;
+            return Some(if may_be_told { format!("`{name}`") } else { "in the URL".to_owned() });
+        }
+        is_behind_password |= name == "password";
+    }
+    None
+}
 
 fn split_options(url: &str) -> (&str, Options) {
     let Some((head, tail)) = url.split_once('?') else { return (url, Vec::new()) };
@@ -298,7 +353,7 @@ mod tests {
     fn each_host_of_several_is_reached_as_the_url_says() {
         let url = "postgres://u:geheim@one,two:5433/c?connect_timeout=2&keepalives_retries=4&options=-csearch_path%3Dx&application_name=me";
         let address = parsed(url).unwrap();
-        assert_eq!(address.answer_max(), Duration::from_secs(6));
+        assert_eq!(address.answer_max(), Duration::from_secs(12));
         let [one, two] = &address.hosts[..] else { panic!("two hosts") };
         assert_eq!(
             (one.get_hosts(), one.get_ports()),
@@ -319,6 +374,38 @@ mod tests {
             assert_eq!(host.get_keepalives_retries(), whole.get_keepalives_retries());
             assert_eq!(host.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
             assert_eq!(host.get_ssl_mode(), SslMode::Require);
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_left_to_the_client() {
+        for (url, count) in [
+            ("postgres://u@one:1,two:2/c", 2),
+            ("postgres://u@one,two/c?hostaddr=192.0.2.1,192.0.2.2", 2),
+            ("postgres://u@one,two/c?hostaddr=192.0.2.1", 1),
+            ("postgres://u@one:1,two:2/c?port=3", 1),
+            ("postgres://u@one,two/c?load_balance_hosts=random", 1),
+        ] {
+            assert_eq!(parsed(url).unwrap().hosts.len(), count, "{url}");
+        }
+        let random = "postgres://u@one,two/c?load_balance_hosts=random&connect_timeout=1";
+        assert_eq!(parsed(random).unwrap().answer_max(), Duration::from_secs(12));
+        let for_ever = "postgres://u@h/c?connect_timeout=9223372036854775807";
+        assert!(parsed(for_ever).unwrap().answer_max() > Duration::from_secs(1 << 62));
+    }
+
+    #[test]
+    fn an_unknown_option_is_named_unless_it_may_be_of_a_password() {
+        let told = |url: &str| parsed(url).unwrap_err().to_string();
+        assert!(told("postgres://h/c?color=red").contains("unknown option `color`"));
+        for url in [
+            "postgres://h/c?user=u&password=ge&heim",
+            "postgres://h/c?user=u&password=ge&heim=x",
+            "postgres://u:1?heim",
+            "postgres://u:1?u:heim",
+        ] {
+            let told = told(url);
+            assert!(told.contains("unknown option in the URL") && !told.contains("heim"), "{told}");
         }
     }
 

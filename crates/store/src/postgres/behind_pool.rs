@@ -72,8 +72,7 @@ impl Way {
             .direct_url
             .as_ref()
             .map(|url| direct(url, &connections.0, &address))
-            .transpose()
-            .map_err(of_direct_url)?;
+            .transpose()?;
         Ok(Self { address: Arc::new(address), direct, is_shared, connections })
     }
 
@@ -89,11 +88,12 @@ fn direct(
     connection: &Connection,
     address: &Address,
 ) -> Result<Arc<Address>, StoreError> {
-    let direct = Address::parse(url)?;
-    let there = Connection::open(&direct)?;
+    let direct = Address::parse(url).map_err(of_direct_url)?;
+    let there = Connection::open(&direct).map_err(of_direct_url)?;
     let told = |connection: &Connection| connection.batch_row(DATABASE);
     let here = told(connection).map_err(|error| located(error.into(), address.place()))?;
-    if told(&there).map_err(|error| located(error.into(), direct.place()))? != here {
+    let at_direct = |error: Error| of_direct_url(located(error.into(), direct.place()));
+    if told(&there).map_err(at_direct)? != here {
         return Err(StoreError::Unavailable {
             place: direct.place().to_owned(),
             reason: format!(
@@ -108,7 +108,7 @@ fn direct(
 /// The error of the second way says that it is that one's.
 fn of_direct_url(error: StoreError) -> StoreError {
     match error {
-        StoreError::Unavailable { place, reason } if !reason.starts_with("postgres.direct_url") => {
+        StoreError::Unavailable { place, reason } => {
             StoreError::Unavailable { place, reason: format!("postgres.direct_url: {reason}") }
         }
         other => other,
@@ -135,7 +135,8 @@ fn knows_names(first: &Connection, second: &Connection) -> Result<bool, Error> {
     let question = format!("SELECT '{own}'::text");
     let by_name = || -> Result<bool, Error> {
         let told = first.query_first(&question, &[])?;
-        let told: Option<String> = told.map(|row| row.try_get(0)).transpose()?;
+        // What somebody else asked under the name may be of any kind.
+        let told: Option<String> = told.and_then(|row| row.try_get(0).ok());
         Ok(told.as_ref() == Some(&own))
     };
     let tried = || -> Result<bool, Error> {
@@ -149,14 +150,16 @@ fn knows_names(first: &Connection, second: &Connection) -> Result<bool, Error> {
         Ok(is_own)
     };
     match tried() {
-        // No such statement, or one of somebody else under the name.
-        Err(error)
-            if error
-                .code()
-                .is_some_and(|code| [UNKNOWN_NAME, NAME_IN_USE].contains(&code.code())) =>
-        {
-            Ok(false)
-        }
+        Err(error) if is_of_others(&error) => Ok(false),
         told => told,
     }
+}
+
+/// Whether there is no such statement, or one of somebody else under the name, perhaps one that takes values.
+fn is_of_others(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|told| match told.code().code() {
+        UNKNOWN_NAME | NAME_IN_USE => true,
+        "08P01" => told.message().starts_with("bind message supplies"),
+        _ => false,
+    })
 }

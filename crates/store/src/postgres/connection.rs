@@ -423,7 +423,7 @@ enum Failure {
     Told(Error),
     /// This machine gave nothing to wait with.
     NoMeans(std::io::Error),
-    /// Somebody took the connection and said nothing for so long.
+    /// Nobody answered for so long, or somebody took the connection and said nothing.
     Silent(Duration),
 }
 
@@ -444,8 +444,8 @@ fn unavailable(address: &Address, failure: Failure) -> StoreError {
         Failure::Told(error) => return located(error.into(), address.place()),
         Failure::NoMeans(error) => error.to_string(),
         Failure::Silent(waited) => format!(
-            "it took the connection and said nothing for {} s: check that a PostgreSQL server stands there and is not held up, \
-             or raise connect_timeout in the URL",
+            "no connection within {} s: nobody answered, or somebody took it and said nothing; check that a PostgreSQL server stands \
+             there and is not held up, or raise connect_timeout in the URL",
             waited.as_secs()
         ),
     };
@@ -466,6 +466,8 @@ async fn connect(
                 address.has_answered(at);
                 return Ok((client, carried(connection, listener)));
             }
+            // What a server said says more than what others did not.
+            _ if matches!(&failure, Failure::Told(told) if told.code().is_some()) => {}
             Ok(Err(error)) => failure = Failure::Told(error),
             Err(_) => failure = Failure::Silent(patience),
         }

@@ -92,8 +92,8 @@ fn with_fix(code: &str, words: String) -> String {
         }
         // Of a pool that gives each transaction another connection.
         UNKNOWN_NAME | NAME_IN_USE => {
-            "a pool stands between that does not know statements by their names: set postgres.prepared_statements = \"never\", or \
-             max_prepared_statements in PgBouncer (1.21 or newer)"
+            "a pool stands between that does not know statements by their names: set postgres.prepared_statements = \"never\" and \
+             pool_mode = transaction, or max_prepared_statements in PgBouncer (1.21 or newer)"
         }
         LOCK_TIMEOUT => {
             "end whoever holds the lock ('campanile doctor' names old transactions, pg_blocking_pids() the holder)"

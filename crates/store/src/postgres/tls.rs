@@ -25,7 +25,7 @@ pub(super) fn fix(error: &tokio_postgres::Error) -> Option<&'static str> {
             "name the file with the certificate of the authority that signed it: sslrootcert=FILE in the URL"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "use a name of the certificate as the host of the URL"
+            "use a name of the certificate as the host of the URL (a subjectAltName; CN alone is not read)"
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "renew the certificate of the server"

@@ -38,35 +38,56 @@ impl From<String> for DatabaseUrl {
 }
 
 /// Options of which a value may hold an `@`.
-const WITH_ANY_VALUE: [&str; 3] = ["password", "user", "application_name"];
+const WITH_ANY_VALUE: [&str; 6] =
+    ["password", "user", "application_name", "options", "sslrootcert", "dbname"];
 
 /// `host:port/database` of the part of a URL behind `://`, if it is certain that nothing of a password stands in it. A password
-/// whose `@`, `/`, `?` or `:` is written as it is makes it uncertain.
+/// whose `@`, `/`, `?` or `:` is written as it is may make it uncertain, and so does a host that was forgotten.
 fn place_of(rest: &str) -> Option<&str> {
     let (head, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let authority = head.split('/').next().unwrap_or_default();
-    let may_be_password = |option: &str| {
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        name.contains('@') || (value.contains('@') && !WITH_ANY_VALUE.contains(&name))
+    let (login, place) = match head.split_once('@') {
+        Some((_, place)) if place.contains('@') => return None,
+        Some((login, place)) => (login, place),
+        None => ("", head),
     };
-    let place = match authority.split_once('@') {
-        Some((login, _)) => &head[login.len() + 1..],
-        // What looks like a port may be a password whose host was forgotten.
-        None if authority.split(',').all(has_port_or_none) => head,
-        None => return None,
+    // Escaped as a whole, a login is no login.
+    let is_escaped = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        text.contains("%40") || text.contains("%3a")
     };
-    let database = place.split_once('/').map_or("", |(_, database)| database);
-    let is_certain = !place.contains(['@', '#', '?'])
-        && !database.contains('/')
+    let (user, password) = login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)));
+    let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+    let is_certain = !(user.to_ascii_lowercase().contains("%3a") || is_escaped(hosts))
+        && (password.is_some() || has_no_password((hosts, database), !login.is_empty()))
+        && !database.contains(['=', '&', ';'])
         && !options.split('&').any(may_be_password);
     is_certain.then_some(place)
 }
 
-/// Whether what follows the host, if anything does, is a number.
-fn has_port_or_none(host: &str) -> bool {
-    // An address of IPv6 stands in brackets.
-    let behind = host.split_once(']').map_or(host, |(_, behind)| behind);
-    behind.split_once(':').is_none_or(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+/// Whether hosts and database of a URL without a password look like that, and not like a login whose host was forgotten.
+fn has_no_password((hosts, database): (&str, &str), has_user: bool) -> bool {
+    let mut had_port = false;
+    let are_hosts = hosts.split(',').all(|host| {
+        // An address of IPv6 stands in brackets.
+        let behind = match host.strip_prefix('[').map(|inner| inner.split_once(']')) {
+            Some(Some((_, behind))) => behind,
+            Some(None) => return false,
+            None if host.contains([']', ';']) => return false,
+            None => host,
+        };
+        let (name, port) = behind.split_once(':').map_or((behind, None), |(n, p)| (n, Some(p)));
+        let may_be_rest_of_password =
+            !has_user && had_port && port.is_none() && !name.contains('.');
+        had_port |= port.is_some();
+        !may_be_rest_of_password && port.is_none_or(|port| port.parse::<u16>().is_ok())
+    });
+    are_hosts && !database.contains([':', '/'])
+}
+
+/// Whether an option may be the rest of a password.
+fn may_be_password(option: &str) -> bool {
+    let (name, value) = option.split_once('=').unwrap_or((option, ""));
+    name.contains('@') || (value.contains('@') && !WITH_ANY_VALUE.contains(&name))
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -109,6 +130,17 @@ mod tests {
             "postgres://u:ge@heim/x@h:5432/c",
             "postgres://u:ge/heim@x@h/c",
             "postgres://u:1/heim@h/c",
+            "postgres://u:ge/heim@h/c",
+            "postgres://u%3Ageheim%40h/c",
+            "postgres://u%3ageheim@127.0.0.1:1",
+            "postgres://h:1/c&user=u&password=geheim",
+            "postgres://u@h:1/c;password=geheim",
+            "postgres://u:x@h:1/c;password=geheim",
+            "postgres://u:ge]heim/c",
+            "postgres://u:1,geheim",
+            "postgres://u:99999geheim/c",
+            "postgres:///u:geheim",
+            "postgres://me@corp:geheim/c",
             "postgres://u:1/geheim/c",
             "postgres://u:ge?heim@x@h/c",
             "postgres://u:ge#heim@x@h/c",
@@ -138,10 +170,16 @@ mod tests {
             ("postgres://u:x@h:port/c", "postgres://h:port/c"),
             ("postgres://%2Ftmp/c?password=a@b&application_name=me@home", "postgres://%2Ftmp/c"),
             ("postgresql://[::1]/c", "postgresql://[::1]/c"),
+            ("postgres://u:x/y@h/c", "postgres://h/c"),
+            ("postgres://one:5433,two.example.org/c", "postgres://one:5433,two.example.org/c"),
+            ("postgres://u@127.0.0.1:5433,localhost/c", "postgres://127.0.0.1:5433,localhost/c"),
+            ("postgres://u:x@one:5433,two/a#b/", "postgres://one:5433,two/a#b/"),
+            ("postgres://u@h/c?options=-ccampanile.tag%3Da@b", "postgres://h/c"),
+            ("postgres:///tmp/c?sslrootcert=/a@b.pem", "postgres://…"),
         ] {
             let url = DatabaseUrl::from(text);
             assert_eq!(url.to_string(), printed);
-            assert!(!url.is_ambiguous(), "{text}");
+            assert_eq!(url.is_ambiguous(), printed.ends_with('…'), "{text}");
         }
     }
 }

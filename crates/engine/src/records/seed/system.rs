@@ -14,7 +14,7 @@ use crate::records::lookup;
 /// Name of the pack that the system's own rows belong to.
 pub(crate) const PACK: &str = "system";
 
-const DOCUMENT: &str = include_str!("../../../seed/system.yaml");
+pub(super) const DOCUMENT: &str = include_str!("../../../seed/system.yaml");
 
 /// The document.
 #[derive(Debug, Deserialize)]
@@ -73,7 +73,7 @@ pub(super) fn system() -> Result<&'static System, EngineError> {
     })
 }
 
-fn read() -> Result<System, String> {
+pub(super) fn read() -> Result<System, String> {
     let spec: SystemSpec = serde_yaml_ng::from_str(DOCUMENT).map_err(|error| error.to_string())?;
     let tables: Vec<TableRows> = spec.tables.iter().map(|table| table.rows(PACK)).collect();
     let rows = DictionaryRows {
