@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use campanile_store::testing::TestDatabase;
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_PASSWORD, Server, campanile, wait_until};
+use crate::harness::{ADMIN_PASSWORD, Server, binary, campanile, wait_until};
 
 /// What is changed at one server takes effect at all within this time.
 const LEARNS_WITHIN: Duration = Duration::from_secs(5);
@@ -187,4 +187,36 @@ fn a_database_is_made_once_and_its_users_are_kept_by_the_command_line() {
     assert!(listed.stdout.contains("beth"), "{}", listed.stdout);
     let examined = on_it(&["doctor"]);
     assert_eq!(examined.code, 0, "{} {}", examined.stdout, examined.stderr);
+}
+
+/// A server that was meant for a database would take events in elsewhere.
+#[test]
+fn a_database_that_is_named_by_nothing_is_refused_before_a_folder_is_made() {
+    let here = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str], variable: (&str, &str)| {
+        let run = std::process::Command::new(binary())
+            .args(arguments)
+            .env(variable.0, variable.1)
+            .current_dir(here.path())
+            .output()
+            .unwrap();
+        (run.status.code(), String::from_utf8(run.stderr).unwrap())
+    };
+    let (nothing, url) = (("CAMPANILE_DATABASE", ""), "postgres://u:geheim@h/c");
+    for (arguments, variable, told) in [
+        (&["serve"][..], nothing, "CAMPANILE_DATABASE is set and empty"),
+        (&["doctor"], nothing, "CAMPANILE_DATABASE is set and empty"),
+        (&["doctor", "--database", ""], nothing, "--database is empty"),
+        (&["serve"], ("CAMPANILE_DATABSE", url), "did you mean 'CAMPANILE_DATABASE'"),
+        (&["init", "--data", url], ("X", ""), "the data folder is a URL"),
+        (&["init"], ("CAMPANILE_SERVER_DATA", url), "the data folder is a URL"),
+        (&["serve", "--listen", url], ("X", ""), "--listen is a URL"),
+    ] {
+        let (code, said) = run(arguments, variable);
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(told) && !said.contains("geheim"), "{arguments:?}: {said}");
+        assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 0, "{arguments:?}");
+    }
+    let (code, said) = run(&["init", "--data", "house"], nothing);
+    assert_eq!(code, Some(0), "a flag says what is meant: {said}");
 }
