@@ -209,8 +209,12 @@ fn a_database_that_is_named_by_nothing_is_refused_before_a_folder_is_made() {
         (&["doctor", "--database", ""], nothing, "--database is empty"),
         (&["serve"], ("CAMPANILE_DATABSE", url), "did you mean 'CAMPANILE_DATABASE'"),
         (&["init", "--data", url], ("X", ""), "the data folder is a URL"),
+        (&["backup", "--to", "x.db"], nothing, "CAMPANILE_DATABASE is set and empty"),
+        (&["bench", "--only", "start"], nothing, "CAMPANILE_DATABASE is set and empty"),
+        (&["backup", "--to", "x.db", "--data", url], ("X", ""), "the data folder is a URL"),
+        (&["init"], ("CAMPANILE_SERVER_DATA", ""), "the data folder is empty"),
         (&["init"], ("CAMPANILE_SERVER_DATA", url), "the data folder is a URL"),
-        (&["serve", "--listen", url], ("X", ""), "--listen is a URL"),
+        (&["serve", "--listen", url], ("X", ""), "the address to listen on is a URL"),
     ] {
         let (code, said) = run(arguments, variable);
         assert_eq!(code, Some(2), "{arguments:?}: {said}");
@@ -219,4 +223,17 @@ fn a_database_that_is_named_by_nothing_is_refused_before_a_folder_is_made() {
     }
     let (code, said) = run(&["init", "--data", "house"], nothing);
     assert_eq!(code, Some(0), "a flag says what is meant: {said}");
+}
+
+#[test]
+fn a_start_on_a_database_that_has_all_shipped_rows_writes_none_anew() {
+    let database = TestDatabase::create_empty();
+    let mark = || database.texts("SELECT value FROM campanile_meta WHERE key = 'seed:system'");
+    assert_eq!(campanile(&["init", "--database", database.url()]).code, 0);
+    let made = mark();
+    assert_eq!(made.len(), 1);
+    for _ in 0..3 {
+        assert_eq!(campanile(&["user", "list", "--database", database.url()]).code, 0);
+        assert_eq!(mark(), made, "each program knows what another one has written");
+    }
 }

@@ -8,6 +8,7 @@ use campanile_engine::{EngineError, Existing};
 use campanile_store::StoreError;
 use serde_json::{Value, json};
 
+use super::folder::{expect_database_is_meant, expect_folder};
 use super::progress::bar;
 use crate::moving_args::{BackupArgs, RestoreArgs};
 use crate::output::{self, Failure};
@@ -43,9 +44,14 @@ pub(crate) fn restore(settings: &Settings, args: RestoreArgs, json: bool) -> Res
 
 /// The data folder. A PostgreSQL database in its place has tools of its own.
 fn folder(settings: &Settings, data: Option<PathBuf>, tool: &str) -> Result<PathBuf, Failure> {
+    if data.is_none() {
+        expect_database_is_meant(settings)?;
+    }
     match data {
-        Some(folder) => Ok(folder),
-        None if settings.database.is_empty() => Ok(settings.data.clone()),
+        Some(folder) => expect_folder(&folder).map(|()| folder),
+        None if settings.database.is_empty() => {
+            expect_folder(&settings.data).map(|()| settings.data.clone())
+        }
         None => Err(Failure::usage(format!(
             "the setting 'database' names a PostgreSQL database: {tool} (docs/operations.md), or name a data folder \
              with --data"

@@ -1,5 +1,6 @@
 //! `campanile bench`: measures this machine.
 
+use super::folder::expect_database_is_meant;
 use crate::args::BenchArgs;
 use crate::bench::{self, Wanted};
 use crate::output::{self, Failure};
@@ -7,6 +8,9 @@ use crate::settings::Settings;
 
 /// Measures what is wanted, prints the table and writes it to the file that was asked for.
 pub(crate) fn run(settings: &Settings, args: BenchArgs, json: bool) -> Result<(), Failure> {
+    if args.database.is_none() {
+        expect_database_is_meant(settings)?;
+    }
     let wanted = Wanted {
         data: args.data.unwrap_or_else(std::env::temp_dir),
         postgres: args

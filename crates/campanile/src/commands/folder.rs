@@ -1,6 +1,7 @@
 //! Opening the engine on a data folder or a PostgreSQL database, for commands that work without a server.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
 
 use campanile_engine::{Engine, EngineConfig, EngineError};
@@ -23,10 +24,8 @@ pub(crate) fn config(
     if folder.database.as_ref().is_some_and(DatabaseUrl::is_empty) {
         return Err(Failure::usage("--database is empty: name a database, or leave it out"));
     }
-    if settings.database_is_blank && folder.database.is_none() && folder.data.is_none() {
-        return Err(Failure::usage(
-            "CAMPANILE_DATABASE is set and empty: name a database, unset it, or name a data folder with --data",
-        ));
+    if folder.database.is_none() && folder.data.is_none() {
+        expect_database_is_meant(settings)?;
     }
     let database = match (&folder.database, &folder.data) {
         (Some(url), _) => Some(url.clone()),
@@ -36,10 +35,8 @@ pub(crate) fn config(
     };
     let database = database.filter(|url| !url.is_empty());
     let data_dir = folder.data.clone().unwrap_or_else(|| settings.data.clone());
-    if database.is_none() && data_dir.to_string_lossy().contains("://") {
-        return Err(Failure::usage(
-            "the data folder is a URL: a database is named by CAMPANILE_DATABASE, or by --database",
-        ));
+    if database.is_none() {
+        expect_folder(&data_dir)?;
     }
     Ok(EngineConfig {
         data_dir,
@@ -55,6 +52,35 @@ pub(crate) fn config(
         script_workers: if serves { settings.script_workers } else { 1 },
         start_processors: serves,
     })
+}
+
+/// Where nothing but the settings says what is meant: a variable for a database that is empty means none of what there is.
+///
+/// # Errors
+/// That it is.
+pub(crate) fn expect_database_is_meant(settings: &Settings) -> Result<(), Failure> {
+    if settings.database_is_blank {
+        return Err(Failure::usage(
+            "CAMPANILE_DATABASE is set and empty: name a database, unset it, or name a data folder with --data",
+        ));
+    }
+    Ok(())
+}
+
+/// That this can be a data folder: a URL, which may have a password in it, is none.
+///
+/// # Errors
+/// That it cannot.
+pub(crate) fn expect_folder(data: &Path) -> Result<(), Failure> {
+    if data.as_os_str().is_empty() {
+        return Err(Failure::usage("the data folder is empty: name one with --data"));
+    }
+    if data.to_string_lossy().contains("://") {
+        return Err(Failure::usage(
+            "the data folder is a URL: a database is named by CAMPANILE_DATABASE, or by --database",
+        ));
+    }
+    Ok(())
 }
 
 /// What is opened, in words.

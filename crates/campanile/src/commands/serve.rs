@@ -20,11 +20,12 @@ const FIRST_PACK: &str = "itsm";
 /// Serves until it is told to stop (Ctrl-C, SIGTERM): the current work is finished, the rest released.
 pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
     folder::start_logging(&settings);
+    let mut config = folder::config(&settings, &args.folder, true)?;
     let listen = args.listen.as_ref().unwrap_or(&settings.listen);
     if listen.contains("://") {
         // Perhaps a database's, with a password in it.
         return Err(Failure::usage(
-            "--listen is a URL: expected an address and a port, 127.0.0.1:8080",
+            "the address to listen on is a URL: expected an address and a port, 127.0.0.1:8080",
         ));
     }
     let listener = Listener::bind(listen).map_err(not_listening)?;
@@ -34,7 +35,6 @@ pub(crate) fn run(settings: Settings, args: ServeArgs) -> Result<(), Failure> {
         let _inside = runtime.enter();
         Door::open(listener, settings.connections).map_err(Failure::failed)?
     };
-    let mut config = folder::config(&settings, &args.folder, true)?;
     if args.test_clock_ahead_ms != 0 {
         config.clock = Arc::new(CorrectedClock::new(config.clock, args.test_clock_ahead_ms));
     }

@@ -105,8 +105,6 @@ pub(crate) fn load(
     let known: Vec<String> = values.keys().cloned().collect();
     let mut database_is_blank = false;
     for (name, text) in variables {
-        let text =
-            text.into_string().map_err(|_bytes| SettingsError::NoText { name: name.clone() })?;
         let Some(key) = known.iter().find(|key| variable_of(key) == name) else {
             if is_meant(&name, &known) {
                 return Err(unknown_variable(&name, &known));
@@ -114,6 +112,8 @@ pub(crate) fn load(
             // Other CAMPANILE_ variables (passwords, test settings) are not settings.
             continue;
         };
+        let text =
+            text.into_string().map_err(|_bytes| SettingsError::NoText { name: name.clone() })?;
         if key == DATABASE && text.trim().is_empty() {
             database_is_blank = true;
             continue;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
@@ -41,9 +41,10 @@ async fn within<T: Send + 'static>(
     tokio::time::timeout(max, waited_for).await.unwrap_or_else(|_| Err(no_answer()))
 }
 
-/// The checks where nothing could be looked at.
-fn nothing_seen(detail: String) -> Vec<Check> {
-    vec![Check { name: "storage", ok: false, millis: 0, detail }]
+/// The checks where nothing could be looked at since `began`.
+fn nothing_seen(began: Instant, detail: String) -> Vec<Check> {
+    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    vec![Check { name: "storage", ok: false, millis, detail }]
 }
 
 /// 200 while the process can answer at all.
@@ -58,9 +59,10 @@ pub(crate) async fn readyz(
     caller: Result<Caller, ApiError>,
 ) -> Response {
     let engine = std::sync::Arc::clone(&app.engine);
+    let began = Instant::now();
     let checks = within((ANSWER_MAX, &WATCHERS), move || engine.readiness())
         .await
-        .unwrap_or_else(nothing_seen);
+        .unwrap_or_else(|reason| nothing_seen(began, reason));
     let ready = checks.iter().all(|check| check.ok);
     let word = match (app.is_draining.load(Ordering::Acquire), ready) {
         (true, _) => "draining",
@@ -145,6 +147,6 @@ mod tests {
         assert_eq!(within((ANSWER_MAX, &ONE), || 7).await, Ok(7));
         let broken = within((ANSWER_MAX, &ONE), || -> i32 { panic!("as meant") }).await;
         assert!(broken.unwrap_err().contains("broke off"));
-        assert!(nothing_seen(String::new()).iter().all(|check| !check.ok));
+        assert!(nothing_seen(Instant::now(), String::new()).iter().all(|check| !check.ok));
     }
 }

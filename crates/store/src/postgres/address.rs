@@ -303,7 +303,10 @@ fn take_option(options: &mut Options, name: &str) -> Option<String> {
 }
 
 fn join_options(head: &str, options: &Options) -> String {
-    let list: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    // The client takes all before an '@' for the login, wherever that stands.
+    let written =
+        |(name, value): &(String, String)| format!("{name}={}", value.replace('@', "%40"));
+    let list: Vec<String> = options.iter().map(written).collect();
     if list.is_empty() { head.to_owned() } else { format!("{head}?{}", list.join("&")) }
 }
 
@@ -416,6 +419,16 @@ mod tests {
         assert_eq!(order(), [0, 1, 2]);
         address.clone().has_answered(1);
         assert_eq!(order(), [1, 2, 0]);
+    }
+
+    #[test]
+    fn an_at_sign_in_an_option_is_no_end_of_a_login() {
+        let address =
+            parsed("postgres://h:5432/c?user=u&password=ge@heim&options=-ctag=a@b").unwrap();
+        assert_eq!(address.place(), "postgres://h:5432/c");
+        let [host] = &address.hosts[..] else { panic!("one host") };
+        assert_eq!(host.get_password(), Some(&b"ge@heim"[..]));
+        assert_eq!((host.get_user(), host.get_options()), (Some("u"), Some("-ctag=a@b")));
     }
 
     #[test]

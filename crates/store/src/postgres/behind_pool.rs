@@ -159,7 +159,7 @@ fn knows_names(first: &Connection, second: &Connection) -> Result<bool, Error> {
 fn is_of_others(error: &Error) -> bool {
     error.as_db_error().is_some_and(|told| match told.code().code() {
         UNKNOWN_NAME | NAME_IN_USE => true,
-        "08P01" => told.message().starts_with("bind message supplies"),
+        "08P01" => told.routine() == Some("exec_bind_message"),
         _ => false,
     })
 }

@@ -444,7 +444,7 @@ fn unavailable(address: &Address, failure: Failure) -> StoreError {
         Failure::Told(error) => return located(error.into(), address.place()),
         Failure::NoMeans(error) => error.to_string(),
         Failure::Silent(waited) => format!(
-            "no connection within {} s: nobody answered, or somebody took it and said nothing; check that a PostgreSQL server stands \
+            "no connection to a host within {} s: nobody answered, or somebody took it and said nothing; check that a PostgreSQL server stands \
              there and is not held up, or raise connect_timeout in the URL",
             waited.as_secs()
         ),
@@ -466,13 +466,21 @@ async fn connect(
                 address.has_answered(at);
                 return Ok((client, carried(connection, listener)));
             }
-            // What a server said says more than what others did not.
-            _ if matches!(&failure, Failure::Told(told) if told.code().is_some()) => {}
+            // What a server said says more than that others are not there.
+            Ok(Err(error)) if is_of_a_server(&error) => failure = Failure::Told(error),
+            _ if matches!(&failure, Failure::Told(told) if is_of_a_server(told)) => {}
             Ok(Err(error)) => failure = Failure::Told(error),
             Err(_) => failure = Failure::Silent(patience),
         }
     }
     Err(failure)
+}
+
+/// Whether a server was there: it refused, or takes no writes, which the client tells in its own words.
+fn is_of_a_server(error: &Error) -> bool {
+    use std::error::Error as _;
+    error.code().is_some()
+        || error.source().is_some_and(|cause| cause.to_string().contains("does not allow writes"))
 }
 
 /// What carries the bytes of a connection.

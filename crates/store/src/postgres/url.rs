@@ -38,8 +38,8 @@ impl From<String> for DatabaseUrl {
 }
 
 /// Options of which a value may hold an `@`.
-const WITH_ANY_VALUE: [&str; 6] =
-    ["password", "user", "application_name", "options", "sslrootcert", "dbname"];
+const WITH_ANY_VALUE: [&str; 5] =
+    ["password", "user", "application_name", "options", "sslrootcert"];
 
 /// `host:port/database` of the part of a URL behind `://`, if it is certain that nothing of a password stands in it. A password
 /// whose `@`, `/`, `?` or `:` is written as it is may make it uncertain, and so does a host that was forgotten.
@@ -57,9 +57,12 @@ fn place_of(rest: &str) -> Option<&str> {
     };
     let (user, password) = login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)));
     let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
-    let is_certain = !(user.to_ascii_lowercase().contains("%3a") || is_escaped(hosts))
-        && (password.is_some() || has_no_password((hosts, database), !login.is_empty()))
-        && !database.contains(['=', '&', ';'])
+    let has_user = !login.is_empty() || options.split('&').any(|one| one.starts_with("user="));
+    let is_certain = (password.is_some()
+        || (!is_escaped(user)
+            && (!login.is_empty() || !is_escaped(hosts))
+            && has_no_password((hosts, database), has_user)))
+        && !place.contains(['=', '&', ';', ' '])
         && !options.split('&').any(may_be_password);
     is_certain.then_some(place)
 }
@@ -76,10 +79,11 @@ fn has_no_password((hosts, database): (&str, &str), has_user: bool) -> bool {
             None => host,
         };
         let (name, port) = behind.split_once(':').map_or((behind, None), |(n, p)| (n, Some(p)));
-        let may_be_rest_of_password =
-            !has_user && had_port && port.is_none() && !name.contains('.');
+        let is_name = !host.starts_with('[') && !name.contains('.');
+        let may_be_rest_of_password = !has_user && had_port && port.is_none() && is_name;
         had_port |= port.is_some();
-        !may_be_rest_of_password && port.is_none_or(|port| port.parse::<u16>().is_ok())
+        !may_be_rest_of_password
+            && port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok())
     });
     are_hosts && !database.contains([':', '/'])
 }
@@ -140,6 +144,11 @@ mod tests {
             "postgres://u:1,geheim",
             "postgres://u:99999geheim/c",
             "postgres:///u:geheim",
+            "postgres://h&user=u&password=geheim",
+            "postgres://u:x@h&password=geheim",
+            "postgres://h user=u password=geheim",
+            "postgres://u:x@h:1;password=geheim",
+            "postgres://u@h/?dbname=postgres://u:geheim@h/c",
             "postgres://me@corp:geheim/c",
             "postgres://u:1/geheim/c",
             "postgres://u:ge?heim@x@h/c",
@@ -171,6 +180,11 @@ mod tests {
             ("postgres://%2Ftmp/c?password=a@b&application_name=me@home", "postgres://%2Ftmp/c"),
             ("postgresql://[::1]/c", "postgresql://[::1]/c"),
             ("postgres://u:x/y@h/c", "postgres://h/c"),
+            ("postgres://a%3Ab:x@h/c", "postgres://h/c"),
+            ("postgres://u:x@%2Fsql%2Fp%3Ar/c", "postgres://%2Fsql%2Fp%3Ar/c"),
+            ("postgres://u@h:/c", "postgres://h:/c"),
+            ("postgres://one:5433,two/c?user=u&password=x", "postgres://one:5433,two/c"),
+            ("postgres://[::1]:5433,[::2]/c", "postgres://[::1]:5433,[::2]/c"),
             ("postgres://one:5433,two.example.org/c", "postgres://one:5433,two.example.org/c"),
             ("postgres://u@127.0.0.1:5433,localhost/c", "postgres://127.0.0.1:5433,localhost/c"),
             ("postgres://u:x@one:5433,two/a#b/", "postgres://one:5433,two/a#b/"),

@@ -62,11 +62,13 @@ pub fn bring_up_to_date(
     Ok(Some(commit))
 }
 
-/// Changes with the document and with the list of properties.
+/// Changes with the document, with the list of properties, and with the program's version.
 fn mark(system: &System) -> String {
     let mut digest = Sha256::new();
     digest.update(DOCUMENT);
     digest.update(format!("{KNOWN:?}"));
+    // What is made of them is the program's.
+    digest.update(env!("CARGO_PKG_VERSION"));
     let digest = digest.finalize();
     let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{}:{hex}", system.spec.version)
