@@ -226,8 +226,23 @@ fn a_database_that_is_named_by_nothing_is_refused_before_a_folder_is_made() {
 }
 
 #[test]
+fn what_is_wrong_with_the_second_way_is_told_of_that_one() {
+    let database = TestDatabase::create();
+    let run = std::process::Command::new(binary())
+        .args(["doctor", "--database", database.url()])
+        .env("CAMPANILE_POSTGRES_DIRECT_URL", "postgres://u:geheim@127.0.0.1:1/c")
+        .output()
+        .unwrap();
+    let told = String::from_utf8(run.stderr).unwrap();
+    assert_eq!(run.status.code(), Some(2), "{told}");
+    assert!(told.contains("postgres.direct_url: ") && !told.contains("geheim"), "{told}");
+}
+
+#[test]
 fn a_start_on_a_database_that_has_all_shipped_rows_writes_none_anew() {
     let database = TestDatabase::create_empty();
+    let empty = campanile(&["doctor", "--database", database.url()]);
+    assert!(empty.stderr.contains("nothing has been made in it yet"), "{}", empty.stderr);
     let mark = || database.texts("SELECT value FROM campanile_meta WHERE key = 'seed:system'");
     assert_eq!(campanile(&["init", "--database", database.url()]).code, 0);
     let made = mark();

@@ -52,7 +52,7 @@ pub(crate) async fn healthz() -> Response {
     respond::text(StatusCode::OK, "ok\n")
 }
 
-/// 200 when work can be done, else 503, after [`ANSWER_MAX`] at the latest. Details are shown with a login or from loopback.
+/// 200 when work can be done, else 503; looked at for [`ANSWER_MAX`] at most. Details are shown with a login or from loopback.
 pub(crate) async fn readyz(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,

@@ -1,6 +1,6 @@
 //! The shared engine: a PostgreSQL database that many programs work on.
 //!
-//! Connections (`url`, `address`, `tls`, `connection`, `statements`, `pool`) are asynchronous underneath; whoever asks waits, and
+//! Connections (`url`, `address`, `tls`, `connecting`, `connection`, `statements`, `pool`) are asynchronous underneath; whoever asks waits, and
 //! carries the bytes meanwhile (`wire`). What stands between, and what the server is, is found out at the opening (`behind_pool`, `server`). Texts and numbers go in
 //! and out through `text` and `params`. Records: transactions
 //! (`read_tx`, `write_tx`; `fate` finds out what became of a commit that was not answered), rows (`rows`, `row_reads`, `ahead`), answers under
@@ -33,6 +33,7 @@ mod budget;
 mod claims;
 mod completer;
 mod completions;
+mod connecting;
 mod connection;
 mod contract;
 mod ddl;

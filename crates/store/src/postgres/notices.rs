@@ -15,7 +15,8 @@ use parking_lot::{Condvar, Mutex};
 use tokio_postgres::AsyncMessage;
 
 use super::births::Births;
-use super::connection::{Connection, Listener};
+use super::connecting::Listener;
+use super::connection::Connection;
 use super::distributed::Spread;
 use super::doubts;
 use super::effects::{Effects, Wake};

@@ -5,6 +5,25 @@ use std::net::TcpListener;
 use campanile_store::testing::TestDatabase;
 use campanile_store::{PostgresOptions, PostgresStore, Store};
 
+/// The URL with a database that is not there, and one more host at which nobody listens, before or behind.
+fn with_nobody(url: &str, goes_before: bool) -> String {
+    let (login, place) = url.split_once('@').expect("it names a user");
+    let host = place.split('/').next().expect("it names a host");
+    let hosts =
+        if goes_before { format!("127.0.0.1:1,{host}") } else { format!("{host},127.0.0.1:1") };
+    format!("{login}@{hosts}/no_such_database")
+}
+
+#[test]
+fn what_a_server_says_is_told_and_not_that_others_are_not_there() {
+    let database = TestDatabase::create();
+    for goes_before in [true, false] {
+        let url = with_nobody(database.url(), goes_before);
+        let told = PostgresStore::open(&PostgresOptions::new(url)).expect_err("it is not there");
+        assert!(told.to_string().contains("make it with CREATE DATABASE"), "{told}");
+    }
+}
+
 /// The URL with this host before the one that it names.
 fn with_host_before(url: &str, host: &str) -> String {
     let (login, place) = url.split_once('@').expect("it names a user");
